@@ -1,0 +1,1 @@
+"""Planning, checking and submitting runs."""

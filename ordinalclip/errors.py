@@ -1,0 +1,34 @@
+"""The errors that are the user's to mend: one message, no traceback."""
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used, told so that the user can mend it.
+
+    Args:
+        key: full configuration key, such as `prompt.num_base_ranks`.
+        value: what was given.
+        problem: what is wrong with it, a clause without a capital.
+        allowed: what may stand there instead.
+        remedy: what to do, where that is more than writing an allowed value.
+    """
+
+    def __init__(self, key: str, value: object, problem: str, *, allowed: str = "", remedy: str = "") -> None:
+        self.key, self.value, self.problem, self.allowed, self.remedy = key, value, problem, allowed, remedy
+        lines = [f"{key}={value}: {problem}"]
+        if allowed:
+            lines.append(f"  allowed: {allowed}")
+        if remedy:
+            lines.append(f"  what to do: {remedy}")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Launchers pickle exceptions; the default would call __init__ with the finished message only.
+        return _rebuild, (self.key, self.value, self.problem, self.allowed, self.remedy)
+
+
+class DataError(ValueError):
+    """A data set that cannot be used as it lies on disk; the message names the files."""
+
+
+def _rebuild(key: str, value: object, problem: str, allowed: str, remedy: str) -> ConfigError:
+    return ConfigError(key, value, problem, allowed=allowed, remedy=remedy)
