@@ -1,0 +1,157 @@
+"""Opening images: every mode right, everything broken named, each file decoded once and remembered."""
+
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from ordinalclip.datasets.files import write_atomically
+from ordinalclip.errors import DataError
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """Open an image as upright 8-bit RGB.
+
+    Transparent pixels lie over white. Grey images of 16 bits map 0…65535 to 0…255; integer images beyond that, and
+    floats outside 0…255, are stretched from their least to their greatest value; floats within 0…1 map 1 to 255.
+    Of several frames the first is taken.
+
+    Args:
+        path: the file.
+
+    Returns:
+        An image of mode "RGB", turned by its EXIF orientation.
+
+    Raises:
+        DataError: naming the path and what is wrong: missing, empty, not an image, truncated.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {_reading_problem(error)}") from None
+    return _decode(data, path)
+
+
+def inspect_images(paths: Sequence[Path], cache_dir: Path) -> pd.DataFrame:
+    """Decode every image once, and remember those that are sound by path, size and time of change.
+
+    Args:
+        paths: the files.
+        cache_dir: folder that the findings are remembered in.
+
+    Returns:
+        A row per path, in order: `path` (str), `sha256` of the bytes (NA where unreadable), `error` (NA where sound).
+    """
+    names = [os.path.abspath(path) for path in paths]
+    sizes, mtimes = _stat(names)
+    found = pd.DataFrame({"path": names, "size": sizes, "mtime_ns": mtimes})
+    memory = _memory_file(names, cache_dir)
+    known = _recall(memory)
+    found = found.merge(known, how="left", on=["path", "size", "mtime_ns"])
+    found["error"] = pd.Series(pd.NA, found.index, dtype="str")
+    unknown = np.flatnonzero(found["sha256"].isna())
+    if len(unknown):
+        _inspect_into(found, unknown)
+        sound = found[found["error"].isna()]
+        # Read again: another process may have added its own meanwhile. A lost race costs no more than another look.
+        merged = pd.concat([_recall(memory), sound[list(known.columns)]]).drop_duplicates("path", keep="last")
+        write_atomically(memory, lambda part: merged.to_parquet(part, index=False))
+    return pd.DataFrame({"path": [str(path) for path in paths], "sha256": found["sha256"], "error": found["error"]})
+
+
+def _inspect_into(found: pd.DataFrame, unknown: np.ndarray) -> None:
+    names = [found["path"].iloc[row] for row in unknown]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        try:
+            results = list(
+                tqdm(pool.map(_inspect, names), "looking at the images", len(names), unit=" images", delay=2)
+            )
+        except BaseException:  # Ctrl-C must not wait for a million queued images
+            pool.shutdown(cancel_futures=True)
+            raise
+    found.loc[unknown, "sha256"] = [sha256 for sha256, _ in results]
+    found.loc[unknown, "error"] = [error for _, error in results]
+
+
+def _inspect(name: str) -> tuple[str | None, str | None]:
+    path = Path(name)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return None, _reading_problem(error)
+    try:
+        _decode(data, path)
+    except DataError as error:
+        return None, str(error).removeprefix(f"{path}: ")
+    return hashlib.sha256(data).hexdigest(), None
+
+
+def _decode(data: bytes, path: Path) -> Image.Image:
+    if not data:
+        raise DataError(f"{path}: the file is empty (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{path}: not an image that Pillow can read") from None
+    except Exception as error:  # decoders raise nearly anything on broken files: OSError, SyntaxError, struct.error, …
+        raise DataError(f"{path}: broken image: {str(error) or type(error).__name__}") from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_bytes(grey: np.ndarray) -> np.ndarray:
+    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = values.min(), values.max()
+    tops: tuple[float, ...] = (1.0, 255.0) if grey.dtype.kind == "f" else (65535.0,)
+    if low >= 0:
+        low, high = next(((0.0, top) for top in tops if high <= top), (low, high))
+    return np.round((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+def _reading_problem(error: OSError) -> str:
+    return "file not found" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
+
+
+def _stat(names: Sequence[str]) -> tuple[list[int], list[int]]:
+    sizes, mtimes = [], []
+    for name in names:
+        try:
+            status = os.stat(name)
+        except OSError:
+            sizes.append(-1)
+            mtimes.append(-1)
+        else:
+            sizes.append(status.st_size)
+            mtimes.append(status.st_mtime_ns)
+    return sizes, mtimes
+
+
+def _memory_file(names: Sequence[str], cache_dir: Path) -> Path:
+    # One file for each folder of images: it stays small, and a table that grows finds what is known of its folder.
+    folder = os.path.commonpath([os.path.dirname(name) for name in names])
+    key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return cache_dir / "inspected" / f"{Path(folder).name or 'root'}-{key}.parquet"
+
+
+def _recall(memory: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(memory)
+    except (OSError, ValueError):  # none yet, or damaged: look again
+        empty = {"path": "str", "size": "int64", "mtime_ns": "int64", "sha256": "str"}
+        return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in empty.items()})

@@ -1,0 +1,143 @@
+"""From the dataset and protocol groups of a config to a checked manifest with its split."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from ordinalclip.datasets.manifest import NUM_LISTED, SPLITS, Manifest
+from ordinalclip.errors import ConfigError, DataError
+
+# Keys of a dataset's yaml that describe it, and are no options of its loader.
+DESCRIPTIVE = ("name", "context", "licence", "citation")
+NUM_BANDS = 12
+
+
+def load_manifest(
+    dataset_cfg: Mapping[str, Any], protocol_cfg: Mapping[str, Any], *, data_dir: Path, cache_dir: Path
+) -> Manifest:
+    """Load a data set, look at all of its images, split it by the protocol, and check the outcome.
+
+    Args:
+        dataset_cfg: the group `dataset`: `_target_`, the loader's options, and the descriptive keys.
+        protocol_cfg: the group `protocol`, of which `split` is used.
+        data_dir: where data sets lie or are made.
+        cache_dir: where findings are remembered.
+
+    Returns:
+        The manifest, each row with its split and the SHA-256 of its image.
+
+    Raises:
+        ConfigError: for settings that cannot be used.
+        DataError: for broken images, ranks out of range, duplicate paths, an empty split.
+    """
+    options, split = _plain(dataset_cfg), _plain(protocol_cfg)["split"]
+    loader = _find("dataset._target_", options.pop("_target_"))
+    description = {key: options.pop(key) for key in DESCRIPTIVE if key in options}
+    manifest: Manifest = loader(**options, data_dir=Path(data_dir), cache_dir=Path(cache_dir))
+    manifest = replace(manifest, name=description.get("name", manifest.name))
+    protocol = _find("protocol.split._target_", split.pop("_target_"))
+    return check_split(protocol(manifest, **split))
+
+
+def check_split(manifest: Manifest) -> Manifest:
+    """Check what a protocol made.
+
+    Args:
+        manifest: with `split` filled.
+
+    Returns:
+        The manifest, with notes on ranks without a training image and on what stands in two splits.
+
+    Raises:
+        DataError: where a split is empty, or training has fewer than two ranks.
+    """
+    table = manifest.table
+    sizes = table["split"].value_counts()
+    empty = [split for split in SPLITS if split not in sizes]
+    if empty:
+        remedy = "  what to do: more images, or other shares in protocol.split"
+        if empty == ["val"]:
+            remedy = (
+                "  what to do: protocol=given protocol.split.val_from_train=0.15 takes one from the training images"
+            )
+        raise DataError(
+            f"{manifest.name}: no image in the split {' and '.join(empty)} (of {len(table)} images: "
+            f"{', '.join(f'{split} {sizes.get(split, 0)}' for split in SPLITS)})\n{remedy}"
+        )
+    trained = set(table.loc[table["split"] == "train", "rank"])
+    if len(trained) < 2:
+        raise DataError(
+            f"{manifest.name}: all training images have rank {trained.pop()}; training needs two ranks or more"
+        )
+    notes = [*_untrained(manifest, trained), *_straddling(table)]
+    return replace(manifest, notes=(*manifest.notes, *notes))
+
+
+def summary(manifest: Manifest) -> str:
+    """A small text table: images per rank and split, ranks in bands where there are many."""
+    table, num_ranks = manifest.table, manifest.num_ranks
+    width = 1 if num_ranks <= NUM_BANDS else -(-num_ranks // NUM_BANDS)
+    splits = table["split"].fillna("none") if table["split"].isna().any() else table["split"]
+    counts = pd.crosstab(table["rank"] // width, splits)
+    columns = [split for split in (*SPLITS, "none") if split in counts or split != "none"]
+    counts = counts.reindex(index=range(-(-num_ranks // width)), columns=columns, fill_value=0)
+    head = ["rank", "name", manifest.unit or "value", *columns]
+    rows = []
+    for band, row in enumerate(counts.itertuples(index=False)):
+        first = band * width
+        ends = [first] if width == 1 else [first, min(first + width, num_ranks) - 1]
+        ends = ends[:1] if ends[0] == ends[-1] else ends
+        labels = [[str(end), manifest.rank_names[end], f"{manifest.rank_values[end]:.4g}"] for end in ends]
+        rows.append([*(" … ".join(parts) for parts in zip(*labels, strict=True)), *(f"{count:,}" for count in row)])
+    rows.append(["all", "", "", *(f"{count:,}" for count in counts.sum())])
+    lengths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    lines = [f"{manifest.name}: {len(table):,} images, {num_ranks} ranks"]
+    for cells in [head, *rows]:
+        left = [cell.ljust(length) for cell, length in zip(cells[:2], lengths[:2], strict=True)]
+        right = [cell.rjust(length) for cell, length in zip(cells[2:], lengths[2:], strict=True)]
+        lines.append("  ".join(["", *left, *right]).rstrip())
+    return "\n".join(lines)
+
+
+def _untrained(manifest: Manifest, trained: set[int]) -> list[str]:
+    missing = [manifest.rank_names[rank] for rank in range(manifest.num_ranks) if rank not in trained]
+    if not missing:
+        return []
+    more = f" … and {len(missing) - NUM_LISTED} more" if len(missing) > NUM_LISTED else ""
+    return [
+        f"{len(missing)} of {manifest.num_ranks} ranks have no training image: {', '.join(missing[:NUM_LISTED])}{more}"
+    ]
+
+
+def _straddling(table: pd.DataFrame) -> list[str]:
+    notes = []
+    for column, words in (("subject", "subjects"), ("group", "groups"), ("sha256", "images, equal to the byte,")):
+        splits = table.dropna(subset=[column]).groupby(column)["split"].nunique()
+        straddling = splits.index[splits > 1]
+        if len(straddling):
+            examples = table.loc[table["sha256"].isin(straddling), "path"] if column == "sha256" else straddling
+            notes.append(
+                f"warning: {len(straddling)} {words} stand in more than one split, so the test is easier than it "
+                f"seems: {', '.join(str(example) for example in examples[:5])}{' …' if len(examples) > 5 else ''}"
+            )
+    return notes
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(config, DictConfig):
+        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    return {key: _plain(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+
+
+def _find(key: str, target: str) -> Any:
+    """The function that a `_target_` names; Hydra's own instantiate would wrap our errors in its."""
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(key, target, f"there is no such function ({error})") from None

@@ -1,0 +1,155 @@
+"""A data set as a table: one row per image, and the ranks' names and values."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from ordinalclip.datasets.images import inspect_images
+from ordinalclip.errors import DataError
+
+SPLITS = ("train", "val", "test")
+COLUMNS = ("path", "rank", "value", "subject", "group", "split", "sha256")
+NUM_LISTED = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Everything the platform knows about a data set.
+
+    Args:
+        name: short name, used in directory names.
+        table: one row per image with the columns of `COLUMNS`; further columns are attributes. `path` is relative to
+            `root` with forward slashes; `rank` counts from 0; `value` is the label in the data set's own unit;
+            `subject`, `group` and, before a protocol is applied, `split` may be NA; `sha256` is of the file's bytes.
+        rank_names: a word or number per rank, as it stands in a prompt.
+        rank_values: a number per rank in `unit`; readouts are expectations over these.
+        unit: what `value` is measured in.
+        root: the folder that the paths are relative to.
+        notes: things to print once and to record with every run.
+    """
+
+    name: str
+    table: pd.DataFrame
+    rank_names: tuple[str, ...]
+    rank_values: tuple[float, ...]
+    unit: str
+    root: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_ranks(self) -> int:
+        """Number of ordered classes R."""
+        return len(self.rank_names)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over what the images and labels are; where they lie (paths, root) does not enter."""
+        digest = hashlib.sha256()
+        digest.update(json.dumps([self.rank_names, self.rank_values]).encode())
+        columns = ["sha256", "rank", "value", "subject", "group", "split"]
+        for row in self.table[columns].astype(object).itertuples(index=False, name=None):
+            digest.update(json.dumps([None if pd.isna(cell) else cell for cell in row]).encode() + b"\n")
+        return digest.hexdigest()
+
+    def files(self) -> list[Path]:
+        """The images' full paths, in the table's order."""
+        return [self.root / path for path in self.table["path"]]
+
+
+def build_manifest(
+    table: pd.DataFrame,
+    *,
+    name: str,
+    rank_names: Sequence[str],
+    rank_values: Sequence[float],
+    unit: str,
+    root: Path,
+    cache_dir: Path,
+    on_error: str = "raise",
+    notes: Sequence[str] = (),
+) -> Manifest:
+    """Check a loader's table, look at every image, and make the manifest; all loaders end here.
+
+    Args:
+        table: at least `path` and `rank`; `value` defaults to the rank's value, the other columns to NA.
+        name: see `Manifest`, as are `rank_names`, `rank_values`, `unit`, `root` and `notes`.
+        rank_names: one per rank.
+        rank_values: one per rank.
+        unit: of the values.
+        root: folder of the images.
+        cache_dir: where the inspection of the images is remembered.
+        on_error: "raise", or "skip" to leave broken images out and say so in the notes.
+        notes: what the loader has to say.
+
+    Raises:
+        DataError: ranks out of range, a path that occurs twice, or images that cannot be read, all named at once.
+    """
+    num_ranks = len(rank_names)
+    if len(rank_values) != num_ranks:
+        raise DataError(f"{name}: {num_ranks} rank names but {len(rank_values)} rank values; give one of each per rank")
+    if table.empty:
+        raise DataError(f"{name}: the table has no rows; it needs at least one image in each split")
+    table = table.reset_index(drop=True)
+    _check_ranks(table, num_ranks, name)
+    _check_duplicates(table, name)
+    inspected = inspect_images([root / path for path in table["path"]], cache_dir)
+    table["sha256"] = inspected["sha256"]
+    broken = inspected["error"].notna()
+    if broken.any():
+        errors = zip(table["path"][broken], inspected["error"][broken], strict=True)
+        told = _listed([f"{path}: {error}" for path, error in errors])
+        if on_error == "raise":
+            raise DataError(
+                f"{name}: {broken.sum()} of {len(table)} images under {root} cannot be used:\n{told}\n"
+                "  what to do: mend these files or take their rows out, or go on without them: dataset.on_error=skip"
+            )
+        notes = [*notes, f"skipped {broken.sum()} of {len(table)} images that cannot be used:\n{told}"]
+        table = table[~broken].reset_index(drop=True)
+    table["rank"] = table["rank"].astype("int64")
+    if "value" not in table:
+        table["value"] = [rank_values[rank] for rank in table["rank"]]
+    table["value"] = table["value"].astype("float64")
+    for column in ("subject", "group", "split"):
+        table[column] = table[column].astype("str") if column in table else pd.Series(pd.NA, table.index, dtype="str")
+    table = table[[*COLUMNS, *(column for column in table if column not in COLUMNS)]]
+    return Manifest(
+        name=name,
+        table=table,
+        rank_names=tuple(str(rank_name) for rank_name in rank_names),
+        rank_values=tuple(float(value) for value in rank_values),
+        unit=unit,
+        root=root,
+        notes=tuple(notes),
+    )
+
+
+def _check_ranks(table: pd.DataFrame, num_ranks: int, name: str) -> None:
+    if num_ranks < 2:
+        raise DataError(f"{name}: {num_ranks} rank; ordinal regression needs two or more")
+    wrong = table[(table["rank"] < 0) | (table["rank"] >= num_ranks)]
+    if len(wrong):
+        told = _listed([f"{path}: rank {rank}" for path, rank in zip(wrong["path"], wrong["rank"], strict=True)])
+        raise DataError(f"{name}: {len(wrong)} rows have a rank outside 0…{num_ranks - 1}:\n{told}")
+
+
+def _check_duplicates(table: pd.DataFrame, name: str) -> None:
+    counts = table["path"].value_counts()
+    counts = counts[counts > 1]
+    if len(counts):
+        told = _listed([f"{path}: {count} rows" for path, count in counts.items()])
+        raise DataError(
+            f"{name}: {len(counts)} paths occur more than once:\n{told}\n"
+            "  what to do: keep one row for each image, so that none is tested that was trained on"
+        )
+
+
+def _listed(lines: Sequence[str]) -> str:
+    shown = [f"  {line}" for line in lines[:NUM_LISTED]]
+    if len(lines) > NUM_LISTED:
+        shown.append(f"  … and {len(lines) - NUM_LISTED} more")
+    return "\n".join(shown)

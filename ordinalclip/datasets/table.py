@@ -1,0 +1,180 @@
+"""dataset=manifest: the user's own images, listed in a table of `path,rank` or `path,value`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pandas as pd
+
+from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values
+from ordinalclip.datasets.manifest import SPLITS, Manifest, build_manifest
+from ordinalclip.datasets.tablefile import normal_paths, read_table, table_file
+from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.signatures import Between
+
+SPLIT_WORDS = {
+    **{split: split for split in SPLITS},
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+}
+
+
+def load_table(
+    *,
+    path: str | None,
+    root: str | None = None,
+    unit: str = "",
+    rank_names: Sequence[str] | None = None,
+    rank_values: Sequence[float] | None = None,
+    bins: Sequence[float] | Annotated[int, Between(2, None)] | None = None,
+    first_rank: int | None = None,
+    allow_empty: bool = False,
+    on_error: Literal["raise", "skip"] = "raise",
+    data_dir: Path,
+    cache_dir: Path,
+) -> Manifest:
+    """Read a table of images.
+
+    Columns: `path` and `rank` (integers) or `value` (numbers); where both stand, `rank` decides and `value` is the
+    label in its own unit. Optional: `split`, `subject`, `group`, and `rank_name` and `rank_value`, alike in all rows
+    of a rank. Further columns are kept as attributes.
+
+    Args:
+        path: a .csv, .tsv or .parquet file; text is UTF-8.
+        root: folder of the images; by default that of the table.
+        unit: of the values, for tables and figures.
+        rank_names: a word per rank for prompts; by default the column `rank_name`, or the numbers themselves.
+        rank_values: a number per rank; by default the column `rank_value`, or the numbers themselves.
+        bins: for values: edges of the ranks (each from its lower edge up to below the next, the last one closed), or
+            how many ranks of about equal size to cut them into.
+        first_rank: the integer that becomes rank 0; by default the smallest.
+        allow_empty: let there be ranks without any image.
+        on_error: "raise" about broken images, or "skip" and note them.
+        data_dir: not used.
+        cache_dir: remembers the inspection.
+
+    Returns:
+        The manifest, its `split` NA where the table has no such column.
+
+    Raises:
+        ConfigError: for settings that do not fit the table.
+        DataError: for a table that cannot be used, naming rows.
+    """
+    file = table_file(path)
+    table = read_table(file)
+    if "path" not in table or not {"rank", "value"} & set(table):
+        raise DataError(
+            f"{file}: needs the columns path and rank, or path and value; it has {', '.join(map(str, table.columns))}"
+        )
+    table["path"] = normal_paths(table["path"], file)
+    folder = Path(root).expanduser() if root is not None else file.parent
+    if not folder.is_dir():
+        raise ConfigError(
+            "dataset.root", root, "there is no such folder", allowed="the folder that the paths start from"
+        )
+    if "rank" in table:
+        if bins is not None:
+            raise ConfigError(
+                "dataset.bins", bins, "bins cut the column value, and the table has ranks", allowed="null"
+            )
+        grading = grade_ranks(table, file, first_rank=first_rank)
+    elif bins is not None:
+        grading = bin_values(table, file, bins)
+    else:
+        grading = grade_values(table, file, first_rank=first_rank)
+    grading = _named(grading, table, rank_names, rank_values)
+    if not allow_empty:
+        _check_gaps(grading, file)
+    table = table.drop(columns=["rank_name", "rank_value"], errors="ignore").assign(
+        rank=grading.rank, value=grading.value
+    )
+    if "split" in table:
+        table["split"] = table["split"].str.strip().str.lower().replace(SPLIT_WORDS)
+    return build_manifest(
+        table,
+        name=file.stem,
+        rank_names=grading.names,
+        rank_values=grading.values,
+        unit=unit,
+        root=folder,
+        cache_dir=cache_dir,
+        on_error=on_error,
+        notes=grading.notes,
+    )
+
+
+def save_table(manifest: Manifest, file: Path) -> None:
+    """Write a manifest as a .csv that `dataset=manifest` reads back, given the manifest's root as `dataset.root`.
+
+    Args:
+        manifest: with or without its split.
+        file: where to; its folder must exist.
+    """
+    table = manifest.table.drop(columns="sha256").dropna(axis="columns", how="all")
+    table.insert(3, "rank_name", [manifest.rank_names[rank] for rank in table["rank"]])
+    table.insert(4, "rank_value", [manifest.rank_values[rank] for rank in table["rank"]])
+    table.to_csv(file, index=False, encoding="utf-8")
+
+
+def _named(
+    grading: Grading, table: pd.DataFrame, rank_names: Sequence[str] | None, rank_values: Sequence[float] | None
+) -> Grading:
+    names, values = list(grading.names), list(grading.values)
+    if "rank_name" in table:
+        for rank, name in _per_rank(grading, table["rank_name"]).items():
+            names[rank] = name
+    if "rank_value" in table:
+        for rank, text in _per_rank(grading, table["rank_value"]).items():
+            try:
+                values[rank] = float(text)
+            except ValueError:
+                raise DataError(f"rank_value of rank {grading.names[rank]} is no number: {text}") from None
+    num_ranks = len(names)
+    for key, given in (("rank_names", rank_names), ("rank_values", rank_values)):
+        if given is not None and len(given) < num_ranks:
+            raise ConfigError(
+                f"dataset.{key}",
+                list(given),
+                f"{len(given)} for the {num_ranks} ranks {grading.names[0]}…{grading.names[-1]} of the table",
+                allowed=f"a list of {num_ranks}",
+            )
+    if rank_names is not None and rank_values is not None and len(rank_names) != len(rank_values):
+        raise ConfigError(
+            "dataset.rank_values",
+            list(rank_values),
+            f"not as many as the {len(rank_names)} names",
+            allowed="one per rank",
+        )
+    longest = len(rank_names if rank_names is not None else rank_values if rank_values is not None else names)
+    # More names than the table's span: ranks above its greatest; _check_gaps says so where that is not allowed.
+    names += [str(index) for index in range(num_ranks, longest)]
+    step = values[-1] - values[-2] if num_ranks > 1 else 1.0
+    values += [values[-1] + step * (index + 1 - num_ranks) for index in range(num_ranks, longest)]
+    return grading.renamed(
+        names=[str(name) for name in rank_names] if rank_names is not None else names,
+        values=[float(value) for value in rank_values] if rank_values is not None else values,
+    )
+
+
+def _per_rank(grading: Grading, column: pd.Series) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for rank, cell in zip(grading.rank, column, strict=True):
+        if pd.isna(cell):
+            continue
+        if found.setdefault(int(rank), cell) != cell:
+            raise DataError(f"column {column.name}: rank {grading.names[rank]} has both {found[int(rank)]} and {cell}")
+    return found
+
+
+def _check_gaps(grading: Grading, file: Path) -> None:
+    missing = sorted(set(range(len(grading.names))) - {int(rank) for rank in grading.rank})
+    if missing:
+        names = ", ".join(grading.names[rank] for rank in missing[:20]) + (" …" if len(missing) > 20 else "")
+        raise ConfigError(
+            "dataset.allow_empty",
+            False,
+            f"{len(missing)} of {len(grading.names)} ranks have no image in {file.name}: {names}",
+            remedy="dataset.allow_empty=true keeps them as ranks; dataset.bins puts values together",
+        )

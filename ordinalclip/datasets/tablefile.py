@@ -1,0 +1,90 @@
+"""Reading a table file from a user: found, decoded, every cell as text."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from ordinalclip.errors import ConfigError, DataError
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+
+
+def table_file(path: str | None) -> Path:
+    """Check `dataset.path`.
+
+    Args:
+        path: as configured.
+
+    Returns:
+        The full path of a file of a known type.
+
+    Raises:
+        ConfigError: where there is none.
+    """
+    allowed = f"a file of type {', '.join(SUFFIXES)} with the columns path,rank or path,value"
+    if path is None:
+        raise ConfigError("dataset.path", path, "dataset=manifest needs the table of your images", allowed=allowed)
+    file = Path(path).expanduser()
+    if file.suffix.lower() not in SUFFIXES:
+        raise ConfigError("dataset.path", path, f"the type {file.suffix or '(none)'} is not known", allowed=allowed)
+    if not file.is_file():
+        raise ConfigError("dataset.path", path, f"there is no such file (looked at {file.absolute()})", allowed=allowed)
+    return file.absolute()
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """Read a table as text, so that a subject "007" or "NA" stays what it is.
+
+    Args:
+        file: .parquet, or UTF-8 text whose first line tells the separator: tab, semicolon or comma.
+
+    Returns:
+        All cells as str, empty ones NA.
+
+    Raises:
+        DataError: where the file is no such table.
+    """
+    try:
+        if file.suffix.lower() == ".parquet":
+            table = pd.read_parquet(file)
+            return table.apply(lambda column: column.map(str, na_action="ignore").astype("str"))
+        with file.open(encoding="utf-8-sig") as stream:
+            head = stream.readline()
+        separator = max("\t;,", key=head.count)
+        table = pd.read_csv(
+            file,
+            sep=separator,
+            dtype="str",
+            keep_default_na=False,
+            na_values=[""],
+            encoding="utf-8-sig",
+            index_col=False,
+        )
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: is not UTF-8 ({error.reason} at byte {error.start}); save it as CSV UTF-8") from None
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are of these kinds
+        raise DataError(f"{file}: cannot be read as a table: {error}") from None
+    table.columns = table.columns.str.strip()
+    return table
+
+
+def normal_paths(paths: pd.Series, file: Path) -> list[str]:
+    """Write paths in one way, so that `a/b.png` and `./a//b.png` are found to be the same.
+
+    Args:
+        paths: the column.
+        file: named in errors.
+
+    Returns:
+        A path per row.
+
+    Raises:
+        DataError: where a row has none.
+    """
+    empty = paths.isna() | (paths.str.strip() == "")
+    if empty.any():
+        raise DataError(
+            f"{file}: {empty.sum()} rows have no path, the first is row {int(empty.to_numpy().argmax()) + 1}"
+        )
+    return [os.path.normpath(path) for path in paths]
