@@ -1,0 +1,167 @@
+"""From a composed configuration to its checks and to the id of the run it describes."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ordinalclip.errors import ConfigError
+from ordinalclip.schema import PARTS
+from ordinalclip.signatures import check_target, did_you_mean
+
+# What the code hands to a `_target_` beside what the yaml says.
+RUNTIME = {
+    "dataset": ("data_dir", "cache_dir"),
+    "backbone": ("weights",),
+    "prompt": ("text", "embed_dim", "rank_names"),
+    "loss": (),
+    "optimizer": ("params",),
+    "schedule": (),
+    "trainer": ("run_directory", "max_epochs", "callbacks"),
+    "tracking": (),
+}
+# Keys of a group that describe it and are not arguments of its `_target_`.
+DESCRIPTIVE = {
+    "dataset": ("name", "context", "licence", "citation"),
+    "backbone": ("name",),
+    "prompt": ("name",),
+    "optimizer": ("weight_decay_on",),
+}
+PLAIN_GROUPS = {"trainable": "Trainable", "features": "Features", "paths": "Paths"}
+
+# Cannot change a result, so they do not enter the id. `protocol.split` acts through the manifest's hash.
+_NOT_IN_ID = ("paths", "tracking", "num_workers", "features", "sweep", "tags", "rerun", "dataset", "experiment_info")
+_TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
+# Options that came later, with the value that means what was done before they existed; left out of the id.
+_NEUTRAL: dict[str, Any] = {}
+
+
+def plain(cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as resolved plain dicts and lists.
+
+    Raises:
+        ConfigError: where an interpolation cannot be resolved or a value is missing.
+    """
+    if not isinstance(cfg, DictConfig):
+        return dict(cfg)
+    try:
+        container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(error.full_key or "config", "…", str(error).splitlines()[0]) from error
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items() if key != "hydra"}
+
+
+def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> None:
+    """Checks every key and value without importing torch for what is ours.
+
+    Args:
+        cfg: a configuration from `plain`.
+        known: quantities that ranges refer to, such as `num_ranks`, as far as they are known by now.
+
+    Raises:
+        ConfigError: for the first key that is unknown, missing, of a wrong type or out of range.
+    """
+    known = known or {}
+    _check_top(cfg)
+    for group, schema in PLAIN_GROUPS.items():
+        check_target({"_target_": f"ordinalclip.schema.{schema}"} | cfg[group], group, known=known)
+    for group, runtime in RUNTIME.items():
+        arguments = {k: v for k, v in cfg[group].items() if k not in DESCRIPTIVE.get(group, ())}
+        check_target(arguments, group, known=known, runtime=runtime)
+    _check_protocol(cfg["protocol"], known)
+    decay_on = cfg["optimizer"].get("weight_decay_on", "weights")
+    if decay_on not in ("weights", "all"):
+        raise ConfigError("optimizer.weight_decay_on", decay_on, "is unknown", allowed="weights, all")
+
+
+def _check_top(cfg: Mapping[str, Any]) -> None:
+    groups = {*RUNTIME, *PLAIN_GROUPS, "protocol"}
+    for group in groups:
+        if not isinstance(cfg.get(group), Mapping):
+            raise ConfigError(
+                group, cfg.get(group), "must be one of the group's options", allowed=f"{group}=<option>, see --help"
+            )
+    settings = {key: value for key, value in cfg.items() if key not in groups}
+    try:
+        check_target({"_target_": "ordinalclip.schema.Settings"} | settings, "")
+    except ConfigError as error:
+        raise ConfigError(
+            error.key.lstrip("."), error.value, error.problem, allowed=error.allowed, remedy=error.remedy
+        ) from None
+
+
+def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> None:
+    allowed = {"split", "readout", "select_on"}
+    for key, value in protocol.items():
+        if key not in allowed:
+            hint = did_you_mean(key, sorted(allowed))
+            raise ConfigError(
+                f"protocol.{key}", value, f"there is no such key{hint}", allowed=", ".join(sorted(allowed))
+            )
+    check_target(protocol["split"], "protocol.split", known=known, runtime=("manifest",))
+    if protocol["readout"] not in ("expectation", "argmax", "median"):
+        raise ConfigError(
+            "protocol.readout", protocol["readout"], "is no readout", allowed="expectation, argmax, median"
+        )
+    if protocol["select_on"] != "val":
+        raise ConfigError("protocol.select_on", protocol["select_on"], "cannot be selected on", allowed="val")
+
+
+def identity(cfg: Mapping[str, Any], *, manifest_hash: str, weights: Mapping[str, str]) -> dict[str, Any]:
+    """What determines a run's result, in canonical form: its JSON is what the run id hashes.
+
+    Args:
+        cfg: a configuration from `plain`.
+        manifest_hash: content hash of the data with its split.
+        weights: part → SHA-256 of its weights; takes the place of paths and tags.
+    """
+    kept = {key: value for key, value in cfg.items() if key not in _NOT_IN_ID}
+    kept["trainer"] = {k: v for k, v in cfg["trainer"].items() if k in _TRAINER_IN_ID}
+    kept["backbone"] = {k: v for k, v in cfg["backbone"].items() if k not in ("name", "weights")}
+    kept["backbone"]["weights"] = dict(weights)
+    kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
+    kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k != "split"}
+    kept["augment"] = augments(cfg)
+    kept["manifest"] = manifest_hash
+    return _canonical(kept, "")
+
+
+def augments(cfg: Mapping[str, Any]) -> bool:
+    """Whether training images are cropped and flipped at random; `augment=null` ties it to a trained image tower."""
+    return cfg["trainable"]["image"] is not None if cfg["augment"] is None else cfg["augment"]
+
+
+def _canonical(value: Any, key: str) -> Any:
+    """One form for equal meanings: 1 = 1.0, null options left out, keys sorted by the JSON writer."""
+    if isinstance(value, Mapping):
+        items = {k: _canonical(v, f"{key}.{k}".lstrip(".")) for k, v in value.items() if v is not None}
+        return {k: v for k, v in items.items() if _NEUTRAL.get(f"{key}.{k}".lstrip("."), _MISSING) != v}
+    if isinstance(value, list | tuple):
+        return [_canonical(v, key) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+_MISSING = object()
+
+
+def run_id(identity: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits of the SHA-256 of an identity."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def readable_name(cfg: Mapping[str, Any], run_id: str) -> str:
+    """Directory name of a run: what a person looks for, then the id."""
+    prompt = cfg["prompt"].get("name") or cfg["prompt"]["_target_"].rpartition(".")[2].lower()
+    return f"{cfg['dataset']['name']}-{cfg['backbone']['name']}-{prompt}-s{cfg['seed']}-{run_id}"
+
+
+def is_trained(cfg: Mapping[str, Any]) -> bool:
+    """Whether any part has a learning rate; otherwise the run is an evaluation of what it starts with."""
+    return any(cfg["trainable"][part] is not None for part in PARTS)

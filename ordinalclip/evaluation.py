@@ -1,0 +1,76 @@
+"""A fitted model on the test split, and the files that hold what came out."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ordinalclip.batches import Batch
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.metrics.baseline import constant_baseline
+from ordinalclip.metrics.collection import rank_metrics
+from ordinalclip.metrics.ordinality import ordinality
+from ordinalclip.metrics.readout import argmax, expectation, median
+from ordinalclip.model import OrdinalCLIP
+from ordinalclip.runs import Run
+
+
+@torch.inference_mode()
+def predict(model: OrdinalCLIP, loader: DataLoader[Batch], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Probabilities [N, R] of all items and their rows in the manifest [N], on the CPU. Text is computed once."""
+    model.eval().to(device)
+    rank_features_RD = model.rank_features()
+    probs, rows = [], []
+    for batch in loader:
+        moved = batch.to(device)
+        logits_BR = model(images=moved.images, features=moved.features, rank_features=rank_features_RD).logits
+        probs.append(logits_BR.float().softmax(-1).cpu())
+        rows.append(batch.row)
+    return torch.cat(probs), torch.cat(rows)
+
+
+def evaluate_split(
+    model: OrdinalCLIP, loader: DataLoader[Batch], device: torch.device, manifest: Manifest, split: str
+) -> tuple[dict[str, float], pd.DataFrame]:
+    """Metrics of a split, each `<split>/<name>`, and a table of predictions, one row an image.
+
+    The constant predictor's metrics stand beside them as `<split>/constant_<name>`.
+    """
+    probs_NR, rows_N = predict(model, loader, device)
+    table = manifest.table.iloc[rows_N.numpy()]
+    rank = table["rank"].to_numpy()
+    values = torch.tensor(manifest.rank_values, dtype=torch.float64)
+    stats = {
+        name: float(value) for name, value in rank_metrics(probs_NR, torch.from_numpy(rank.copy()), values).items()
+    }
+    train_rank = manifest.table.loc[manifest.table["split"] == "train", "rank"].to_numpy()
+    constant = constant_baseline(train_rank, rank, manifest.rank_values)
+    stats |= {f"constant_{name}": value for name, value in constant.items()}
+    predictions = pd.DataFrame(
+        {
+            "path": table["path"].to_numpy(),
+            "sha256": table["sha256"].to_numpy(),
+            "rank": rank,
+            "argmax": argmax(probs_NR).numpy(),
+            "expectation": expectation(probs_NR).numpy(),
+            "median": median(probs_NR).numpy(),
+            "probs": list(probs_NR.numpy().astype(np.float32)),
+        }
+    )
+    return {f"{split}/{name}": value for name, value in stats.items()}, predictions
+
+
+def ordinality_record(before: Tensor, after: Tensor) -> dict[str, Any]:
+    """Every ordinality score of rank features [R, D] before training and at the best checkpoint."""
+    return {"before": asdict(ordinality(before)), "best": asdict(ordinality(after))}
+
+
+def save_rank_features(run: Run, before: Tensor, after: Tensor) -> None:
+    """Writes rank_features.safetensors: `rank_features` [R, D] of the best checkpoint, and those before training."""
+    tensors = {"rank_features": after.float().cpu().contiguous(), "before": before.float().cpu().contiguous()}
+    run.publish("rank_features.safetensors", lambda draft: save_file(tensors, draft))

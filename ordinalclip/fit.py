@@ -1,0 +1,180 @@
+"""Fits one run and tests it. Reads top to bottom in the order in which things happen."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import get_class
+
+from ordinalclip.backbones.backbone import Backbone
+from ordinalclip.backbones.load import load_backbone
+from ordinalclip.batches import EpochSampler, FeatureRows, ImageRows, evaluation_loader, training_loader
+from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, checkpoint_to_resume
+from ordinalclip.config import DESCRIPTIVE, augments, is_trained
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
+from ordinalclip.features import load_features
+from ordinalclip.metrics.collection import RankMetrics
+from ordinalclip.model import OrdinalCLIP
+from ordinalclip.module import OrdinalModule, check_names
+from ordinalclip.optim import build_optimizer, build_scheduler, freeze
+from ordinalclip.prepare import Job
+from ordinalclip.tracking import Mirror
+from ordinalclip.trainer import build_trainer
+
+log = logging.getLogger(__name__)
+
+
+def fit(job: Job, mirror: Mirror, *, draw: bool = True) -> None:
+    """Trains a claimed run from its last checkpoint or from the start, then tests its best epoch.
+
+    Args:
+        job: a checked job whose run is claimed.
+        mirror: where the record is shown; it may fail without harm.
+        draw: make figures, too.
+    """
+    cfg, run, manifest = job.cfg, job.run, job.manifest
+    model = build_model(job)
+    freeze(model, cfg["trainable"])
+    data = SplitData(job, model.backbone)
+    device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
+    with torch.inference_mode():
+        before_RD = model.eval().to(device).rank_features().cpu()
+    selection = "val/mae" if cfg["protocol"]["readout"] == "expectation" else f"val/mae_{cfg['protocol']['readout']}"
+
+    if is_trained(cfg):
+        module = _train(job, model, data, selection, mirror)
+        best = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)
+        check_names(best["state_dict"], module.trained_names())
+        module.load_state_dict(best["state_dict"], strict=False)
+
+    with torch.inference_mode():
+        after_RD = model.eval().to(device).rank_features().cpu()
+    save_rank_features(run, before_RD, after_RD)
+    record = ordinality_record(before_RD, after_RD)
+    run.write_json("ordinality.json", record)
+    for split in ("val", "test"):  # the test split is touched here for the first time
+        loader = evaluation_loader(data.split(split), EVAL_BATCH, cfg["num_workers"])
+        stats, predictions = evaluate_split(model, loader, device, manifest, split)
+        run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
+        if split == "test":
+            run.publish("predictions.parquet", predictions.to_parquet)
+            values = {k: v for k, v in stats.items() if np.isfinite(v)} | {"ordinality": record["best"]["score"]}
+            run.log_metrics(values, epoch=cfg["epochs"], step=0)
+    if draw:
+        from ordinalclip.figures import similarity_figure
+
+        similarity_figure(
+            before_RD.numpy(),
+            after_RD.numpy(),
+            manifest.rank_names,
+            run.directory / "figures" / "similarity",
+            ordinality_before=record["before"]["score"],
+            ordinality_after=record["best"]["score"],
+        )
+
+
+EVAL_BATCH = 256
+
+
+def build_model(job: Job) -> OrdinalCLIP:
+    """Backbone and prompt of a job, with initial values drawn from its seed alone."""
+    cfg = job.cfg
+    backbone = load_backbone(
+        cfg["backbone"],
+        weights=job.weights,
+        trainable=cfg["trainable"],
+        cache_dir=Path(cfg["paths"]["cache"]),
+        seed=cfg["seed"],
+    )
+    # A backbone built before in this process draws nothing, so the prompt's values start from a seed of their own.
+    torch.manual_seed(cfg["seed"])
+    prompt = build(
+        cfg["prompt"], "prompt", text=backbone.text, embed_dim=backbone.embed_dim, rank_names=job.manifest.rank_names
+    )
+    return OrdinalCLIP(backbone, prompt)
+
+
+def build(node: dict[str, Any], group: str, **runtime: Any) -> Any:
+    """Instantiates a group's `_target_` with its options and what the program adds."""
+    skipped = ("_target_", *DESCRIPTIVE.get(group, ()))
+    return get_class(node["_target_"])(**{k: v for k, v in node.items() if k not in skipped}, **runtime)
+
+
+def best_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class SplitData:
+    """The splits of a job as datasets: cached features where the image tower is frozen, images where it is not.
+
+    Args:
+        job: with its manifest.
+        backbone: with its preprocessing.
+    """
+
+    def __init__(self, job: Job, backbone: Backbone) -> None:
+        self.manifest: Manifest = job.manifest
+        self.preprocessing = backbone.preprocessing
+        self.augment_seed = job.cfg["seed"] if augments(job.cfg) else None
+        self.features: np.ndarray | None = None
+        if job.cfg["trainable"]["image"] is None and self.augment_seed is None:
+            self.features = load_features(
+                backbone,
+                job.manifest,
+                cache_dir=Path(job.cfg["paths"]["cache"]),
+                batch_size=job.cfg["features"]["batch_size"],
+            )
+
+    def split(self, name: str) -> FeatureRows | ImageRows:
+        """A split; only "train" is ever augmented."""
+        rows = np.flatnonzero((self.manifest.table["split"] == name).to_numpy())
+        rank = self.manifest.table["rank"].to_numpy()[rows]
+        if self.features is not None:
+            return FeatureRows(self.features, rows, rank)
+        paths = [self.manifest.root / path for path in self.manifest.table["path"]]
+        seed = self.augment_seed if name == "train" else None
+        return ImageRows(paths, self.preprocessing, rows, rank, seed)
+
+
+def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror: Mirror) -> OrdinalModule:
+    cfg, run = job.cfg, job.run
+    train = data.split("train")
+    sampler = EpochSampler(len(train), cfg["batch_size"], cfg["seed"])
+    schedule = build(cfg["schedule"], "schedule")
+    module = OrdinalModule(
+        model,
+        loss=build(cfg["loss"], "loss"),
+        build_optimizer=lambda: build_optimizer(cfg["optimizer"], model, cfg["trainable"]),
+        build_scheduler=lambda optimizer: build_scheduler(optimizer, schedule, cfg["epochs"]),
+        metrics=RankMetrics(job.manifest.num_ranks, job.manifest.rank_values),
+        sampler=sampler,
+        seed=cfg["seed"],
+    )
+    interrupted = Interrupted()
+    trainer = build_trainer(
+        **{k: v for k, v in cfg["trainer"].items() if k != "_target_"},
+        run_directory=run.directory,
+        max_epochs=cfg["epochs"],
+        callbacks=[
+            interrupted,
+            EpochRecord(run, selection, after_epoch=lambda: mirror.sync(run, final=False)),
+            ProgressBar(selection, label=run.directory.name),
+        ],
+    )
+    try:
+        trainer.fit(
+            module,
+            training_loader(train, sampler, cfg["num_workers"]),
+            evaluation_loader(data.split("val"), EVAL_BATCH, cfg["num_workers"]),
+            ckpt_path=checkpoint_to_resume(run),
+            weights_only=True,
+        )
+    except SystemExit:
+        if isinstance(interrupted.cause, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    return module

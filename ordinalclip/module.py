@@ -1,0 +1,143 @@
+"""The LightningModule: how the model is fitted and watched."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ordinalclip.batches import Batch, EpochSampler
+from ordinalclip.metrics.collection import RankMetrics
+from ordinalclip.model import OrdinalCLIP
+
+
+class OrdinalModule(pl.LightningModule):
+    """Fits an OrdinalCLIP model and measures it on validation after each epoch.
+
+    Args:
+        model: the model; parts that are frozen have `requires_grad=False` already.
+        loss: takes `Output` and ranks [B], returns a dict of scalar tensors with "loss" among them.
+        build_optimizer: called once the module is on its device.
+        build_scheduler: called with the optimiser; stepped once an epoch.
+        metrics: accumulates the validation predictions of an epoch.
+        sampler: the training order, whose epoch is restored on resume.
+        seed: of dropout and of everything else drawn while training.
+    """
+
+    def __init__(
+        self,
+        model: OrdinalCLIP,
+        *,
+        loss: nn.Module,
+        build_optimizer: Callable[[], Optimizer],
+        build_scheduler: Callable[[Optimizer], LambdaLR],
+        metrics: RankMetrics,
+        sampler: EpochSampler,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model, self.loss, self.val_metrics = model, loss, metrics
+        self.build_optimizer, self.build_scheduler = build_optimizer, build_scheduler
+        self.sampler, self.seed = sampler, seed
+        self.strict_loading = False  # frozen towers are not in checkpoints; on_load_checkpoint looks for what must be
+        self.epoch_values: dict[str, float] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._num_images = 0
+        self.epoch_rank_features: Tensor | None = None
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser over the parts' groups, one schedule by epoch."""
+        optimizer = self.build_optimizer()
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.build_scheduler(optimizer), "interval": "epoch"},
+        }
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Lightning's own version knows dicts and tuples only."""
+        return batch.to(device)
+
+    def on_train_epoch_start(self) -> None:
+        """Starts the epoch's sums."""
+        self._sums, self._num_images = {}, 0
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Ties all randomness to (seed, epoch), so that a resumed epoch draws what the first would have drawn."""
+        if batch_idx == 0:
+            torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch: rank features once, logits, loss."""
+        output = self.model(images=batch.images, features=batch.features)
+        terms = self.loss(output, batch.rank)
+        # Weighted by images, so that a short last batch counts for what it is.
+        for name, term in terms.items():
+            self._sums[name] = self._sums.get(name, 0) + term.detach() * len(batch.rank)
+        self._num_images += len(batch.rank)
+        return terms["loss"]
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Stops at a loss that is not a number, before it enters the weights.
+
+        Raises:
+            FloatingPointError: naming the epoch and step; the last checkpoint stays good.
+        """
+        total = self._sums["loss"]
+        if not torch.isfinite(total):
+            raise FloatingPointError(
+                f"the loss became {float(total)} in epoch {self.current_epoch}, step {self.global_step}; "
+                "a lower learning rate (trainable.*) or trainer.gradient_clip_val=1.0 may help"
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        """Computes the rank features once for the whole pass."""
+        self.val_metrics.reset()
+        self.epoch_rank_features = self.model.rank_features()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Accumulates predictions."""
+        output = self.model(images=batch.images, features=batch.features, rank_features=self.epoch_rank_features)
+        self.val_metrics.update(output.logits.softmax(-1).float(), batch.rank)
+
+    def on_validation_epoch_end(self) -> None:
+        """Collects the epoch's values for the record."""
+        values = {f"train/{name}": float(total) / max(self._num_images, 1) for name, total in self._sums.items()}
+        values |= {f"val/{name}": float(value) for name, value in self.val_metrics.compute().items()}
+        self.epoch_values = values
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps what is trained; frozen towers come back from their weight files."""
+        trained = self.trained_names()
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Puts the sampler where it was.
+
+        Raises:
+            ValueError: when the checkpoint lacks a trained parameter or has one that the model lacks.
+        """
+        check_names(checkpoint["state_dict"], self.trained_names())
+        self.sampler.epoch = checkpoint["epoch"] + 1
+
+    def trained_names(self) -> set[str]:
+        """Trained parameters, and the buffers of the modules that hold them (BatchNorm's statistics)."""
+        names = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        modules = {name.rpartition(".")[0] for name in names}
+        buffers = {name for name, _ in self.named_buffers() if name.rpartition(".")[0] in modules}
+        return names | (buffers & set(self.state_dict()))
+
+
+def check_names(state: Mapping[str, Tensor], expected: set[str]) -> None:
+    """Compares a checkpoint's names with those that must be in it.
+
+    Raises:
+        ValueError: naming what is missing and what is too much.
+    """
+    missing, surplus = sorted(expected - set(state)), sorted(set(state) - expected)
+    if missing or surplus:
+        raise ValueError(
+            f"the checkpoint does not fit the model: missing {missing or 'nothing'}, surplus {surplus or 'nothing'}"
+        )

@@ -1,0 +1,70 @@
+"""From a configuration to a job that can start: checked, its data read, its weights found, its run named."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ordinalclip.backbones.weights import WeightFile, find_weights
+from ordinalclip.config import check, identity, readable_name, run_id
+from ordinalclip.datasets.load import load_manifest
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.runs import Run
+
+_MANIFESTS: dict[str, Manifest] = {}  # the runs of a sweep mostly share their data set
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked configuration with everything that its run needs to start.
+
+    Attributes:
+        cfg: the configuration as plain dicts.
+        manifest: the data set with its split.
+        weights: part → weight file of the backbone.
+        identity: what the run id is the hash of.
+        run: the run's directory.
+        overrides: what the user typed, for the record.
+    """
+
+    cfg: dict[str, Any]
+    manifest: Manifest
+    weights: dict[str, WeightFile]
+    identity: dict[str, Any]
+    run: Run
+    overrides: tuple[str, ...] = ()
+
+
+def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
+    """Checks a configuration to the end without importing torch.
+
+    Args:
+        cfg: a configuration from `ordinalclip.config.plain`.
+        overrides: what the user typed.
+
+    Raises:
+        ConfigError: for a setting that cannot be used, or weights that are not there.
+        DataError: for a data set that cannot be used.
+    """
+    check(cfg)
+    manifest = _manifest(cfg)
+    check(cfg, known={"num_ranks": manifest.num_ranks})
+    weights = find_weights(cfg["backbone"], Path(cfg["paths"]["cache"]))
+    what = identity(
+        cfg,
+        manifest_hash=manifest.content_hash,
+        weights={part: file.sha256 for part, file in weights.items()},
+    )
+    run = Run(Path(cfg["paths"]["runs"]).absolute() / readable_name(cfg, run_id(what)))
+    return Job(cfg=cfg, manifest=manifest, weights=weights, identity=what, run=run, overrides=overrides)
+
+
+def _manifest(cfg: Mapping[str, Any]) -> Manifest:
+    key = json.dumps([cfg["dataset"], cfg["protocol"], cfg["paths"]], sort_keys=True, default=str)
+    if key not in _MANIFESTS:
+        paths = cfg["paths"]
+        _MANIFESTS[key] = load_manifest(
+            cfg["dataset"], cfg["protocol"], data_dir=Path(paths["data"]), cache_dir=Path(paths["cache"])
+        )
+    return _MANIFESTS[key]

@@ -1,0 +1,161 @@
+"""A run's directory: the record of one experiment, and the only place where its state lives.
+
+runs/<readable>-<run_id>/
+    config.yaml, identity.json      what it is; the id is a hash of identity.json
+    status.json, attempts/          how far it is, and who works on it
+    metrics.jsonl                   every logged value with its time, appended
+    provenance.json, run.log        code, versions and machine that made it
+    ckpt/, *_stats.json, …          its results
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ordinalclip.lease import Lease, Superseded, living_attempt
+
+State = Literal["new", "running", "finished", "failed", "interrupted"]
+
+
+class Run:
+    """One run's directory, for reading; `claim` gives the right to write.
+
+    Args:
+        directory: `runs/<readable>-<run_id>`, which need not exist yet.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.lease: Lease | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The hash of what determines the result."""
+        return self.directory.name.rpartition("-")[2]
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Written at the end of every epoch."""
+        return self.directory / "ckpt" / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The epoch with the best validation score."""
+        return self.directory / "ckpt" / "best.ckpt"
+
+    def status(self) -> dict[str, Any]:
+        """Content of status.json, empty for a new run."""
+        return self.read_json("status.json") or {}
+
+    def state(self) -> State:
+        """What the directory says, corrected by whether the process that wrote it still lives."""
+        status = self.status()
+        if not status:
+            return "running" if self.directory.exists() and living_attempt(self.directory) else "new"
+        if status["status"] == "running":
+            return "running" if living_attempt(self.directory) else "interrupted"
+        return status["status"]
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file of the record, or None where it is missing or torn."""
+        try:
+            return json.loads((self.directory / name).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """Lines of metrics.jsonl in the order written; a torn line (a kill, a full disk) is passed over."""
+        with contextlib.suppress(FileNotFoundError), (self.directory / "metrics.jsonl").open() as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+    def claim(self) -> Lease:
+        """Takes the right to write.
+
+        Raises:
+            Busy: when a living process has it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.lease = Lease(self.directory)
+        return self.lease
+
+    def archive(self) -> Path | None:
+        """Moves the directory aside, under `archive/` beside it; None where there is nothing to move."""
+        if not self.directory.exists():
+            return None
+        place = self.directory.parent / "archive" / f"{self.directory.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        place.parent.mkdir(exist_ok=True)
+        self.directory.rename(place)
+        return place
+
+    def write(self, name: str, content: str) -> None:
+        """Writes a file of the record whole or not at all, if this process still owns the run."""
+        self.publish(name, lambda draft: draft.write_text(content))
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes a JSON file of the record."""
+        self.write(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def publish(self, name: str, make: Any) -> Path:
+        """Has `make(draft_path)` write a draft, then puts it in place in one step.
+
+        Args:
+            name: path below the run's directory.
+            make: called with the draft's path, which has the same suffix.
+
+        Raises:
+            Superseded: when a newer attempt owns the run; the draft is removed.
+        """
+        target = self.directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{self._owner().number:04d}-{target.name}")
+        try:
+            make(draft)
+            self._owner().check()
+            os.replace(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+        return target
+
+    def set_status(self, status: str, **facts: Any) -> None:
+        """Writes status.json: what was there, with `status` and the given facts on top."""
+        lease = self._owner()
+        kept = {k: v for k, v in self.status().items() if k != "error"}
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        first = {"created": now} if "created" not in kept else {}
+        self.write_json(
+            "status.json", kept | first | {"status": status, "updated": now, "attempt": lease.number} | facts
+        )
+
+    def log_metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
+        """Appends one line to metrics.jsonl; of several lines for one step the last counts."""
+        self._owner().check()
+        path = self.directory / "metrics.jsonl"
+        line = json.dumps({"time_ms": int(time.time() * 1000), "epoch": epoch, "step": step, "values": dict(values)})
+        with path.open("a+b") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                torn = file.read(1) != b"\n"  # a kill or a full disk cut the last line short
+                line = "\n" + line if torn else line
+            file.write(line.encode() + b"\n")
+
+    def release(self, outcome: str) -> None:
+        """Gives the right to write back."""
+        if self.lease is not None:
+            self.lease.release(outcome)
+            self.lease = None
+
+    def _owner(self) -> Lease:
+        if self.lease is None:
+            raise Superseded(f"{self.directory}: written to without a claim")
+        return self.lease
+
+
+def find_runs(root: Path) -> list[Run]:
+    """All runs below `root`, by name."""
+    return [Run(path.parent) for path in sorted(root.glob("*/identity.json"))]

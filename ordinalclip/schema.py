@@ -1,0 +1,72 @@
+"""The keys of a configuration that belong to no `_target_`; their annotations are what `check` enforces."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ordinalclip.signatures import Between
+
+PARTS = ("context", "rank", "head", "projection", "image", "text", "logit_scale")
+
+
+@dataclass
+class Settings:
+    """Top level of `conf/train.yaml`.
+
+    Attributes:
+        seed: initial values, order of the images, augmentation; splits have a seed of their own.
+        epochs: passes over the training split.
+        batch_size: images per optimiser step, over all devices.
+        augment: random crops and flips; null = only where the image tower is trained.
+        num_workers: processes that decode images; not used on cached features.
+        sweep: name under which runs are grouped.
+        tags: free words for MLflow.
+        rerun: archive what exists of this run and repeat it.
+    """
+
+    seed: Annotated[int, Between(0, 2**31 - 1)]
+    epochs: Annotated[int, Between(1, None)]
+    batch_size: Annotated[int, Between(1, None)]
+    augment: bool | None
+    num_workers: Annotated[int, Between(0, None)]
+    sweep: str | None
+    tags: list[str]
+    rerun: bool
+
+
+@dataclass
+class Trainable:
+    """Learning rate of each part; null = frozen."""
+
+    context: Annotated[float, Between(0, None)] | None
+    rank: Annotated[float, Between(0, None)] | None
+    head: Annotated[float, Between(0, None)] | None
+    projection: Annotated[float, Between(0, None)] | None
+    image: Annotated[float, Between(0, None)] | None
+    text: Annotated[float, Between(0, None)] | None
+    logit_scale: Annotated[float, Between(0, None)] | None
+
+
+@dataclass
+class Features:
+    """How features of a frozen image tower are extracted.
+
+    Attributes:
+        batch_size: images per forward pass of the extraction.
+    """
+
+    batch_size: Annotated[int, Between(1, None)]
+
+
+@dataclass
+class Paths:
+    """Where things lie; none of it enters a run's id.
+
+    Attributes:
+        runs: run directories and the MLflow store.
+        data: data sets that are made or fetched.
+        cache: weights, features, decoded images.
+    """
+
+    runs: str
+    data: str
+    cache: str

@@ -1,0 +1,165 @@
+"""MLflow as a window on the record: metrics.jsonl is copied into a store, never the other way round.
+
+Copying carries each value's own timestamp, which makes it harmless to copy again, and a run is found in the store by
+the tag that holds our run id, so that a deleted store can be rebuilt from the run directories. A store that fails costs
+a run nothing but a warning.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from ordinalclip.runs import Run
+from ordinalclip.signatures import Between
+
+log = logging.getLogger(__name__)
+
+RUN_ID_TAG = "ordinalclip.run_id"
+_ARTIFACTS = (
+    "config.yaml",
+    "overrides.json",
+    "provenance.json",
+    "test_stats.json",
+    "val_stats.json",
+    "ordinality.json",
+)
+_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
+
+
+class Mirror(Protocol):
+    """Shows a run in a tracking store."""
+
+    def prepare(self) -> None:
+        """Makes the store, once, before any run that may share it starts."""
+
+    def sync(self, run: Run, *, final: bool) -> None:
+        """Copies what is new of a run; `final` copies artifacts and the outcome, too."""
+
+
+class NoMirror:
+    """Keeps to the run directories."""
+
+    def prepare(self) -> None:
+        """Nothing to make."""
+
+    def sync(self, run: Run, *, final: bool) -> None:
+        """Nothing to copy."""
+
+
+class MLflowMirror:
+    """Copies runs into an MLflow store.
+
+    Args:
+        uri: `sqlite:///path` for one machine, or a server's address.
+        experiment: MLflow's experiment.
+        every_s: seconds between copies of a running run.
+    """
+
+    def __init__(self, *, uri: str, experiment: str, every_s: Annotated[float, Between(0, None)]) -> None:
+        self.uri, self.experiment, self.every_s = uri, experiment, every_s
+        self._last = time.monotonic()
+        self._lines: dict[str, int] = {}  # run id → lines of metrics.jsonl that are in the store already
+        self._experiment_id = ""
+
+    def prepare(self) -> None:
+        """Creates the store and the experiment; later calls find them."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        if self.uri.startswith("sqlite:///"):
+            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        import mlflow
+
+        mlflow.set_tracking_uri(self.uri)
+        client = mlflow.MlflowClient(self.uri)
+        found = client.get_experiment_by_name(self.experiment)
+        if found is None:
+            location = None
+            if self.uri.startswith("sqlite:///"):
+                location = (Path(self.uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
+            self._experiment_id = client.create_experiment(self.experiment, artifact_location=location)
+        else:
+            self._experiment_id = found.experiment_id
+
+    def sync(self, run: Run, *, final: bool) -> None:
+        """Copies what is new of a run; a store that cannot be reached is reported and left for later."""
+        if not final and time.monotonic() - self._last < self.every_s:
+            return
+        try:
+            self._copy(run, final=final)
+        except Exception as error:  # whatever a store may raise, it must not end the run
+            log.warning(
+                "MLflow at %s could not be written (%s); the run goes on, its record is complete", self.uri, error
+            )
+        self._last = time.monotonic()
+
+    def _copy(self, run: Run, *, final: bool) -> None:
+        if not self._experiment_id:
+            self.prepare()
+        import mlflow
+        from mlflow.entities import Metric
+
+        client = mlflow.MlflowClient(self.uri)
+        mlflow_id = self._find_or_create(client, run)
+        lines = list(run.metrics())
+        new = lines[self._lines.get(run.run_id, 0) :]
+        metrics = [
+            Metric(name, value, line["time_ms"], line["epoch"])
+            for line in new
+            for name, value in line["values"].items()
+        ]
+        for start in range(0, len(metrics), 900):  # a batch holds 1,000 at most
+            client.log_batch(mlflow_id, metrics=metrics[start : start + 900])
+        self._lines[run.run_id] = len(lines)
+        if final:
+            for name in _ARTIFACTS:
+                if (run.directory / name).exists():
+                    client.log_artifact(mlflow_id, str(run.directory / name))
+            if (run.directory / "figures").is_dir():
+                client.log_artifacts(mlflow_id, str(run.directory / "figures"), "figures")
+            client.set_terminated(mlflow_id, _STATUS.get(run.state(), "FAILED"))
+
+    def _find_or_create(self, client: Any, run: Run) -> str:
+        found = client.search_runs([self._experiment_id], f"tags.`{RUN_ID_TAG}` = '{run.run_id}'", max_results=1)
+        if found:
+            if found[0].info.status != "RUNNING":
+                client.update_run(found[0].info.run_id, status="RUNNING")
+            return found[0].info.run_id
+        created = client.create_run(self._experiment_id, run_name=run.directory.name, tags=_tags(run))
+        from mlflow.entities import Param
+
+        params = [Param(key, str(value)[:6000]) for key, value in choices(run.read_json("identity.json") or {}).items()]
+        client.log_batch(created.info.run_id, params=params[:100])
+        return created.info.run_id
+
+
+def _tags(run: Run) -> dict[str, str]:
+    facts = run.read_json("provenance.json") or {}
+    labels = run.read_json("labels.json") or {}
+    code = facts.get("code", {})
+    tags = {
+        RUN_ID_TAG: run.run_id,
+        "directory": str(run.directory),
+        "host": facts.get("host"),
+        "git": code.get("git"),
+        "dirty": code.get("dirty"),
+        "sweep": labels.get("sweep"),
+        "mlflow.user": os.environ.get("USER"),
+    }
+    tags |= {f"tag.{word}": "true" for word in labels.get("tags", [])}
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def choices(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested identity as flat `prompt.num_base_ranks` → value pairs."""
+    flat: dict[str, Any] = {}
+    for key, value in identity.items():
+        if isinstance(value, Mapping):
+            flat |= choices(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

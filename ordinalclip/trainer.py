@@ -1,0 +1,61 @@
+"""The Lightning trainer, told to leave logging, checkpoints and progress to us."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import lightning.pytorch as pl
+
+from ordinalclip.signatures import Between
+
+
+def build_trainer(
+    *,
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto",
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
+    deterministic: bool = True,
+    gradient_clip_val: Annotated[float, Between(0, None)] | None = None,
+    accumulate_grad_batches: Annotated[int, Between(1, None)] = 1,
+    limit_batches: Annotated[int, Between(1, None)] | None = None,
+    run_directory: Path,
+    max_epochs: int,
+    callbacks: Sequence[pl.Callback],
+) -> pl.Trainer:
+    """Builds a trainer on one device.
+
+    Args:
+        accelerator: where to compute; `auto` takes a GPU where there is one.
+        precision: of the forward pass; weights stay in fp32.
+        deterministic: refuse operations whose result varies from call to call.
+        gradient_clip_val: largest norm of the gradient; None = not clipped.
+        accumulate_grad_batches: batches per optimiser step.
+        limit_batches: batches per training epoch and per validation pass, for debugging.
+        run_directory: Lightning's root, which nothing should be written to.
+        max_epochs: passes over the training split.
+        callbacks: ours.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+    return pl.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=precision,
+        deterministic=deterministic,
+        gradient_clip_val=gradient_clip_val,
+        accumulate_grad_batches=accumulate_grad_batches,
+        limit_train_batches=limit_batches,
+        limit_val_batches=limit_batches,
+        max_epochs=max_epochs,
+        callbacks=list(callbacks),
+        default_root_dir=run_directory,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )

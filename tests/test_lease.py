@@ -1,0 +1,81 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ordinalclip.lease import STALE_AFTER_S, Busy, Lease, Superseded, identity, is_alive, living_attempt
+
+
+def elsewhere(**changes: object) -> dict[str, object]:
+    here = {"host": "another-host", "pid": 1, "pid_start": 0.0, "slurm_job": "7", "slurm_task": "0", "slurm_restart": 0}
+    return here | changes
+
+
+def test_second_claim_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    lease = Lease(tmp_path)
+    with pytest.raises(Busy, match=f"process {os.getpid()}"):
+        Lease(tmp_path)
+    lease.release("finished")
+    assert Lease(tmp_path).number == 2
+
+
+def test_killed_process_leaves_nothing_locked(tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from ordinalclip.lease import Lease; "
+    code += "Lease(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
+    assert living_attempt(tmp_path) is None
+    assert Lease(tmp_path).number == 2
+
+
+def test_superseded_writer_is_told(tmp_path: Path) -> None:
+    lease = Lease(tmp_path)
+    newer = tmp_path / "attempts" / "0002.json"
+    newer.write_text(json.dumps(identity() | {"started": "now"}))
+    with pytest.raises(Superseded):
+        lease.check()
+    lease.release("finished")
+    assert json.loads(lease.path.read_text())["ended"] is None  # a superseded attempt has no say any more
+
+
+def test_one_of_many_racing_claims_wins(tmp_path: Path) -> None:
+    def claim(_: int) -> bool:
+        try:
+            Lease(tmp_path)
+        except Busy:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(claim, range(64))) == 1
+
+
+def test_reused_pid_is_not_the_same_process() -> None:
+    mine = identity()
+    assert is_alive(mine, 1e9)  # on this host the process table decides, not the heartbeat
+    assert not is_alive(mine | {"pid_start": mine["pid_start"] - 1}, 0.0)
+
+
+def test_attempts_on_other_hosts_are_judged_by_heartbeat_and_restart_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_alive(elsewhere(), STALE_AFTER_S - 1)
+    assert not is_alive(elsewhere(), STALE_AFTER_S + 1)
+    assert not is_alive(elsewhere(ended="now"), 0.0)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert not is_alive(elsewhere(), 0.0)  # SLURM requeued this very job: the old process must be on its way out
+    assert is_alive(elsewhere(slurm_task="1"), 0.0)
+
+
+def test_old_heartbeat_of_another_host_is_stale(tmp_path: Path) -> None:
+    (tmp_path / "attempts").mkdir()
+    file = tmp_path / "attempts" / "0001.json"
+    file.write_text(json.dumps(elsewhere(started="long ago")))
+    assert living_attempt(tmp_path) is not None
+    old = time.time() - STALE_AFTER_S - 5
+    os.utime(file, (old, old))
+    assert living_attempt(tmp_path) is None
