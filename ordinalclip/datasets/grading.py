@@ -160,7 +160,8 @@ def _numbers(cells: pd.Series, column: str, file: Path) -> np.ndarray:
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if len(wrong):
-        told = ", ".join(f"{cells.iloc[row]!r} (row {row + 1})" for row in wrong[:20])
+        words = cells.astype(object).where(cells.notna(), "(empty)")
+        told = ", ".join(f"{words.iloc[row]} (row {row + 1})" for row in wrong[:20])
         raise DataError(f"{file}: {len(wrong)} cells of column {column} are no numbers: {told}")
     return numbers
 

@@ -15,6 +15,8 @@ from tqdm import tqdm
 from ordinalclip.datasets.files import write_atomically
 from ordinalclip.errors import DataError
 
+NUM_BETWEEN_SAVES = 10_000  # so that an interrupted look at a large set goes on from there
+
 
 def open_rgb(path: Path) -> Image.Image:
     """Open an image as upright 8-bit RGB.
@@ -57,27 +59,27 @@ def inspect_images(paths: Sequence[Path], cache_dir: Path) -> pd.DataFrame:
     found = found.merge(known, how="left", on=["path", "size", "mtime_ns"])
     found["error"] = pd.Series(pd.NA, found.index, dtype="str")
     unknown = np.flatnonzero(found["sha256"].isna())
-    if len(unknown):
-        _inspect_into(found, unknown)
-        sound = found[found["error"].isna()]
-        # Read again: another process may have added its own meanwhile. A lost race costs no more than another look.
-        merged = pd.concat([_recall(memory), sound[list(known.columns)]]).drop_duplicates("path", keep="last")
-        write_atomically(memory, lambda part: merged.to_parquet(part, index=False))
+    with tqdm(desc="looking at the images", total=len(unknown), unit=" images", delay=2) as bar:
+        for start in range(0, len(unknown), NUM_BETWEEN_SAVES):
+            rows = unknown[start : start + NUM_BETWEEN_SAVES]
+            results = _inspect_all([names[row] for row in rows], bar)
+            found.loc[rows, "sha256"] = [sha256 for sha256, _ in results]
+            found.loc[rows, "error"] = [error for _, error in results]
+            _remember(memory, found[found["sha256"].notna()][list(known.columns)])
     return pd.DataFrame({"path": [str(path) for path in paths], "sha256": found["sha256"], "error": found["error"]})
 
 
-def _inspect_into(found: pd.DataFrame, unknown: np.ndarray) -> None:
-    names = [found["path"].iloc[row] for row in unknown]
+def _inspect_all(names: Sequence[str], bar: tqdm) -> list[tuple[str | None, str | None]]:
+    results = []
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
-            results = list(
-                tqdm(pool.map(_inspect, names), "looking at the images", len(names), unit=" images", delay=2)
-            )
-        except BaseException:  # Ctrl-C must not wait for a million queued images
+            for result in pool.map(_inspect, names):
+                results.append(result)
+                bar.update()
+        except BaseException:  # Ctrl-C must not wait for all that is queued
             pool.shutdown(cancel_futures=True)
             raise
-    found.loc[unknown, "sha256"] = [sha256 for sha256, _ in results]
-    found.loc[unknown, "error"] = [error for _, error in results]
+    return results
 
 
 def _inspect(name: str) -> tuple[str | None, str | None]:
@@ -147,6 +149,12 @@ def _memory_file(names: Sequence[str], cache_dir: Path) -> Path:
     folder = os.path.commonpath([os.path.dirname(name) for name in names])
     key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return cache_dir / "inspected" / f"{Path(folder).name or 'root'}-{key}.parquet"
+
+
+def _remember(memory: Path, sound: pd.DataFrame) -> None:
+    # Read again: another process may have added its own meanwhile. A lost race costs no more than another look.
+    merged = pd.concat([_recall(memory), sound]).drop_duplicates("path", keep="last")
+    write_atomically(memory, lambda part: merged.to_parquet(part, index=False))
 
 
 def _recall(memory: Path) -> pd.DataFrame:

@@ -1,13 +1,15 @@
 """dataset=manifest: the user's own images, listed in a table of `path,rank` or `path,value`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import pandas as pd
+import numpy as np
 
 from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values
 from ordinalclip.datasets.manifest import SPLITS, Manifest, build_manifest
+from ordinalclip.datasets.ranknames import name_ranks
 from ordinalclip.datasets.tablefile import normal_paths, read_table, table_file
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
@@ -84,7 +86,9 @@ def load_table(
         grading = bin_values(table, file, bins)
     else:
         grading = grade_values(table, file, first_rank=first_rank)
-    grading = _named(grading, table, rank_names, rank_values)
+    grading = name_ranks(grading, table, rank_names, rank_values, may_exceed=first_rank is not None)
+    if bins is None and not {"rank", "value"} <= set(table):  # the label is the rank's value, whatever that was set to
+        grading = replace(grading, value=np.array(grading.values)[grading.rank])
     if not allow_empty:
         _check_gaps(grading, file)
     table = table.drop(columns=["rank_name", "rank_value"], errors="ignore").assign(
@@ -116,56 +120,6 @@ def save_table(manifest: Manifest, file: Path) -> None:
     table.insert(3, "rank_name", [manifest.rank_names[rank] for rank in table["rank"]])
     table.insert(4, "rank_value", [manifest.rank_values[rank] for rank in table["rank"]])
     table.to_csv(file, index=False, encoding="utf-8")
-
-
-def _named(
-    grading: Grading, table: pd.DataFrame, rank_names: Sequence[str] | None, rank_values: Sequence[float] | None
-) -> Grading:
-    names, values = list(grading.names), list(grading.values)
-    if "rank_name" in table:
-        for rank, name in _per_rank(grading, table["rank_name"]).items():
-            names[rank] = name
-    if "rank_value" in table:
-        for rank, text in _per_rank(grading, table["rank_value"]).items():
-            try:
-                values[rank] = float(text)
-            except ValueError:
-                raise DataError(f"rank_value of rank {grading.names[rank]} is no number: {text}") from None
-    num_ranks = len(names)
-    for key, given in (("rank_names", rank_names), ("rank_values", rank_values)):
-        if given is not None and len(given) < num_ranks:
-            raise ConfigError(
-                f"dataset.{key}",
-                list(given),
-                f"{len(given)} for the {num_ranks} ranks {grading.names[0]}…{grading.names[-1]} of the table",
-                allowed=f"a list of {num_ranks}",
-            )
-    if rank_names is not None and rank_values is not None and len(rank_names) != len(rank_values):
-        raise ConfigError(
-            "dataset.rank_values",
-            list(rank_values),
-            f"not as many as the {len(rank_names)} names",
-            allowed="one per rank",
-        )
-    longest = len(rank_names if rank_names is not None else rank_values if rank_values is not None else names)
-    # More names than the table's span: ranks above its greatest; _check_gaps says so where that is not allowed.
-    names += [str(index) for index in range(num_ranks, longest)]
-    step = values[-1] - values[-2] if num_ranks > 1 else 1.0
-    values += [values[-1] + step * (index + 1 - num_ranks) for index in range(num_ranks, longest)]
-    return grading.renamed(
-        names=[str(name) for name in rank_names] if rank_names is not None else names,
-        values=[float(value) for value in rank_values] if rank_values is not None else values,
-    )
-
-
-def _per_rank(grading: Grading, column: pd.Series) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for rank, cell in zip(grading.rank, column, strict=True):
-        if pd.isna(cell):
-            continue
-        if found.setdefault(int(rank), cell) != cell:
-            raise DataError(f"column {column.name}: rank {grading.names[rank]} has both {found[int(rank)]} and {cell}")
-    return found
 
 
 def _check_gaps(grading: Grading, file: Path) -> None:

@@ -1,6 +1,7 @@
 """Reading a table file from a user: found, decoded, every cell as text."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -47,26 +48,38 @@ def read_table(file: Path) -> pd.DataFrame:
     """
     try:
         if file.suffix.lower() == ".parquet":
-            table = pd.read_parquet(file)
-            return table.apply(lambda column: column.map(str, na_action="ignore").astype("str"))
-        with file.open(encoding="utf-8-sig") as stream:
-            head = stream.readline()
-        separator = max("\t;,", key=head.count)
-        table = pd.read_csv(
+            typed = pd.read_parquet(file)
+            table = typed.apply(lambda column: column.map(str, na_action="ignore").astype("str"))
+        else:
+            table = _read_text(file)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: is not UTF-8 ({error.reason} at byte {error.start}); save it as CSV UTF-8") from None
+    except (
+        ValueError,
+        OSError,
+        pd.errors.ParserWarning,
+    ) as error:  # pandas' and pyarrow's own errors are of these kinds
+        raise DataError(f"{file}: cannot be read as a table: {error}") from None
+    if table.empty:
+        raise DataError(f"{file}: has no rows")
+    table.columns = table.columns.str.strip()
+    return table
+
+
+def _read_text(file: Path) -> pd.DataFrame:
+    with file.open(encoding="utf-8-sig") as stream:
+        head = stream.readline()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the header has names
+        return pd.read_csv(
             file,
-            sep=separator,
+            sep=max("\t;,", key=head.count),
             dtype="str",
             keep_default_na=False,
             na_values=[""],
             encoding="utf-8-sig",
             index_col=False,
         )
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: is not UTF-8 ({error.reason} at byte {error.start}); save it as CSV UTF-8") from None
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are of these kinds
-        raise DataError(f"{file}: cannot be read as a table: {error}") from None
-    table.columns = table.columns.str.strip()
-    return table
 
 
 def normal_paths(paths: pd.Series, file: Path) -> list[str]:

@@ -1,0 +1,163 @@
+import hashlib
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ordinalclip.datasets import images
+from ordinalclip.datasets.images import inspect_images, open_rgb
+from ordinalclip.errors import DataError
+from tests.datasets.made import write_image
+
+RED = (200, 10, 20)
+
+
+def saved(tmp_path, image, name="picture.png", **options):
+    path = tmp_path / name
+    image.save(path, **options)
+    return path
+
+
+def pixel(path, at=(0, 0)):
+    image = open_rgb(path)
+    assert image.mode == "RGB"
+    return image.getpixel(at)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("1", 1, (255, 255, 255)),
+        ("L", 90, (90, 90, 90)),
+        ("RGB", RED, RED),
+        ("RGBA", (*RED, 255), RED),
+        ("RGBA", (*RED, 0), (255, 255, 255)),
+        ("RGBA", (0, 0, 0, 51), (204, 204, 204)),  # a fifth of black over white
+        ("LA", (0, 51), (204, 204, 204)),
+        ("LA", (70, 255), (70, 70, 70)),
+    ],
+)
+def test_png_modes_over_white(tmp_path, mode, colour, expected):
+    assert pixel(saved(tmp_path, Image.new(mode, (3, 2), colour))) == expected
+
+
+def test_palette_with_and_without_transparency(tmp_path):
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([*RED, 0, 0, 250])
+    palette.putpixel((1, 0), 1)
+    opaque = saved(tmp_path, palette, "opaque.png")
+    assert [pixel(opaque, (x, 0)) for x in (0, 1)] == [RED, (0, 0, 250)]
+    clear = saved(tmp_path, palette, "clear.gif", transparency=1)
+    assert [pixel(clear, (x, 0)) for x in (0, 1)] == [RED, (255, 255, 255)]
+
+
+def test_transparent_colour_of_a_grey_png_is_white(tmp_path):
+    path = saved(tmp_path, Image.new("L", (2, 2), 7), transparency=7)
+    assert pixel(path) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("name", ["picture.jpg", "picture.tif"])
+def test_cmyk(tmp_path, name):
+    options = {"quality": 100} if name.endswith("jpg") else {}
+    path = saved(tmp_path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), name, **options)
+    np.testing.assert_allclose(pixel(path), (255, 0, 0), atol=3)
+
+
+@pytest.mark.parametrize("name", ["grey.png", "grey.tif"])
+def test_16_bit_grey_is_scaled_not_clipped(tmp_path, name):
+    grey = np.array([[0, 257, 32768, 65535]], dtype=np.uint16)
+    path = saved(tmp_path, Image.fromarray(grey), name)
+    assert [pixel(path, (x, 0))[0] for x in range(4)] == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0.0, 0.5, 1.0]], dtype=np.float32), [0, 128, 255]),
+        (np.array([[0.0, 100.0, 255.0]], dtype=np.float32), [0, 100, 255]),
+        (np.array([[-1.0, 0.0, 3.0]], dtype=np.float32), [0, 64, 255]),
+        (np.array([[0.0, np.nan, 1.0]], dtype=np.float32), [0, 0, 255]),
+        (np.array([[0, 32768, 65535]], dtype=np.int32), [0, 128, 255]),
+        (np.array([[0, 50_000, 100_000]], dtype=np.int32), [0, 128, 255]),
+        (np.full((1, 3), -5, dtype=np.int32), [0, 0, 0]),
+    ],
+)
+def test_floats_and_wide_integers(tmp_path, values, expected):
+    path = saved(tmp_path, Image.fromarray(values), "wide.tif")
+    assert [pixel(path, (x, 0))[0] for x in range(3)] == expected
+
+
+@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+def test_exif_orientation_is_applied(tmp_path, mode):
+    image = Image.new("RGB", (4, 2)) if mode == "RGB" else Image.fromarray(np.zeros((2, 4), dtype=np.uint16))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter
+    assert open_rgb(saved(tmp_path, image, "turned.png", exif=exif)).size == (2, 4)
+
+
+def test_one_pixel_and_odd_names(tmp_path):
+    path = saved(tmp_path, Image.new("RGB", (1, 1), RED), "ein Bild mit Ümlaut 図.png")
+    assert open_rgb(path).size == (1, 1)
+    assert inspect_images([path], tmp_path / "cache")["error"].isna().all()
+
+
+def broken_files(tmp_path):
+    whole = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, size=(64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(whole, "JPEG")
+    contents = {
+        "truncated.jpg": whole.getvalue()[:-600],
+        "header only.png": b"\x89PNG\r\n\x1a\n",
+        "empty.png": b"",
+        "text.png": b"path,rank\n",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.png").mkdir()
+    return [*(tmp_path / name for name in contents), tmp_path / "folder.png", tmp_path / "absent.png"]
+
+
+def test_broken_files_are_told_apart(tmp_path):
+    paths = broken_files(tmp_path)
+    told = inspect_images(paths, tmp_path / "cache")["error"].tolist()
+    for error, part in zip(
+        told, ["truncated", "", "0 bytes", "not an image", "directory", "file not found"], strict=True
+    ):
+        assert part in error
+    for path in paths:
+        with pytest.raises(DataError, match=path.name):
+            open_rgb(path)
+
+
+def test_inspection_gives_hashes_and_is_remembered(tmp_path, monkeypatch):
+    paths = [write_image(tmp_path / "a" / f"{index}.png", index) for index in range(3)]
+    first = inspect_images(paths, tmp_path / "cache")
+    assert first["sha256"].tolist() == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    looked_at = []
+    original = images._inspect
+    monkeypatch.setattr(images, "_inspect", lambda name: looked_at.append(name) or original(name))
+    pd.testing.assert_frame_equal(inspect_images(paths, tmp_path / "cache"), first)
+    assert looked_at == []
+    write_image(paths[1], 9, size=7)
+    added = write_image(tmp_path / "a" / "new.png", 5)
+    again = inspect_images([*paths, added], tmp_path / "cache")
+    assert sorted(looked_at) == sorted([str(paths[1]), str(added)])
+    assert again["sha256"].tolist()[1] != first["sha256"].tolist()[1]
+
+
+def test_broken_images_are_looked_at_each_time(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"")
+    assert inspect_images([path], tmp_path / "cache")["error"].notna().all()
+    write_image(path)
+    assert inspect_images([path], tmp_path / "cache")["error"].isna().all()
+
+
+def test_a_damaged_memory_is_no_error(tmp_path):
+    path = write_image(tmp_path / "a.png")
+    inspect_images([path], tmp_path / "cache")
+    (memory,) = (tmp_path / "cache" / "inspected").iterdir()
+    memory.write_bytes(b"PAR1 no more")
+    assert inspect_images([path], tmp_path / "cache")["error"].isna().all()

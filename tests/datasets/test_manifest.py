@@ -1,0 +1,95 @@
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from ordinalclip.datasets.manifest import COLUMNS, build_manifest
+from ordinalclip.errors import DataError
+from tests.datasets.made import make_manifest, write_image
+
+
+def build(tmp_path, paths, ranks, num_ranks=3, **options):
+    return build_manifest(
+        pd.DataFrame({"path": paths, "rank": ranks}),
+        name="made",
+        rank_names=[f"grade {rank}" for rank in range(num_ranks)],
+        rank_values=range(num_ranks),
+        unit="grade",
+        root=tmp_path,
+        cache_dir=tmp_path / "cache",
+        **options,
+    )
+
+
+def test_columns_are_filled(tmp_path):
+    for index in range(3):
+        write_image(tmp_path / f"{index}.png", index)
+    manifest = build(tmp_path, ["0.png", "1.png", "2.png"], [0, 2, 1])
+    assert list(manifest.table) == list(COLUMNS)
+    assert manifest.table["value"].tolist() == [0.0, 2.0, 1.0]
+    assert manifest.table[["subject", "group", "split"]].isna().all(axis=None)
+    assert manifest.table["sha256"].str.len().eq(64).all()
+    assert manifest.num_ranks == 3
+    assert manifest.files()[1] == tmp_path / "1.png"
+
+
+def test_all_broken_images_are_named_up_to_twenty(tmp_path):
+    paths = [f"{index}.png" for index in range(30)]
+    with pytest.raises(DataError) as caught:
+        build(tmp_path, paths, [0] * 30)
+    message = str(caught.value)
+    assert "30 of 30 images" in message
+    assert "19.png: file not found" in message
+    assert "20.png" not in message
+    assert "and 10 more" in message
+    assert "dataset.on_error=skip" in message
+
+
+def test_skip_records_what_it_skipped(tmp_path):
+    write_image(tmp_path / "good.png")
+    write_image(tmp_path / "fine.png", 1)
+    (tmp_path / "bad.png").write_bytes(b"")
+    manifest = build(tmp_path, ["good.png", "bad.png", "fine.png"], [0, 1, 2], on_error="skip")
+    assert manifest.table["path"].tolist() == ["good.png", "fine.png"]
+    assert manifest.table.index.tolist() == [0, 1]
+    assert "skipped 1 of 3" in manifest.notes[0]
+    assert "bad.png" in manifest.notes[0]
+
+
+@pytest.mark.parametrize("rank", [-1, 3])
+def test_ranks_out_of_range_are_named(tmp_path, rank):
+    with pytest.raises(DataError, match=rf"outside 0…2:\n  b.png: rank {rank}"):
+        build(tmp_path, ["a.png", "b.png"], [0, rank])
+
+
+def test_duplicate_paths_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"a.png: 2 rows"):
+        build(tmp_path, ["a.png", "b.png", "a.png"], [0, 1, 2])
+
+
+def test_nothing_and_one_rank_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no rows"):
+        build(tmp_path, [], [])
+    with pytest.raises(DataError, match="two or more"):
+        build(tmp_path, ["a.png"], [0], num_ranks=1)
+
+
+def test_content_hash_is_of_contents_and_labels_only(tmp_path):
+    manifest = make_manifest([0, 1, 2], split=["train", "val", "test"])
+    table = manifest.table
+    same = [
+        replace(manifest, root=tmp_path, name="other", notes=("a note",)),
+        replace(manifest, table=table.assign(path=["x", "y", "z"])),
+        replace(manifest, table=table.assign(cell_type="mono")),
+    ]
+    assert {other.content_hash for other in same} == {manifest.content_hash}
+    others = [
+        replace(manifest, table=table.assign(rank=[0, 1, 1])),
+        replace(manifest, table=table.assign(split=["train", "test", "val"])),
+        replace(manifest, table=table.assign(subject=["a", "b", "c"])),
+        replace(manifest, table=table.assign(sha256="0" * 64)),
+        replace(manifest, table=table.iloc[::-1]),
+        replace(manifest, rank_names=("a", "b", "c")),
+        replace(manifest, rank_values=(0.0, 1.0, 3.0)),
+    ]
+    assert len({other.content_hash for other in [manifest, *others]}) == 1 + len(others)
