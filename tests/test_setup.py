@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ case "$*" in
     rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo venv >>calls ;;
   "-m pip install"*)
     echo "pip ${*: -1}" >>calls
+    sleep "${STUB_TAKES:-0}"
     echo "Collecting torch==1 (from -r requirements.lock (line 1))"
     case "${STUB_DIES_AT:-nothing}" in "${*: -1}") echo "no space left" && exit 1 ;; esac ;;
   *) echo "run $*" >>calls ;;
@@ -91,6 +93,14 @@ def test_changes_are_followed(tree: Path) -> None:
     assert make(tree, "setup")[1] == FRESH[1:]
     moved = tree.rename(tree.with_name("moved"))
     assert make(moved, "setup")[1] == FRESH
+
+
+def test_of_two_started_together_one_installs(tree: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda _: make(tree, "setup", STUB_TAKES="0.2"), range(2)))
+    assert [status for status, _, _ in runs] == [0, 0]
+    assert (tree / "calls").read_text().splitlines() == FRESH
+    assert sum("waiting" in output for _, _, output in runs) == 1
 
 
 @pytest.mark.parametrize(
