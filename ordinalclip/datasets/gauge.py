@@ -63,10 +63,13 @@ def load_gauge(
 
 def _draw(root: Path, indices: list[int], num_ranks: int, size: int, seed: int) -> None:
     def draw_one(index: int) -> None:
+        file = root / f"{index:06d}.png"
+        if file.exists():  # another process draws the same series
+            return
         picture = render_gauge(seed, index, num_ranks, size)
-        write_atomically(root / f"{index:06d}.png", lambda part: picture.save(part, "PNG", compress_level=1))
+        write_atomically(file, lambda part: picture.save(part, "PNG", compress_level=1))
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         try:
             done: Iterable[None] = pool.map(draw_one, indices)
             for _ in tqdm(done, "drawing gauges", len(indices), unit=" images", delay=2):

@@ -71,7 +71,7 @@ def inspect_images(paths: Sequence[Path], cache_dir: Path) -> pd.DataFrame:
 
 def _inspect_all(names: Sequence[str], bar: tqdm) -> list[tuple[str | None, str | None]]:
     results = []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         try:
             for result in pool.map(_inspect, names):
                 results.append(result)
