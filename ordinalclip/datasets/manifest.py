@@ -103,7 +103,7 @@ def build_manifest(
     if broken.any():
         errors = zip(table["path"][broken], inspected["error"][broken], strict=True)
         told = _listed([f"{path}: {error}" for path, error in errors])
-        if on_error == "raise":
+        if on_error == "raise" or broken.all():
             raise DataError(
                 f"{name}: {broken.sum()} of {len(table)} images under {root} cannot be used:\n{told}\n"
                 "  what to do: mend these files or take their rows out, or go on without them: dataset.on_error=skip"

@@ -56,6 +56,11 @@ def test_skip_records_what_it_skipped(tmp_path):
     assert "bad.png" in manifest.notes[0]
 
 
+def test_nothing_left_to_skip_to_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="2 of 2 images"):
+        build(tmp_path, ["a.png", "b.png"], [0, 1], on_error="skip")
+
+
 @pytest.mark.parametrize("rank", [-1, 3])
 def test_ranks_out_of_range_are_named(tmp_path, rank):
     with pytest.raises(DataError, match=rf"outside 0…2:\n  b.png: rank {rank}"):
