@@ -1,4 +1,4 @@
-"""What a target can be given: its parameters, read from source for our own packages, by import for others."""
+"""What a target can be given: its keywords, read from source where that is possible, else by import."""
 
 import ast
 import inspect
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import zip_longest
 
-from ordinalclip.signatures.source import Definition, Module, find, is_own
+from ordinalclip.signatures.source import Definition, Module, find
 
 # Bases that take no arguments of their own; any other foreign base may take what it likes.
 _EMPTY_BASES = ("object", "Module", "ABC", "Protocol", "Generic")
@@ -30,8 +30,8 @@ class Signature:
     is_open: bool = False
 
 
-def own_signature(found: Definition, rest: list[str]) -> Signature | None:
-    """The signature of a definition in our packages, or of its class attribute `rest`, without importing it.
+def source_signature(found: Definition, rest: list[str]) -> Signature | None:
+    """The signature of a definition, or of its class attribute `rest`, without importing it.
 
     Returns:
         None where the source does not tell: a name assigned at run time, a foreign base class with a constructor.
@@ -48,7 +48,7 @@ def own_signature(found: Definition, rest: list[str]) -> Signature | None:
     return None
 
 
-def foreign_signature(target: str) -> Signature | None:
+def imported_signature(target: str) -> Signature | None:
     """The signature of anything importable, or None where it has none to inspect, as things written in C.
 
     Raises:
@@ -112,8 +112,7 @@ def _of_class(node: ast.ClassDef, module: Module) -> Signature | None:
 
 def _of_base(name: str, module: Module) -> Signature | None:
     found = find(module, name)
-    is_read = found is not None and isinstance(found.node, ast.ClassDef) and is_own(found.module.name)
-    return own_signature(found, []) if is_read and found is not None else None
+    return source_signature(found, []) if found is not None and isinstance(found.node, ast.ClassDef) else None
 
 
 def _fields(node: ast.ClassDef, module: Module) -> Iterator[tuple[str, Parameter]]:

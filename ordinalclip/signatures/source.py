@@ -1,4 +1,4 @@
-"""Classes and functions of our own packages, read from their source: nothing is imported, so torch is not either."""
+"""Classes and functions read from their source: nothing is imported, so torch is not either."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 OWN_PACKAGES = ("ordinalclip", "launch", "analysis")
+_ALSO_READ = ("torch.optim",)  # every run names one of its optimizers, and importing torch takes over a second
 
 _MAX_REEXPORTS = 5  # an `__init__` that imports from a file, and some to spare; ends circles
 
@@ -40,6 +41,11 @@ class Definition:
 def is_own(target: str) -> bool:
     """Whether a dotted name lies in one of the packages of this project."""
     return target.partition(".")[0] in OWN_PACKAGES
+
+
+def is_read(target: str) -> bool:
+    """Whether a dotted name is looked up in source code, in place of being imported."""
+    return is_own(target) or any(target == package or target.startswith(f"{package}.") for package in _ALSO_READ)
 
 
 def split_target(target: str) -> tuple[Module | None, list[str], list[str]]:
@@ -76,12 +82,12 @@ def read_module(name: str) -> Module | None:
 
 
 def find(module: Module, name: str) -> Definition | None:
-    """What `name` stands for in a module, followed through re-exports within our packages."""
+    """What `name` stands for in a module, followed through re-exports within what is read."""
     for _ in range(_MAX_REEXPORTS):
         node = module.names.get(name)
         if node is None:
             return None
-        if not isinstance(node, Imported) or node.name is None or not is_own(node.module):
+        if not isinstance(node, Imported) or node.name is None or not is_read(node.module):
             return Definition(module, node)
         source = read_module(node.module)
         if source is None or node.name not in source.names:

@@ -6,6 +6,8 @@ import pytest
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.signatures import check_target, did_you_mean
+from ordinalclip.signatures.check import _signature
+from ordinalclip.signatures.keywords import imported_signature
 
 RANK = """
 from typing import Annotated, Literal
@@ -176,6 +178,25 @@ def test_foreign_values_are_not_tested() -> None:
     check_target({"_target_": "functools.reduce", "anything": 1}, "loss")  # C without a signature of its own
 
 
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "RAdam", "SGD", "RMSprop"])
+def test_optimizers_are_read_as_they_are(name: str) -> None:
+    read, imported = _signature(f"torch.optim.{name}", ""), imported_signature(f"torch.optim.{name}")
+    assert read is not None
+    assert imported is not None
+    assert [(one, parameter.required) for one, parameter in read.parameters.items()] == [
+        (one, parameter.required) for one, parameter in imported.parameters.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("node", "key"), [({"_target_": "torch.optim.RAdm"}, "_target_"), ({"weight_decay": "1"}, "weight_decay")]
+)
+def test_optimizer_mistakes(node: dict, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_target({"_target_": "torch.optim.RAdam"} | node, "", runtime=["params"])
+    assert caught.value.key == key
+
+
 def test_did_you_mean() -> None:
     assert did_you_mean("promt", ["prompt", "dataset"]) == "did you mean prompt?"
     assert did_you_mean("xyz", ["prompt", "dataset"]) == ""
@@ -186,6 +207,7 @@ def test_nothing_heavy_is_imported() -> None:
 import sys
 from ordinalclip.signatures import check_target
 check_target({"_target_": "ordinalclip.errors.ConfigError", "key": "a", "value": 1, "problem": ""}, "prompt")
+check_target({"_target_": "torch.optim.RAdam", "weight_decay": 0.1}, "optimizer", runtime=("params",))
 heavy = {"torch", "numpy", "pandas", "hydra", "omegaconf"} & set(sys.modules)
 assert not heavy and "ordinalclip.errors" in sys.modules, heavy
 """

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ordinalclip.signatures.keywords import Signature, foreign_signature, own_signature
+from ordinalclip.signatures.keywords import Signature, imported_signature, source_signature
 from ordinalclip.signatures.source import find, split_target
 
 SOURCE = """
@@ -44,7 +44,7 @@ def signature(package: str, name: str) -> Signature | None:
     assert module is not None
     found = find(module, first)
     assert found is not None
-    return own_signature(found, rest)
+    return source_signature(found, rest)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_reexports_are_followed(own_package: Callable) -> None:
     assert module_of_child is not None
     parent = find(module_of_child, "Parent")
     assert parent is not None
-    assert own_signature(parent, []) is not None
+    assert source_signature(parent, []) is not None
     assert find(module_of_child, "nothing") is None
 
 
@@ -99,13 +99,13 @@ def test_circular_reexports_end(own_package: Callable) -> None:
 
 
 def test_foreign_keywords() -> None:
-    read = foreign_signature("fractions.Fraction.limit_denominator")
+    read = imported_signature("fractions.Fraction.limit_denominator")
     assert read is not None
     assert list(read.parameters) == ["self", "max_denominator"]
-    assert foreign_signature("builtins.dict") is None
-    opened = foreign_signature("logging.config.DictConfigurator")
+    assert imported_signature("builtins.dict") is None
+    opened = imported_signature("logging.config.DictConfigurator")
     assert opened is not None
     with pytest.raises(ImportError):
-        foreign_signature("logging.nothing.Here")
+        imported_signature("logging.nothing.Here")
     with pytest.raises(AttributeError):
-        foreign_signature("math.pi")
+        imported_signature("math.pi")
