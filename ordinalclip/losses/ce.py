@@ -1,0 +1,28 @@
+"""Cross entropy alone."""
+
+from typing import Annotated
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ordinalclip.model import Output
+from ordinalclip.signatures import Between
+
+
+class CrossEntropy(nn.Module):
+    """Mean cross entropy of the logits [B, R] with the true ranks [B].
+
+    A mean over the batch: who averages batches of different size weighs each by its number of images.
+
+    Args:
+        label_smoothing: share of the target that is spread evenly over all ranks.
+    """
+
+    def __init__(self, *, label_smoothing: Annotated[float, Between(0, 1)] = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, output: Output, rank: Tensor) -> dict[str, Tensor]:
+        """The loss and its one term `ce`."""
+        ce = F.cross_entropy(output.logits, rank, label_smoothing=self.label_smoothing)
+        return {"loss": ce, "ce": ce}

@@ -1,0 +1,1 @@
+"""Metrics for ordinal targets: a function with the formula, and a thin torchmetrics class where it accumulates."""

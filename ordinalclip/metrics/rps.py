@@ -1,0 +1,51 @@
+"""Ranked probability score: how far the predicted cumulative distribution is from the true step."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def ranked_probability_score(probs: Tensor, target: Tensor, *, divide: bool = True) -> Tensor:
+    """Mean of Σ_k (P(rank <= k) - 1[target <= k])² over the images; nan where there are none.
+
+    Args:
+        probs: probabilities [N, R].
+        target: true ranks [N], integers.
+        divide: divide by R-1, which brings the score into 0 (sure and right) … 1 (sure of the opposite end). This
+            is what the platform logs; without it, the score is that of dlordinal.
+
+    Returns:
+        A scalar, float64.
+    """
+    return _scores(probs, target, divide).mean()
+
+
+class RankedProbabilityScore(Metric):
+    """Mean ranked probability score; see `ranked_probability_score`."""
+
+    is_differentiable, higher_is_better, full_state_update = True, False, False
+    score: Tensor
+    total: Tensor
+
+    def __init__(self, *, divide: bool = True) -> None:
+        super().__init__()
+        self.divide = divide
+        self.add_state("score", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, probs: Tensor, target: Tensor) -> None:
+        """Add a batch of probabilities [B, R] and true ranks [B]."""
+        self.score += _scores(probs, target, self.divide).sum()
+        self.total += target.numel()
+
+    def compute(self) -> Tensor:
+        """The mean over all images so far."""
+        return self.score / self.total
+
+
+def _scores(probs_NR: Tensor, target_N: Tensor, divide: bool) -> Tensor:
+    num_ranks = probs_NR.shape[1]
+    true_NR = target_N[:, None] <= torch.arange(num_ranks, device=target_N.device)
+    # The last column is 1 - 1, so that R ranks have R-1 thresholds.
+    score_N = (probs_NR.double().cumsum(dim=1) - true_NR.double())[:, :-1].square().sum(dim=1)
+    return score_N / max(num_ranks - 1, 1) if divide else score_N

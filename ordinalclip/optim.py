@@ -1,0 +1,137 @@
+"""What is trained and how fast: parts of the model, their parameter groups, the optimiser and the schedule."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, Protocol, get_args
+
+from hydra.utils import instantiate
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ordinalclip.errors import ConfigError
+from ordinalclip.model import OrdinalCLIP
+from ordinalclip.schema import PARTS
+
+DecayOn = Literal["weights", "all"]
+
+# Parts of which nothing is decayed unless asked for: pulling tokens towards 0 pulls sentences towards no meaning.
+_NEVER_DECAYED = ("context", "rank", "logit_scale")
+
+
+class Schedule(Protocol):
+    """Anything in `ordinalclip.schedules`."""
+
+    def factor(self, epoch: int, num_epochs: int) -> float:
+        """Factor of the learning rates in an epoch 0…num_epochs-1."""
+        ...
+
+
+def freeze(model: OrdinalCLIP, trainable: Mapping[str, float | None]) -> None:
+    """Let each part's parameters learn or not, and put frozen parts into eval mode for good.
+
+    Args:
+        model: the model; its mode (training or evaluation) is kept.
+        trainable: learning rate of every part; None freezes it.
+
+    Raises:
+        ConfigError: a part is missing or unknown, a rate is not above 0, or nothing at all would be trained
+            although the prompt has something to learn.
+    """
+    check_trainable(trainable)
+    parts = model.parts()
+    for part, parameters in parts.items():
+        for _, parameter in parameters:
+            parameter.requires_grad_(trainable[part] is not None)
+    model.train(model.training)
+    learns = any(parameters for part, parameters in parts.items() if trainable[part] is not None)
+    prompt_learns = any(parts[part] for part in ("context", "rank", "head"))
+    if prompt_learns and not learns:
+        allowed = ", ".join(f"trainable.{part}" for part, parameters in parts.items() if parameters)
+        problem = "every part of this model is frozen"
+        raise ConfigError("trainable", dict(trainable), problem, allowed=f"a learning rate for one of {allowed}")
+
+
+def check_trainable(trainable: Mapping[str, float | None]) -> None:
+    """Raise a ConfigError unless every part, and nothing else, has a learning rate above 0 or None."""
+    for part in sorted({*PARTS} ^ {*trainable}):
+        problem = "no such part" if part in trainable else "missing; null freezes it"
+        raise ConfigError(f"trainable.{part}", trainable.get(part), problem, allowed=", ".join(PARTS))
+    for part, rate in trainable.items():
+        if rate is not None and not rate > 0:
+            raise ConfigError(
+                f"trainable.{part}", rate, "would not train it", allowed="a number above 0, or null to freeze it"
+            )
+
+
+def build_parameter_groups(
+    model: OrdinalCLIP,
+    trainable: Mapping[str, float | None],
+    weight_decay: float = 0.0,
+    weight_decay_on: DecayOn = "weights",
+) -> list[dict[str, Any]]:
+    """Freeze what is to be frozen and sort the rest into the optimiser's groups.
+
+    Parts that the model does not have (a head under `prompt=rank`) may have a learning rate; nothing comes of it.
+
+    Args:
+        model: the model; see `freeze` for what is done to it.
+        trainable: learning rate of every part; None freezes it.
+        weight_decay: of the parameters that are decayed.
+        weight_decay_on: `weights`: not biases, norms (all of at most one dimension), context and rank tokens and the
+            logit scale. `all`: everything [OrdinalCLIP].
+
+    Returns:
+        At most two groups a part, each with `params`, `lr`, `weight_decay` and `name`: the part, or the part and
+        `/no_decay`. Empty where nothing can be trained (fixed prompts between frozen towers).
+
+    Raises:
+        ConfigError: see `freeze`; or an unknown `weight_decay_on`.
+    """
+    if weight_decay_on not in get_args(DecayOn):
+        raise ConfigError("optimizer.weight_decay_on", weight_decay_on, "unknown", allowed=", ".join(get_args(DecayOn)))
+    freeze(model, trainable)
+    groups: list[dict[str, Any]] = []
+    for part, parameters in model.parts().items():
+        if trainable[part] is None:
+            continue
+        decayed: list[nn.Parameter] = []
+        kept: list[nn.Parameter] = []
+        for _, parameter in parameters:
+            (decayed if weight_decay_on == "all" or _is_weight(part, parameter) else kept).append(parameter)
+        for name, params, decay in ((part, decayed, weight_decay), (f"{part}/no_decay", kept, 0.0)):
+            if params:
+                groups.append({"name": name, "params": params, "lr": trainable[part], "weight_decay": decay})
+    return groups
+
+
+def build_optimizer(
+    optimizer_cfg: Mapping[str, Any], model: OrdinalCLIP, trainable: Mapping[str, float | None]
+) -> Optimizer:
+    """The optimiser of the `optimizer` group over the model's parameter groups.
+
+    Args:
+        optimizer_cfg: `_target_`, a torch optimiser class, with its arguments; and `weight_decay_on`, which is ours.
+        model: see `build_parameter_groups`.
+        trainable: see `build_parameter_groups`.
+
+    Raises:
+        ConfigError: see `build_parameter_groups`; or nothing can be trained.
+    """
+    arguments = {str(key): value for key, value in optimizer_cfg.items() if key != "weight_decay_on"}
+    weight_decay_on = optimizer_cfg.get("weight_decay_on", "weights")
+    groups = build_parameter_groups(model, trainable, arguments.get("weight_decay", 0.0), weight_decay_on)
+    if not groups:
+        raise ConfigError("trainable", dict(trainable), "nothing here can be trained; evaluate it instead")
+    # Not as an argument of instantiate, which would copy the parameters into a config and train the copies.
+    optimizer: Optimizer = instantiate(arguments, _partial_=True, _convert_="all")(groups)
+    return optimizer
+
+
+def build_scheduler(optimizer: Optimizer, schedule: Schedule, num_epochs: int) -> LambdaLR:
+    """A scheduler to be stepped once an epoch; can be pickled."""
+    return LambdaLR(optimizer, partial(schedule.factor, num_epochs=num_epochs))
+
+
+def _is_weight(part: str, parameter: nn.Parameter) -> bool:
+    return part not in _NEVER_DECAYED and parameter.ndim > 1
