@@ -39,7 +39,7 @@ def code_version() -> dict[str, Any]:
 
 def provenance() -> dict[str, Any]:
     """Everything that may explain a difference between two runs of one id."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -132,7 +132,9 @@ class MLflowMirror:
         created = client.create_run(self._experiment_id, run_name=run.directory.name, tags=_tags(run))
         from mlflow.entities import Param
 
-        params = [Param(key, str(value)[:6000]) for key, value in choices(run.read_json("identity.json") or {}).items()]
+        labels = {k: v for k, v in (run.read_json("labels.json") or {}).items() if isinstance(v, str) and k != "sweep"}
+        chosen = labels | choices(run.read_json("identity.json") or {})
+        params = [Param(key, str(value)[:6000]) for key, value in chosen.items()]
         client.log_batch(created.info.run_id, params=params[:100])
         return created.info.run_id
 

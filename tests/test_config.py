@@ -1,0 +1,132 @@
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from ordinalclip.config import check, identity, run_id
+from ordinalclip.errors import ConfigError
+from tests.conftest import Compose
+
+WEIGHTS = {"image": "a1", "text": "b2"}
+
+
+def id_of(cfg: dict[str, Any], manifest: str = "m", weights: dict[str, str] = WEIGHTS) -> str:
+    return run_id(identity(cfg, manifest_hash=manifest, weights=weights))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "num_workers=7",
+        "tracking=local",
+        "sweep=mine",
+        "tags=[a]",
+        "rerun=true",
+        "paths.runs=elsewhere",
+        "trainer=auto",
+        "features.batch_size=5",
+        "dataset.on_error=skip",
+        "epochs=3",
+        "trainable.rank=0.001",
+        "augment=false",  # what null means here
+    ],
+)
+def test_what_cannot_change_the_result_keeps_the_id(compose_cfg: Compose, override: str) -> None:
+    assert id_of(compose_cfg(override)) == id_of(compose_cfg())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "epochs=4",
+        "batch_size=17",
+        "prompt=context",
+        "prompt.num_base_ranks=2",
+        "prompt.interpolation=normal",
+        "trainable.rank=0.002",
+        "trainable.rank=null",
+        "optimizer=adam",
+        "loss=ce",
+        "schedule=constant",
+        "trainer.precision=bf16-mixed",
+        "protocol.readout=argmax",
+        "augment=true",
+    ],
+)
+def test_what_changes_the_result_changes_the_id(compose_cfg: Compose, override: str) -> None:
+    assert id_of(compose_cfg(override)) != id_of(compose_cfg())
+
+
+def test_data_and_weights_enter_by_content(compose_cfg: Compose) -> None:
+    cfg = compose_cfg()
+    assert id_of(cfg, manifest="other") != id_of(cfg)
+    assert id_of(cfg, weights=WEIGHTS | {"text": "c3"}) != id_of(cfg)
+
+
+def test_equal_numbers_of_two_types_are_one_experiment(compose_cfg: Compose) -> None:
+    assert id_of(compose_cfg("loss.kl_weight=1")) == id_of(compose_cfg("loss.kl_weight=1.0"))
+    # True is not 1, though Python says so.
+    assert run_id({"a": True}) != run_id({"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "words"),
+    [
+        ("+prompt.num_base_rank=3", "prompt.num_base_rank", "num_base_ranks"),
+        ("seed=abc", "seed", "abc"),
+        ("seed=-1", "seed", "0"),
+        ("epochs=0", "epochs", "1"),
+        ("+epoch=3", "epoch", "epochs"),
+        ("trainable.rank=fast", "trainable.rank", "fast"),
+        ("+trainable.ranks=1e-3", "trainable.ranks", "rank"),
+        ("prompt.interpolation=cubic", "prompt.interpolation", "piecewise"),
+        ("prompt.num_base_ranks=0", "prompt.num_base_ranks", "1"),
+        ("prompt.num_base_ranks=3.5", "prompt.num_base_ranks", "3.5"),
+        ("+optimizer.momentum=0.9", "optimizer.momentum", "betas"),
+        ("+optimizer.weight_decay_on=some", "optimizer.weight_decay_on", "all"),
+        ("protocol.readout=mode", "protocol.readout", "median"),
+        ("protocol.select_on=test", "protocol.select_on", "val"),
+        ("trainer.precision=8", "trainer.precision", "32-true"),
+        ("dataset.num_ranks=1", "dataset.num_ranks", "2"),
+        ("schedule.warmup=log", "schedule.warmup", "linear"),
+        ("loss._target_=ordinalclip.losses.ce.CrossEntrop", "loss._target_", "CrossEntropy"),
+    ],
+)
+def test_a_mistake_is_one_error_with_key_and_what_is_allowed(
+    compose_cfg: Compose, override: str, key: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(compose_cfg(override))
+    assert caught.value.key == key
+    assert words in str(caught.value)
+
+
+def test_ranges_that_depend_on_the_data_are_checked_once_it_is_known(compose_cfg: Compose) -> None:
+    cfg = compose_cfg("prompt.num_base_ranks=6")
+    check(cfg)
+    with pytest.raises(ConfigError, match="num_base_ranks=6"):
+        check(cfg, known={"num_ranks": 5})
+
+
+def test_every_default_passes(compose_cfg: Compose) -> None:
+    check(compose_cfg(small=False), known={"num_ranks": 4})
+
+
+@pytest.mark.slow
+def test_checking_imports_no_torch() -> None:
+    code = """
+import sys
+from hydra import compose, initialize_config_dir
+from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config import check, plain
+from ordinalclip import prepare, job, report, tracking, train
+with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    cfg = plain(compose("train", ["optimizer=adam"]))
+del cfg["optimizer"]["_target_"]
+cfg["optimizer"] = {"_target_": "ordinalclip.schema.Features", "batch_size": 1}
+check(cfg)
+assert not {"torch", "lightning", "mlflow", "open_clip"} & set(sys.modules), "heavy"
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
