@@ -54,7 +54,7 @@ class OrdinalCLIP(nn.Module):
         """Rank features [R, D], unit length. Costs a pass of the text tower: once a step, once an evaluation."""
         prompt = self.prompt()
         features_RD = prompt if isinstance(prompt, Tensor) else encode_prompts(self.backbone.text, prompt)
-        return F.normalize(features_RD, dim=-1)
+        return self._unit_length(features_RD)
 
     def image_features(self, images: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         """Image features [B, D], unit length.
@@ -71,7 +71,7 @@ class OrdinalCLIP(nn.Module):
         if features is None:
             features = self.backbone.image(images)
         features_BF = features.to(self.backbone.logit_scale.dtype)
-        return F.normalize(self.backbone.projection(features_BF), dim=-1)
+        return self._unit_length(self.backbone.projection(features_BF))
 
     def forward(
         self, images: Tensor | None = None, features: Tensor | None = None, rank_features: Tensor | None = None
@@ -86,7 +86,10 @@ class OrdinalCLIP(nn.Module):
         rank_features_RD = self.rank_features() if rank_features is None else rank_features
         image_features_BD = self.image_features(images, features)
         scale = self.backbone.logit_scale.exp()
-        logits_BR = scale * image_features_BD @ rank_features_RD.T
+        # In full precision whatever the trainer's: times 100, bfloat16's rounding of a cosine is as large as the
+        # differences between neighbouring ranks.
+        with torch.autocast(scale.device.type, enabled=False):
+            logits_BR = scale * image_features_BD @ rank_features_RD.T
         return Output(logits_BR, image_features_BD, rank_features_RD, scale)
 
     def parts(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
@@ -119,6 +122,9 @@ class OrdinalCLIP(nn.Module):
             if not _any_trainable(module.parameters()):
                 module.eval()
         return self
+
+    def _unit_length(self, features: Tensor) -> Tensor:
+        return F.normalize(features.to(self.backbone.logit_scale.dtype), dim=-1)
 
     @property
     def _prompt_module(self) -> nn.Module:

@@ -55,6 +55,16 @@ def test_cached_features_and_known_rank_features_give_the_same():
     assert model(features=features.half()).logits.dtype == torch.float32
 
 
+def test_cosines_keep_full_precision_under_autocast():
+    model = build_model("linear").eval()
+    features = torch.randn(4, 10)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(features=features)
+    assert output.logits.dtype == output.image_features.dtype == torch.float32
+    exact = output.logit_scale.double() * output.image_features.double() @ output.rank_features.double().T
+    torch.testing.assert_close(output.logits.double(), exact, atol=1e-5, rtol=0)
+
+
 def test_rank_features_are_computed_once_a_forward_or_not_at_all(monkeypatch):
     model = build_model().eval()
     calls = []

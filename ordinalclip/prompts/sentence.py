@@ -5,7 +5,7 @@ Shapes: R ranks, M context tokens, L tokens in the longest sentence, W token wid
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -143,8 +143,12 @@ class Sentence(nn.Module):
 
 
 def embed_ids(text: TextTower, ids: Sequence[int]) -> Tensor:
-    """The tower's token embeddings [len(ids), W] as plain numbers, cut off from the tower."""
-    return text.embed(torch.tensor(ids, dtype=torch.long)).detach().clone()
+    """The tower's token embeddings [len(ids), W] as plain numbers on the CPU, cut off from the tower.
+
+    The tower may be on another device: runs of a sweep share it, and the run before has moved it there.
+    """
+    device = next(cast(nn.Module, text).parameters()).device
+    return text.embed(torch.tensor(ids, dtype=torch.long, device=device)).detach().to("cpu", copy=True)
 
 
 def check_length(length: int, text: TextTower, key: str, value: object) -> None:
