@@ -198,7 +198,7 @@ def test_optimizer_mistakes(node: dict, key: str) -> None:
 
 
 def test_did_you_mean() -> None:
-    assert did_you_mean("promt", ["prompt", "dataset"]) == "did you mean prompt?"
+    assert did_you_mean("prompts", ["prompt", "dataset"]) == "did you mean prompt?"
     assert did_you_mean("xyz", ["prompt", "dataset"]) == ""
 
 
