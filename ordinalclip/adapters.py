@@ -1,0 +1,63 @@
+"""Trainable steps from an image tower's features [B, F] to the space that text is in [B, D]: the part "projection"."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LinearProjection(nn.Module):
+    """A linear map from F to D without bias, as CLIP's own towers end in one (Radford et al., ICML 2021).
+
+    Args:
+        feature_dim: F.
+        embed_dim: D.
+    """
+
+    def __init__(self, *, feature_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(feature_dim, embed_dim, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws new weights N(0, 1/F), from torch's global generator."""
+        nn.init.normal_(self.linear.weight, std=self.linear.in_features**-0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, F] → [B, D]."""
+        return self.linear(features)
+
+
+class ResidualAdapter(nn.Module):
+    """v' = v + α · A(v), with A a two-layer perceptron that starts at zero, so that training starts from the tower.
+
+    After "CLIP-Adapter" (Gao et al., IJCV 2024), which mixes α A(v) + (1 - α) v; adding keeps v whatever A has learned.
+    Features are brought to the same length before A, since towers differ in scale.
+
+    Args:
+        feature_dim: F. Where it is not D, v is a linear map of the features, trained with the rest.
+        embed_dim: D.
+        width: of the hidden layer.
+        share: α.
+    """
+
+    def __init__(self, *, feature_dim: int, embed_dim: int, width: int, share: float) -> None:
+        super().__init__()
+        self.share = share
+        same = feature_dim == embed_dim
+        self.linear = None if same else LinearProjection(feature_dim=feature_dim, embed_dim=embed_dim)
+        self.down = nn.Linear(embed_dim, width)
+        self.up = nn.Linear(width, embed_dim)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws new first layers from torch's global generator and sets the last one to zero."""
+        if self.linear is not None:
+            self.linear.reset_parameters()
+        self.down.reset_parameters()
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, F] → [B, D]; of length sqrt(D) before the residual is added."""
+        values = features if self.linear is None else self.linear(features)
+        unit = F.normalize(values, dim=-1) * values.shape[-1] ** 0.5
+        return unit + self.share * self.up(F.relu(self.down(unit)))

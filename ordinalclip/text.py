@@ -1,0 +1,92 @@
+"""Prompts as token embeddings, and the way from them to one feature per rank.
+
+A text tower takes *embeddings*, not words, so that learned tokens can stand anywhere in a sentence. What every tower
+has in common is written down here; the towers themselves live in `ordinalclip.backbones`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+
+class TextTower(Protocol):
+    """What prompts may ask of a text tower, which is an `nn.Module` besides.
+
+    Attributes:
+        width: W, the width of a token's embedding.
+        embed_dim: D, the width of what `encode` returns.
+        context_length: the longest sentence in tokens, special ones included.
+        prefix_ids: special tokens in front of every sentence.
+        suffix_ids: special tokens behind every sentence; the last one is where the sentence ends (EOT).
+        pad_id: the token that fills up shorter sentences.
+    """
+
+    width: int
+    embed_dim: int
+    context_length: int
+    prefix_ids: list[int]
+    suffix_ids: list[int]
+    pad_id: int
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
+        ...
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token embeddings [..., W] of ids [...], without positions."""
+        ...
+
+    def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
+        """Features [R, D], not normalised, of sentences [R, L, W] ending at `eot` [R]; any L up to context_length."""
+        ...
+
+
+@dataclass
+class PromptTokens:
+    """One sentence per rank, as token embeddings.
+
+    Attributes:
+        embeddings: [R, L, W], without positions; what stands behind a sentence's end is padding.
+        eot: [R] (long), the position of each sentence's last token.
+        prefix_length: how many tokens at the front are the same in every sentence (1 + M with a shared context in front
+            of the rank, 0 when nothing is known to be shared).
+    """
+
+    embeddings: Tensor
+    eot: Tensor
+    prefix_length: int = 0
+
+
+def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
+    """Rank features [R, D], not normalised, of one sentence per rank.
+
+    Sentences are cut behind the longest one's end: a causal tower cannot see what follows, and a bidirectional one
+    masks it, so nothing changes but the time it takes.
+
+    Raises:
+        ValueError: if a sentence is longer than the tower's context.
+    """
+    length = int(tokens.eot.max()) + 1
+    if length > tower.context_length:
+        raise ValueError(f"a prompt has {length} tokens, the text tower takes {tower.context_length}")
+    # The place for running a shared prefix once (`tokens.prefix_length`) is here, for towers that can.
+    return tower.encode(tokens.embeddings[:, :length], tokens.eot)
+
+
+def embed_sentences(tower: TextTower, sentences: list[str]) -> PromptTokens:
+    """Plain sentences as `PromptTokens` of length L = the longest one's, on the tower's device.
+
+    Raises:
+        ValueError: if a sentence is longer than the tower's context; it is named.
+    """
+    rows = [tower.prefix_ids + tower.tokenize(sentence) + tower.suffix_ids for sentence in sentences]
+    longest = max(range(len(rows)), key=lambda i: len(rows[i]))
+    length = len(rows[longest])
+    if length > tower.context_length:
+        raise ValueError(f"{length} tokens, but the text tower takes {tower.context_length}: {sentences[longest]!r}")
+    device = next(cast(nn.Module, tower).parameters()).device
+    ids = torch.tensor([row + [tower.pad_id] * (length - len(row)) for row in rows], device=device)
+    eot = torch.tensor([len(row) - 1 for row in rows], device=device)
+    return PromptTokens(tower.embed(ids), eot)
