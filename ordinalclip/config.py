@@ -9,7 +9,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.schema import PARTS
 from ordinalclip.signatures import check_target, did_you_mean
 
 # What the code hands to a `_target_` beside what the yaml says.
@@ -86,22 +85,16 @@ def _check_top(cfg: Mapping[str, Any]) -> None:
                 group, cfg.get(group), "must be one of the group's options", allowed=f"{group}=<option>, see --help"
             )
     settings = {key: value for key, value in cfg.items() if key not in groups}
-    try:
-        check_target({"_target_": "ordinalclip.schema.Settings"} | settings, "")
-    except ConfigError as error:
-        raise ConfigError(
-            error.key.lstrip("."), error.value, error.problem, allowed=error.allowed, remedy=error.remedy
-        ) from None
+    check_target({"_target_": "ordinalclip.schema.Settings"} | settings, "")
 
 
 def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> None:
     allowed = {"split", "readout", "select_on"}
     for key, value in protocol.items():
         if key not in allowed:
+            words = ", ".join(sorted(allowed))
             hint = did_you_mean(key, sorted(allowed))
-            raise ConfigError(
-                f"protocol.{key}", value, f"there is no such key{hint}", allowed=", ".join(sorted(allowed))
-            )
+            raise ConfigError(f"protocol.{key}", value, "there is no such key", allowed=words, remedy=hint)
     check_target(protocol["split"], "protocol.split", known=known, runtime=("manifest",))
     if protocol["readout"] not in ("expectation", "argmax", "median"):
         raise ConfigError(
@@ -160,8 +153,3 @@ def readable_name(cfg: Mapping[str, Any], run_id: str) -> str:
     """Directory name of a run: what a person looks for, then the id."""
     prompt = cfg["prompt"].get("name") or cfg["prompt"]["_target_"].rpartition(".")[2].lower()
     return f"{cfg['dataset']['name']}-{cfg['backbone']['name']}-{prompt}-s{cfg['seed']}-{run_id}"
-
-
-def is_trained(cfg: Mapping[str, Any]) -> bool:
-    """Whether any part has a learning rate; otherwise the run is an evaluation of what it starts with."""
-    return any(cfg["trainable"][part] is not None for part in PARTS)

@@ -53,9 +53,8 @@ def _missing_option(error: MissingConfigException, arguments: Sequence[str]) -> 
     options = sorted({*(error.options or ()), *_options(group)})
     hint = did_you_mean(name, options)
     if not group:
-        return ConfigError(option, "…", f"there is no such configuration {hint}".rstrip(), remedy="see --help")
-    problem = f"there is no such option {hint}".rstrip()
-    return ConfigError(group, name, problem, allowed=", ".join(options) or "see --help")
+        return ConfigError(option, "…", "there is no such configuration", remedy="see --help")
+    return ConfigError(group, name, "there is no such option", allowed=", ".join(options) or "see --help", remedy=hint)
 
 
 def _options(group: str) -> list[str]:
@@ -76,8 +75,8 @@ def _refused_key(error: BaseException, arguments: Sequence[str]) -> ConfigError 
         reason = next((line for line in messages[1].splitlines() if line.strip()), messages[0].splitlines()[0])
         return ConfigError(key, _given(key, arguments), reason.strip().rstrip("."))
     hint = did_you_mean(leaf, allowed)
-    problem = f"there is no such key {hint}".rstrip()
-    return ConfigError(key, _given(key, arguments), problem, allowed=", ".join(allowed) or "see --help")
+    given = _given(key, arguments)
+    return ConfigError(key, given, "there is no such key", allowed=", ".join(allowed) or "see --help", remedy=hint)
 
 
 def _keys_below(parent: str) -> list[str]:

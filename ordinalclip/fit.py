@@ -12,13 +12,13 @@ from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.batches import EpochSampler, FeatureRows, ImageRows, evaluation_loader, training_loader
 from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, checkpoint_to_resume
-from ordinalclip.config import DESCRIPTIVE, augments, is_trained
+from ordinalclip.config import DESCRIPTIVE, augments
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
 from ordinalclip.features import load_features
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
-from ordinalclip.module import OrdinalModule, check_names
+from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_optimizer, build_scheduler, freeze
 from ordinalclip.prepare import Job
 from ordinalclip.tracking import Mirror
@@ -44,11 +44,9 @@ def fit(job: Job, mirror: Mirror, *, draw: bool = True) -> None:
         before_RD = model.eval().to(device).rank_features().cpu()
     selection = "val/mae" if cfg["protocol"]["readout"] == "expectation" else f"val/mae_{cfg['protocol']['readout']}"
 
-    if is_trained(cfg):
+    if any(parameter.requires_grad for parameter in model.parameters()):
         module = _train(job, model, data, selection, mirror)
-        best = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)
-        check_names(best["state_dict"], module.trained_names())
-        module.load_state_dict(best["state_dict"], strict=False)
+        module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
 
     with torch.inference_mode():
         after_RD = model.eval().to(device).rank_features().cpu()

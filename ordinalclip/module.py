@@ -42,7 +42,7 @@ class OrdinalModule(pl.LightningModule):
         self.model, self.loss, self.val_metrics = model, loss, metrics
         self.build_optimizer, self.build_scheduler = build_optimizer, build_scheduler
         self.sampler, self.seed = sampler, seed
-        self.strict_loading = False  # frozen towers are not in checkpoints; on_load_checkpoint looks for what must be
+        self.strict_loading = False  # frozen towers are not in checkpoints; see load_state_dict
         self.epoch_values: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._num_images = 0
@@ -114,13 +114,25 @@ class OrdinalModule(pl.LightningModule):
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Puts the sampler where it was.
+        """Puts the sampler where it was."""
+        self.sampler.epoch = checkpoint["epoch"] + 1
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Loads what is trained, and nothing else: torch's own would touch the BatchNorms of frozen towers, too.
+
+        Args:
+            state_dict: trained parameters and the buffers beside them, all of them and no others.
+            strict: no other way is offered.
+            assign: no other way is offered.
 
         Raises:
-            ValueError: when the checkpoint lacks a trained parameter or has one that the model lacks.
+            ValueError: naming what is missing and what is too much.
         """
-        check_names(checkpoint["state_dict"], self.trained_names())
-        self.sampler.epoch = checkpoint["epoch"] + 1
+        check_names(state_dict, self.trained_names())
+        own = self.state_dict()
+        with torch.no_grad():
+            for name, tensor in state_dict.items():
+                own[name].copy_(tensor)
 
     def trained_names(self) -> set[str]:
         """Trained parameters, and the buffers of the modules that hold them (BatchNorm's statistics)."""

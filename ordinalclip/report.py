@@ -56,8 +56,9 @@ def print_store(cfg: Mapping[str, Any], console: Console | None = None) -> None:
     uri = cfg["tracking"].get("uri")
     if uri is not None:
         console = console or Console()
-        runs = "" if cfg["paths"]["runs"] == "runs" else f" RUNS={cfg['paths']['runs']}"
-        console.print(f"MLflow  make ui{runs}", soft_wrap=True, highlight=False)
+        store = str(uri).removeprefix("sqlite:///")
+        elsewhere = "" if store == "runs/mlflow.db" else f" STORE={store}"
+        console.print(f"MLflow  make ui{elsewhere}", soft_wrap=True, highlight=False)
 
 
 def varied(identities: Sequence[Mapping[str, Any]]) -> list[str]:

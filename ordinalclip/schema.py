@@ -5,6 +5,8 @@ from typing import Annotated
 
 from ordinalclip.signatures import Between
 
+# A rate of 0 would train nothing and call it training.
+Rate = Annotated[float, Between(1e-12, None)]
 PARTS = ("context", "rank", "head", "projection", "image", "text", "logit_scale")
 
 
@@ -37,13 +39,13 @@ class Settings:
 class Trainable:
     """Learning rate of each part; null = frozen."""
 
-    context: Annotated[float, Between(0, None)] | None
-    rank: Annotated[float, Between(0, None)] | None
-    head: Annotated[float, Between(0, None)] | None
-    projection: Annotated[float, Between(0, None)] | None
-    image: Annotated[float, Between(0, None)] | None
-    text: Annotated[float, Between(0, None)] | None
-    logit_scale: Annotated[float, Between(0, None)] | None
+    context: Rate | None
+    rank: Rate | None
+    head: Rate | None
+    projection: Rate | None
+    image: Rate | None
+    text: Rate | None
+    logit_scale: Rate | None
 
 
 @dataclass

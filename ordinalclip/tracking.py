@@ -68,12 +68,12 @@ class MLflowMirror:
         """Creates the store and the experiment; later calls find them."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         if self.uri.startswith("sqlite:///"):
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         import mlflow
 
+        for name in ("mlflow", "alembic"):  # MLflow sets its own levels when it is imported
+            logging.getLogger(name).setLevel(logging.WARNING)
         mlflow.set_tracking_uri(self.uri)
         client = mlflow.MlflowClient(self.uri)
         found = client.get_experiment_by_name(self.experiment)

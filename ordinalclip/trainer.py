@@ -11,6 +11,17 @@ import lightning.pytorch as pl
 from ordinalclip.signatures import Between
 
 
+# Lightning's remarks about what is so on purpose here, and about itself.
+_NOT_FOR_USERS = (
+    ".*does not have many workers.*",
+    ".*`srun` command is available.*",
+    r".*module\(s\) in eval mode at the start of training.*",
+    ".*LeafSpec.*is deprecated.*",
+    ".*`training_step` returned `None`.*",
+    ".*smaller than the logging interval.*",
+)
+
+
 def build_trainer(
     *,
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto",
@@ -38,8 +49,8 @@ def build_trainer(
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+    for message in _NOT_FOR_USERS:
+        warnings.filterwarnings("ignore", message=message)
     return pl.Trainer(
         accelerator=accelerator,
         devices=1,

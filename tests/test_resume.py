@@ -72,4 +72,5 @@ def test_a_killed_and_moved_run_ends_as_if_nothing_had_happened(
             assert torch.equal(tensor, other["state_dict"][key]), (name, key)
     assert torch.load(whole.best_checkpoint, weights_only=True)["epoch"] == best_epoch
     assert whole.read_json("test_stats.json") == resumed.read_json("test_stats.json")
-    pd.testing.assert_frame_equal(*(pd.read_parquet(r.directory / "predictions.parquet") for r in (whole, resumed)))
+    one, other = (pd.read_parquet(r.directory / "predictions.parquet") for r in (whole, resumed))
+    pd.testing.assert_frame_equal(one, other)

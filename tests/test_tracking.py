@@ -31,6 +31,7 @@ def stored(mirror: MLflowMirror, run: Run):  # type: ignore[no-untyped-def]
 
     client = mlflow.MlflowClient(mirror.uri)
     experiment = client.get_experiment_by_name("ordinalclip")
+    assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id], f"tags.`{RUN_ID_TAG}` = '{run.run_id}'")
     return client, found
 
