@@ -81,10 +81,11 @@ def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
     """Prints one row a setting: mean ± standard deviation over its seeds, of the runs that are finished."""
     console = console or Console()
     common = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    table = Table(title="test scores, mean ± standard deviation over seeds", title_justify="left")
-    table.add_column("setting", overflow="fold")
-    for heading in ("runs", "MAE", "MAE argmax", "accuracy %", "within 1 %", "QWK", "ordinality"):
-        table.add_column(heading, justify="right")
+    title = "test scores, mean ± standard deviation over seeds"
+    table = Table(title=title, title_justify="left", padding=(0, 0), collapse_padding=True)
+    table.add_column("setting", overflow="fold", min_width=12)
+    for heading in ("runs", "MAE", "MAE\nargmax", "accuracy\n%", "within 1\n%", "QWK", "ordinality"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for label, runs in sweep_rows(jobs):
         done = [run for run in runs if run.state() == "finished"]
         stats = [run.read_json("test_stats.json") or {} for run in done]
@@ -104,4 +105,4 @@ def _spread(values: Sequence[float | None], scale: float) -> str:
     digits = 1 if scale == 100 else 3
     if len(numbers) == 1:
         return f"{numbers[0]:.{digits}f}"
-    return f"{mean(numbers):.{digits}f} ± {stdev(numbers):.{digits}f}"
+    return f"{mean(numbers):.{digits}f}±{stdev(numbers):.{digits}f}"

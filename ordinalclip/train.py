@@ -10,11 +10,9 @@ import warnings
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from launch.sweeper import OrdinalSweeper
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import plain
 from ordinalclip.errors import ConfigError, DataError
@@ -45,7 +43,6 @@ def main() -> None:
         return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
-    Plugins.instance().register(OrdinalSweeper)
     wants_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and we print them
     try:

@@ -10,7 +10,6 @@ import lightning.pytorch as pl
 
 from ordinalclip.signatures import Between
 
-
 # Lightning's remarks about what is so on purpose here, and about itself.
 _NOT_FOR_USERS = (
     ".*does not have many workers.*",

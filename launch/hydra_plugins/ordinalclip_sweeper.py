@@ -1,0 +1,30 @@
+"""Where Hydra looks for sweepers. Imported at every start, so it only points to what does the work."""
+
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+
+class OrdinalSweeper(BasicSweeper):
+    """The cartesian product of the comma-separated overrides, less what is done already; see `launch.sweep`."""
+
+    def __init__(self) -> None:
+        super().__init__(max_batch_size=None, params=None)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Plans all jobs, launches what is missing, prints one table."""
+        from launch.sweep import sweep
+
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        product = self.split_arguments(parser.parse_overrides(arguments), None)[0]
+        return sweep(self._compose, self.launcher, product, arguments)
+
+    def _compose(self, overrides: list[str]) -> Any:
+        assert self.hydra_context is not None
+        assert self.config is not None
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
