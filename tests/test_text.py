@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,11 +23,11 @@ SMALL_BERT = {
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["CLIP", "CustomTextCLIP"])
-def clip(request: pytest.FixtureRequest) -> nn.Module:
+def clip(request: pytest.FixtureRequest) -> Any:
     return tiny_clip(custom_text=request.param)
 
 
-def causal(clip: nn.Module) -> CausalText:
+def causal(clip: Any) -> CausalText:
     import open_clip
 
     return CausalText(clip.text if hasattr(clip, "text") else clip, open_clip.SimpleTokenizer()).eval()
@@ -43,7 +44,7 @@ def minilm(tmp_path: Path, projection: nn.Module | None = None) -> MiniLMText:
     ).eval()
 
 
-def test_causal_tower_equals_open_clip_on_plain_sentences(clip: nn.Module) -> None:
+def test_causal_tower_equals_open_clip_on_plain_sentences(clip: Any) -> None:
     import open_clip
 
     tower = causal(clip)
@@ -54,7 +55,7 @@ def test_causal_tower_equals_open_clip_on_plain_sentences(clip: nn.Module) -> No
     assert ours.shape == (3, tower.embed_dim)
 
 
-def test_trimmed_sentences_equal_untrimmed_ones(clip: nn.Module) -> None:
+def test_trimmed_sentences_equal_untrimmed_ones(clip: Any) -> None:
     tower = causal(clip)
     tokens = embed_sentences(tower, SENTENCES)
     padding = tower.embed(torch.full((3, tower.context_length - tokens.embeddings.shape[1]), tower.pad_id))
@@ -63,7 +64,7 @@ def test_trimmed_sentences_equal_untrimmed_ones(clip: nn.Module) -> None:
         torch.testing.assert_close(encode_prompts(tower, tokens), long, atol=1e-6, rtol=0)
 
 
-def test_only_the_text_tower_is_kept(clip: nn.Module) -> None:
+def test_only_the_text_tower_is_kept(clip: Any) -> None:
     names = {name.split(".")[0] for name, _ in causal(clip).named_parameters()}
     assert names == {"token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection"}
 
@@ -83,7 +84,7 @@ def test_too_long_prompts_are_refused() -> None:
         embed_sentences(tower, ["a", "dog " * 80])
 
 
-def test_gradients_reach_prompt_embeddings_up_to_their_end(clip: nn.Module) -> None:
+def test_gradients_reach_prompt_embeddings_up_to_their_end(clip: Any) -> None:
     tower = causal(clip).requires_grad_(False)
     tokens = embed_sentences(tower, SENTENCES)
     leaf = tokens.embeddings.clone().requires_grad_()

@@ -31,7 +31,7 @@ def build_mini(
     projection: Literal["adapter", "linear", "none"] = "adapter",
     adapter_width: Annotated[int, Between(1, None)] = 256,
     adapter_share: Annotated[float, Between(0, None)] = 1.0,
-    temperature: Annotated[float, Between(0.001, None)] = 0.07,
+    temperature: Annotated[float, Between(0.001, None)] = 0.02,
     size: Annotated[int, Between(32, None)] = 224,
     resize: Literal["squash", "crop"] = "squash",
     weights: Mapping[str, WeightFile],

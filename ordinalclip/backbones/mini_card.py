@@ -21,7 +21,7 @@ fit is deterministic for a machine and a version of PyTorch, and takes about two
 
 ## How well it does
 Fitted without {num_held_out} of the classes, it is asked which of these {num_held_out} a sentence about one of them
-means; the mean of five such fits, each class held out once:
+means. The mean over five such fits, in which each class is held out once:
 
 | sentence | top-1 | top-5 |
 |---|---|---|
@@ -31,15 +31,15 @@ means; the mean of five such fits, each class held out once:
 
 The shipped file is fitted on all classes with the same settings.
 
-## What it is good for, and what not It gives the platform a dual encoder that runs offline, is small enough for two
-cores and for tests, and knows common objects. It does not know grades, ages, numbers or styles: zero-shot grading is
-no better than chance, so prompts and the image adapter have to be trained. Use a real CLIP (`backbone=vit_b16`) for
-results that are to be compared with others'. What ImageNet, WordNet and MiniLM's training texts are biased towards,
-this is biased towards as well.
+## What it is good for, and what not
+It gives the platform a dual encoder that runs offline, is small enough for two cores and for tests, and knows common
+objects. It knows nothing of grades, ages, numbers or styles: grading by sentences alone is worse than guessing the
+median, so prompts and the image adapter have to be trained. Use a real CLIP (`backbone=vit_b16`) for results that are
+to be compared with others'. What ImageNet, WordNet and MiniLM's training texts are biased towards, this is as well.
 
-## Why it is shipped and not built on first use Fits differ in their last bits between machines and library versions.
-One file has one hash: a run id, which contains the weights' hashes, is then the same everywhere, results can be
-compared, and the first use waits for nothing.
+## Why it is shipped and not built on first use
+Fits differ in their last bits between machines and library versions. One file has one hash: a run id, which contains
+the weights' hashes, is then the same everywhere, results can be compared, and the first use waits for nothing.
 
 ## Licence
 MIT, as this project. Derived from the two towers named above; class names and definitions come from WordNet 3.0 through

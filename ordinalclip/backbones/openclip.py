@@ -104,9 +104,10 @@ def _load(clip: Any, path: Path, model: str) -> None:
                 clip.load_state_dict(_archive_state(path))
             else:
                 open_clip.load_checkpoint(clip, str(path))
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[:3]
-        raise ConfigError("backbone.weights", path, f"the file does not fit {model}: {' '.join(first)}") from None
+    except Exception as error:  # whatever a foreign file makes a foreign loader raise
+        said = " ".join(str(error).split()[:40])
+        problem = f"the file does not fit {model}: {type(error).__name__}: {said}"
+        raise ConfigError("backbone.weights", path, problem) from error
 
 
 def _archive_state(path: Path) -> dict[str, Tensor]:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 
-def tiny_clip(*, custom_text: bool = False, **text_options: Any) -> nn.Module:
+def tiny_clip(*, custom_text: bool = False, **text_options: Any) -> Any:
     """A random CLIP of two layers, as either of open_clip's two layouts."""
     from open_clip.model import CLIP, CustomTextCLIP
 
