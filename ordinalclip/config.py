@@ -32,7 +32,7 @@ DESCRIPTIVE = {
 PLAIN_GROUPS = {"trainable": "Trainable", "features": "Features", "paths": "Paths"}
 
 # Cannot change a result, so they do not enter the id. `protocol.split` acts through the manifest's hash.
-_NOT_IN_ID = ("paths", "tracking", "num_workers", "features", "sweep", "tags", "rerun", "dataset", "experiment_info")
+_NOT_IN_ID = ("paths", "tracking", "num_workers", "features", "sweep", "tags", "rerun", "dataset", "lr")
 _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
 # Options that came later, with the value that means what was done before they existed; left out of the id.
 _NEUTRAL: dict[str, Any] = {}

@@ -17,6 +17,7 @@ class Settings:
     Attributes:
         seed: initial values, order of the images, augmentation; splits have a seed of their own.
         epochs: passes over the training split.
+        lr: what `trainable` refers to.
         batch_size: images per optimiser step, over all devices.
         augment: random crops and flips; null = only where the image tower is trained.
         num_workers: processes that decode images; not used on cached features.
@@ -25,8 +26,9 @@ class Settings:
         rerun: archive what exists of this run and repeat it.
     """
 
-    seed: Annotated[int, Between(0, 2**31 - 1)]
+    seed: Annotated[int, Between(0, 2147483647)]
     epochs: Annotated[int, Between(1, None)]
+    lr: Rate
     batch_size: Annotated[int, Between(1, None)]
     augment: bool | None
     num_workers: Annotated[int, Between(0, None)]
@@ -53,6 +55,7 @@ class Features:
     """How features of a frozen image tower are extracted.
 
     Attributes:
+        lr: what `trainable` refers to.
         batch_size: images per forward pass of the extraction.
     """
 

@@ -29,6 +29,7 @@ def id_of(cfg: dict[str, Any], manifest: str = "m", weights: dict[str, str] = WE
         "dataset.on_error=skip",
         "epochs=3",
         "trainable.rank=0.001",
+        "lr=0.001",
         "augment=false",  # what null means here
     ],
 )
@@ -47,6 +48,7 @@ def test_what_cannot_change_the_result_keeps_the_id(compose_cfg: Compose, overri
         "prompt.interpolation=normal",
         "trainable.rank=0.002",
         "trainable.rank=null",
+        "lr=0.002",
         "optimizer=adam",
         "loss=ce",
         "schedule=constant",
@@ -85,7 +87,7 @@ def test_equal_numbers_of_two_types_are_one_experiment(compose_cfg: Compose) -> 
         ("prompt.num_base_ranks=0", "prompt.num_base_ranks", "1"),
         ("prompt.num_base_ranks=3.5", "prompt.num_base_ranks", "3.5"),
         ("+optimizer.momentum=0.9", "optimizer.momentum", "betas"),
-        ("+optimizer.weight_decay_on=some", "optimizer.weight_decay_on", "all"),
+        ("optimizer.weight_decay_on=some", "optimizer.weight_decay_on", "all"),
         ("protocol.readout=mode", "protocol.readout", "median"),
         ("protocol.select_on=test", "protocol.select_on", "val"),
         ("trainer.precision=8", "trainer.precision", "32-true"),

@@ -83,8 +83,9 @@ def _annotated(arguments: list[ast.expr], scope: Module, known: Mapping[str, flo
         try:
             positional = [ast.literal_eval(argument) for argument in extra.args]
             named = {one.arg: ast.literal_eval(one.value) for one in extra.keywords if one.arg is not None}
-        except ValueError:  # a bound that is computed
-            continue
+        except ValueError:
+            # For us, not for users: a range that nobody can read would be a range that nobody enforces.
+            raise TypeError(f"bounds of {ast.unparse(extra)} must be written as plain numbers or names") from None
         kind = kinds.between(kind, Between(*positional, **named), known)
     return kind
 
