@@ -44,4 +44,4 @@ def test_every_locked_file_is_known_by_its_hash() -> None:
 
 
 def test_the_lock_names_no_place_of_its_maker() -> None:
-    assert not re.search(r"file:|https?:|--(extra-)?index-url|--find-links", (ROOT / "requirements.lock").read_text())
+    assert not re.search(r"file://|https?://|--(extra-)?index-url|--find-links", (ROOT / "requirements.lock").read_text())
