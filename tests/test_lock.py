@@ -44,4 +44,5 @@ def test_every_locked_file_is_known_by_its_hash() -> None:
 
 
 def test_the_lock_names_no_place_of_its_maker() -> None:
-    assert not re.search(r"file://|https?://|--(extra-)?index-url|--find-links", (ROOT / "requirements.lock").read_text())
+    places = r"file://|https?://|--(extra-)?index-url|--find-links"
+    assert not re.search(places, (ROOT / "requirements.lock").read_text())
