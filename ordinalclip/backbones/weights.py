@@ -70,7 +70,7 @@ def resolve(source: str, key: str = "backbone.weights") -> Path:
         path = Path(source).expanduser()
         if path.is_file():
             return path
-        raise ConfigError(key, source, "there is no such file", remedy=_remedy())
+        raise ConfigError(key, source, "there is no such file", remedy=f"give the path of one, {_remedy()}")
     package, _, inner = source.removeprefix("package:").partition("/")
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
@@ -79,7 +79,8 @@ def resolve(source: str, key: str = "backbone.weights") -> Path:
     path = Path(spec.submodule_search_locations[0]) / inner
     if path.is_file():
         return path
-    raise ConfigError(key, source, f"the package {package} has no such file ({path})", remedy=_remedy())
+    problem = f"the package {package} has no such file ({path})"
+    raise ConfigError(key, source, problem, remedy=f"give the path of one, {_remedy()}")
 
 
 def names_a_path(source: str) -> bool:
