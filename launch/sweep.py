@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from ordinalclip.config import plain
+from ordinalclip.explain import explain
 from ordinalclip.job import mirror_of
-from ordinalclip.prepare import Job, prepare
-from ordinalclip.report import print_store, print_sweep
+from ordinalclip.lease import Busy
+from ordinalclip.prepare import Job, check_settings, prepare
+from ordinalclip.report import print_store, print_sweep, titles
 
 log = logging.getLogger("ordinalclip")
+
+_STATE_WORDS = {"finished": "finished", "running": "running elsewhere", "new": "new"}  # the others are what they say
 
 
 class SweepFailed(RuntimeError):
@@ -28,6 +33,7 @@ def sweep(
     launcher: Launcher,
     product: Sequence[list[str]],
     arguments: Sequence[str],
+    config_dirs: Sequence[Path] = (),
 ) -> list[JobReturn]:
     """Plans all jobs, launches what is missing, prints one table.
 
@@ -36,6 +42,7 @@ def sweep(
         launcher: runs jobs, here or elsewhere.
         product: overrides of each job.
         arguments: what the user typed.
+        config_dirs: the user's own folders with options.
 
     Returns:
         What the launched jobs returned.
@@ -44,29 +51,61 @@ def sweep(
         ConfigError: for the first job that could not start; nothing has been launched then.
         SweepFailed: after all jobs, when some failed.
     """
-    jobs = _distinct([prepare(plain(compose(overrides)), tuple(overrides)) for overrides in product])
+    jobs = plan(compose, product, config_dirs)
     states = {job.run.run_id: job.run.state() for job in jobs}
-    counted = ", ".join(f"{number} {state}" for state, number in Counter(states.values()).items())
-    log.info("%d runs: %s", len(jobs), counted)
+    words = Counter(_STATE_WORDS.get(state, state) for state in states.values())
+    log.info("%d runs: %s", len(jobs), ", ".join(f"{number} {word}" for word, number in words.items()))
     for note in dict.fromkeys(note for job in jobs for note in job.manifest.notes):
         log.info("%s", note)
-    _note(jobs, arguments)
     missing = [job for job in jobs if job.cfg["rerun"] or states[job.run.run_id] not in ("finished", "running")]
+    for job in jobs:
+        if states[job.run.run_id] == "running":
+            log.info("left to the process that works on it: %s", job.run.directory.name)
+    _note(jobs, arguments)
     results: list[JobReturn] = []
     if missing:
         mirror_of(missing[0].cfg).prepare()  # before jobs that share the store could race to create it
-        results = list(launcher.launch([list(job.overrides) for job in missing], initial_job_idx=0))
+        try:
+            results = list(launcher.launch([list(job.overrides) for job in missing], initial_job_idx=0))
+        except KeyboardInterrupt:
+            done = sum(job.run.state() == "finished" for job in jobs)
+            log.info("%d of %d runs are finished", done, len(jobs))
+            raise
     print_sweep(jobs)
     print_store(jobs[0].cfg)
-    _raise_failures(missing, results)
+    _raise_failures(jobs, missing, results)
     return results
 
 
-def _distinct(jobs: list[Job]) -> list[Job]:
-    """One job a run id: two spellings of one experiment are one run."""
+def plan(
+    compose: Callable[[list[str]], DictConfig], product: Sequence[list[str]], config_dirs: Sequence[Path] = ()
+) -> list[Job]:
+    """The distinct jobs of a sweep, all of them checked before the data of any is looked at.
+
+    Args:
+        compose: overrides of one job → its configuration.
+        product: overrides of each job.
+        config_dirs: the user's own folders with options, for messages.
+
+    Raises:
+        ConfigError: for the first job that could not start, with its overrides as a note.
+        DataError: for a data set that cannot be used.
+    """
+    cfgs, common = [], set.intersection(*map(set, product))
+    for overrides in product:
+        try:
+            cfgs.append(plain(compose(overrides)))
+            check_settings(cfgs[-1])
+        except (HydraException, ValueError) as error:
+            mistake = explain(error, overrides, config_dirs) or error
+            if len(product) > 1:
+                varied = " ".join(override for override in overrides if override not in common)
+                mistake.add_note(f"one of {len(product)} runs: {varied}; nothing was started")
+            raise mistake from None
+    jobs = [prepare(cfg, tuple(overrides)) for cfg, overrides in zip(cfgs, product, strict=True)]
     distinct = {job.run.run_id: job for job in reversed(jobs)}
     if len(distinct) < len(jobs):
-        log.info("%d of %d jobs describe a run that another one describes too", len(jobs) - len(distinct), len(jobs))
+        log.info("%d of %d jobs describe a run that another one describes, too", len(jobs) - len(distinct), len(jobs))
     return list(reversed(distinct.values()))
 
 
@@ -80,16 +119,22 @@ def _note(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     known["runs"] |= {job.run.directory.name: list(job.overrides) for job in jobs}
     draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(known | {"arguments": list(arguments)}, indent=2) + "\n")
+    draft.write_text(json.dumps(known | {"arguments": list(arguments)}, indent=2, ensure_ascii=False) + "\n")
     draft.replace(path)
 
 
-def _raise_failures(missing: Sequence[Job], results: Sequence[JobReturn]) -> None:
-    failed = [
-        f"  {' '.join(job.overrides)}: {result._return_value}"
-        for job, result in zip(missing, results, strict=True)
-        if result.status == JobStatus.FAILED
-    ]
+def _raise_failures(jobs: Sequence[Job], missing: Sequence[Job], results: Sequence[JobReturn]) -> None:
+    names = {job.run.run_id: title for job, title in zip(jobs, titles(jobs), strict=True)}
+    failed = []
+    for job, result in zip(missing, results, strict=True):
+        if result.status != JobStatus.FAILED:
+            continue
+        error = result._return_value
+        if isinstance(error, Busy):  # another process was quicker
+            log.info("skipped: %s", error)
+            continue
+        failed.append(f"  {names[job.run.run_id]}: {type(error).__name__}: {error}")
+        failed.append(f"    {job.run.directory / 'run.log'}")
     if failed:
-        heading = f"{len(failed)} of {len(results)} runs failed; tracebacks are in their run.log:"
+        heading = f"{len(failed) // 2} of {len(results)} runs failed; each one's run.log has the traceback:"
         raise SweepFailed("\n".join([heading, *failed]))

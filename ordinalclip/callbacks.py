@@ -1,16 +1,15 @@
 """What happens at the end of each epoch: the record, the checkpoints, the progress bar, the mirror."""
 
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from tqdm import tqdm
 
 from ordinalclip.metrics.ordinality import ordinality
 from ordinalclip.module import OrdinalModule
+from ordinalclip.progress import progress
 from ordinalclip.runs import Run
 
 log = logging.getLogger(__name__)
@@ -77,9 +76,9 @@ class ProgressBar(pl.Callback):
         """Opens the bar where a resumed run stands."""
         total = int(trainer.num_training_batches) * int(trainer.max_epochs or 0)
         done = int(trainer.num_training_batches) * trainer.current_epoch
-        # A log file gets a line now and then, a terminal ten a second.
-        pause = 0.1 if sys.stderr.isatty() else 10.0
-        self.bar = tqdm(total=total, initial=done, desc=self.label, unit="step", mininterval=pause, leave=True)
+        # Without tqdm's rate, so that the score fits into 80 columns.
+        shown = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}"
+        self.bar = progress(self.label, total, " steps", delay=0, initial=done, bar_format=shown)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -117,5 +116,5 @@ class Interrupted(pl.Callback):
 
 
 def checkpoint_to_resume(run: Run) -> Path | None:
-    """The run's own last checkpoint, where it has one."""
-    return run.last_checkpoint if run.last_checkpoint.exists() else None
+    """The run's own last checkpoint, where it has one, and its best, which is to be tested in the end."""
+    return run.last_checkpoint if run.last_checkpoint.exists() and run.best_checkpoint.exists() else None

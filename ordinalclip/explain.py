@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,27 +15,29 @@ from ordinalclip.conf_dir import conf_dir
 from ordinalclip.errors import ConfigError
 from ordinalclip.signatures import did_you_mean
 
+_QUOTING = "write key=value, and put quotes round what the shell or Hydra would take apart: 'key=\"a value, a comma\"'"
 
-def explain(error: BaseException, arguments: Sequence[str]) -> ConfigError | None:
+
+def explain(error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> ValueError | None:
     """Turns an error of Hydra's into ours.
 
     Args:
         error: what Hydra raised.
-        arguments: the command line, where the value of a refused key is looked up.
+        overrides: what was typed, where the value of a refused key and the chosen options are looked up.
+        config_dirs: further folders with options, from `--config-dir`.
 
     Returns:
         The error to show, or None where the error is not about what was typed.
     """
     if isinstance(error, MissingConfigException):
-        return _missing_option(error, arguments)
+        return _missing_option(error, config_dirs)
     if isinstance(error, OverrideParseException):
-        return ConfigError(*_split(error.override), f"cannot be read: {error.message.splitlines()[0]}", remedy=_QUOTING)
-    if isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException):
-        return _refused_key(error, arguments)
+        return _unreadable(error)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return ValueError(f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: {error.problem}")
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _refused(error, overrides, config_dirs)
     return None
-
-
-_QUOTING = "quote the whole argument for the shell: 'key=value', or 'key=\"a value, with a comma\"'"
 
 
 def _split(override: str) -> tuple[str, str]:
@@ -42,51 +45,77 @@ def _split(override: str) -> tuple[str, str]:
     return key, value
 
 
-def _given(key: str, arguments: Sequence[str]) -> str:
-    values = [_split(argument)[1] for argument in arguments if _split(argument)[0].lstrip("+~") == key]
+def _given(key: str, overrides: Sequence[str]) -> str:
+    values = [_split(override)[1] for override in overrides if _split(override)[0].lstrip("+~") == key]
     return values[-1] if values else "…"
 
 
-def _missing_option(error: MissingConfigException, arguments: Sequence[str]) -> ConfigError:
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "").rstrip(".")
+
+
+def _unreadable(error: OverrideParseException) -> ConfigError:
+    key, value = _split(error.override)
+    if "=" not in error.override:
+        return ConfigError(key, "", "needs a value", allowed=f"{key}=…")
+    # The parser's own words are about tokens and alternatives.
+    return ConfigError(key, value, "cannot be read: a quote, bracket or blank too few or too many", remedy=_QUOTING)
+
+
+def _missing_option(error: MissingConfigException, config_dirs: Sequence[Path]) -> ConfigError:
     option = str(error.missing_cfg_file or "").removesuffix(".yaml")
     group, _, name = option.rpartition("/")
-    options = sorted({*(error.options or ()), *_options(group)})
-    hint = did_you_mean(name, options)
     if not group:
-        return ConfigError(option, "…", "there is no such configuration", remedy="see --help")
-    return ConfigError(group, name, "there is no such option", allowed=", ".join(options) or "see --help", remedy=hint)
+        return ConfigError("--config-name", option, "there is no such configuration", allowed="train")
+    options = sorted({*(error.options or ()), *_options(group, config_dirs)})
+    asker = re.match(r"In '([^']+)'", str(error))
+    asked = f", which {asker.group(1)}.yaml asks for" if asker is not None and "/" in asker.group(1) else ""
+    allowed = ", ".join(options) or f"no option yet; yours would be {group}/{name}.yaml in conf or --config-dir"
+    return ConfigError(
+        group, name, f"there is no such option{asked}", allowed=allowed, remedy=did_you_mean(name, options)
+    )
 
 
-def _options(group: str) -> list[str]:
-    return [path.stem for path in (conf_dir() / group).glob("*.yaml")] if group else []
+def _options(group: str, config_dirs: Sequence[Path]) -> list[str]:
+    return [path.stem for folder in (conf_dir(), *config_dirs) for path in (folder / group).glob("*.yaml")]
 
 
-def _refused_key(error: BaseException, arguments: Sequence[str]) -> ConfigError | None:
-    messages = [str(error), str(error.__cause__ or "")]
-    found = re.search(r"Could not (?:override|append to config) '?([\w./@]+)'?", messages[0])
-    full = re.search(r"full_key: ([\w.\[\]]+)", "\n".join(messages))
-    if found is None and full is None:
-        first = next((line for line in messages[0].splitlines() if line.strip()), type(error).__name__)
-        return ConfigError("command line", " ".join(arguments), first.strip())
-    key = found.group(1) if found is not None else full.group(1)  # type: ignore[union-attr]
+def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path]) -> ConfigError:
+    message, cause = str(error), str(error.__cause__ or "")
+    if (folder := re.match(r"Additional config directory '(.*)' not found", message)) is not None:
+        return ConfigError("--config-dir", folder.group(1), "there is no such folder")
+    if (ambiguous := re.match(r"Ambiguous value for argument '(.*)'", message)) is not None:
+        key, value = _split(ambiguous.group(1))
+        remedy = f"-m makes a run of each; a list is {key}=[{value}], a text '{key}=\"{value}\"'"
+        return ConfigError(key, value, "are several values", remedy=remedy)
+    found = re.match(r"Could not \w+ (?:to |from )?(?:config\. )?(?:An item is already at )?'([\w./@]+)'", message)
+    found = found or re.search(r"full_key: ([\w.]+)", f"{message}\n{cause}")
+    if found is None:
+        return ConfigError("command line", " ".join(overrides), _first_line(message) or type(error).__name__)
+    key = found.group(1)
+    given = _given(key, overrides)
+    if "already at" in message:
+        return ConfigError(key, given, "is there already", remedy=f"without the +: {key}={given}")
     parent, _, leaf = key.rpartition(".")
-    allowed = _keys_below(parent)
+    allowed = _keys_below(parent, overrides, config_dirs)
     if leaf in allowed:
-        reason = next((line for line in messages[1].splitlines() if line.strip()), messages[0].splitlines()[0])
-        return ConfigError(key, _given(key, arguments), reason.strip().rstrip("."))
+        return ConfigError(key, given, _first_line(cause) or _first_line(message))
     hint = did_you_mean(leaf, allowed)
-    given = _given(key, arguments)
     return ConfigError(key, given, "there is no such key", allowed=", ".join(allowed) or "see --help", remedy=hint)
 
 
-def _keys_below(parent: str) -> list[str]:
-    """Keys that the default configuration has at a place, and at the top the groups."""
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(Path(conf_dir()).absolute()), version_base="1.3"):
-            node: object = compose("train")
-    except HydraException:
-        return []
-    for part in filter(None, parent.split(".")):
-        node = node.get(part) if isinstance(node, DictConfig) else None
-    return sorted(str(key) for key in node) if isinstance(node, DictConfig) else []
+def _keys_below(parent: str, overrides: Sequence[str], config_dirs: Sequence[Path]) -> list[str]:
+    """Keys that the configuration has at a place with the options that were typed, and at the top the groups."""
+    folders = ",".join("'file://" + str(folder.absolute()).replace("'", r"\'") + "'" for folder in config_dirs)
+    options = [override for override in overrides if re.fullmatch(r"\w+=[\w-]+", override)]
+    for chosen in (options, []):
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                node: object = compose("train", [f"hydra.searchpath=[{folders}]", *chosen])
+        except HydraException:  # one of them is the mistake
+            continue
+        for part in filter(None, parent.split(".")):
+            node = node.get(part) if isinstance(node, DictConfig) else None
+        return sorted(str(key) for key in node if str(key) != "_target_") if isinstance(node, DictConfig) else []
+    return []

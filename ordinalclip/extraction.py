@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.datasets.files import write_atomically
 from ordinalclip.datasets.images import open_rgb
+from ordinalclip.progress import progress
 
 CHUNK = 64  # images a file: a few seconds of work, all that a kill can cost
 
@@ -58,7 +58,7 @@ def extract(
     tower = backbone.image.eval().to(device)
     with (
         ThreadPoolExecutor(num_threads) as pool,
-        tqdm(total=len(paths), initial=done, desc=f"features of {name}", unit="image", delay=1) as bar,
+        progress(f"features of {name}", len(paths), " images", delay=1, initial=done) as bar,
     ):
         for start, images in _decoded(backbone, paths, missing, pool):
             if not _part(parts, start).is_file() and not (folder / "features.npy").is_file():

@@ -160,7 +160,7 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror
         callbacks=[
             interrupted,
             EpochRecord(run, selection, after_epoch=lambda: mirror.sync(run, final=False)),
-            ProgressBar(selection, label=run.directory.name),
+            ProgressBar(selection, label=run.directory.name.rpartition("-")[0]),
         ],
     )
     try:

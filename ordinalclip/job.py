@@ -1,18 +1,24 @@
 """One job from start to end: skip, refuse, resume or fit, and a record of how it went."""
 
+import contextlib
+import gc
 import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from ordinalclip.datasets.table import save_table
 from ordinalclip.lease import Superseded
 from ordinalclip.prepare import Job
 from ordinalclip.provenance import code_version, provenance
 from ordinalclip.report import print_run
+from ordinalclip.runs import Run
 from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
@@ -41,46 +47,59 @@ def run_job(job: Job, *, in_sweep: bool = False) -> None:
         Exception: whatever ended it; the traceback is in its run.log and status.json.
     """
     run = job.run
-    if job.cfg["rerun"] and run.state() != "running":
+    if job.cfg["rerun"]:
         archived = run.archive()
         if archived is not None:
             log.info("archived to %s", archived)
-    if run.state() == "finished":
+    if run.state() != "finished":
+        mirror = mirror_of(job.cfg)
+        run.claim()
+        try:
+            # Asked again under the claim: another process may have finished it just before.
+            done_before = run.state() == "finished"
+            if not done_before:
+                _attempt(job, mirror, in_sweep=in_sweep)
+        finally:
+            run.release(run.status().get("status", "failed"))
+            gc.collect()  # Lightning's trainer and module hold each other, and through them the model and its optimiser
+    else:
+        done_before = True
+    if done_before:
         log.info("done already: %s%s", run.directory.name, _made_by_other_code(job))
-        if not in_sweep:
-            print_run(job)
-        return
-    run.claim()
-    outcome = "failed"
-    handler = _log_to(job)
-    mirror = mirror_of(job.cfg)
-    try:
-        _begin(job)
-        started = time.perf_counter()
-        _fit(job, mirror, in_sweep=in_sweep)
-        run.set_status("finished", seconds=round(time.perf_counter() - started, 1))
-        outcome = "finished"
-    except Superseded:
-        outcome = "superseded"
-        raise
-    except (KeyboardInterrupt, SystemExit) as stop:
-        outcome = "interrupted"
-        run.set_status("interrupted", error=f"{type(stop).__name__}: {stop}".rstrip(": "))
-        log.info("interrupted: %s; the same command goes on from its last epoch", run.directory.name)
-        raise
-    except BaseException as error:
-        # Into run.log only; what the terminal shows of it is the caller's business.
-        handler.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "the run failed", (), sys.exc_info()))
-        run.set_status("failed", error=f"{type(error).__name__}: {error}")
-        raise
-    finally:
-        if outcome in ("finished", "failed", "interrupted"):
-            mirror.sync(run, final=True)
-        run.release(outcome)
-        logging.getLogger().removeHandler(handler)
-        handler.close()
     if not in_sweep:
         print_run(job)
+
+
+def _attempt(job: Job, mirror: Mirror, *, in_sweep: bool) -> None:
+    """Fits a claimed run, and records how it ended however it ends."""
+    run = job.run
+    with _log_to(job) as run_log:
+        try:
+            _begin(job)
+            started = time.perf_counter()
+            _fit(job, mirror, in_sweep=in_sweep)
+            run.set_status("finished", seconds=round(time.perf_counter() - started, 1))
+        except Superseded:  # the run is another process's now
+            raise
+        except (KeyboardInterrupt, SystemExit) as stop:
+            _set_outcome(run, "interrupted", stop)
+            log.info("interrupted: %s, after epoch %d of %d", run.directory.name, *_epochs(job))
+            mirror.sync(run, final=True)
+            raise
+        except BaseException as error:
+            # Into run.log only; what the terminal shows of it is the caller's business.
+            run_log.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "the run failed", (), sys.exc_info()))
+            _set_outcome(run, "failed", error)
+            error.add_note(f"traceback: {run.directory / 'run.log'}")
+            mirror.sync(run, final=True)
+            raise
+        mirror.sync(run, final=True)
+
+
+def _set_outcome(run: Run, outcome: str, error: BaseException) -> None:
+    """Writes down how a run ended; where that cannot be done (a full disk), what ended it still goes its way."""
+    with contextlib.suppress(OSError, Superseded):
+        run.set_status(outcome, error=f"{type(error).__name__}: {error}".rstrip(": "))
 
 
 def _fit(job: Job, mirror: Mirror, *, in_sweep: bool) -> None:
@@ -92,26 +111,47 @@ def _fit(job: Job, mirror: Mirror, *, in_sweep: bool) -> None:
 def _begin(job: Job) -> None:
     """Writes what is known before the first step."""
     run, cfg = job.run, job.cfg
-    resumed = run.status().get("epoch")
+    resumed, _ = _epochs(job)
     run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"])
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", list(job.overrides))
-    run.write_json("provenance.json", provenance() | {"manifest": job.manifest.content_hash})
+    data = {"manifest": job.manifest.content_hash, "root": str(job.manifest.root), "notes": list(job.manifest.notes)}
+    run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
     names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
     run.write_json("labels.json", names | {"sweep": cfg["sweep"], "tags": cfg["tags"]})
     run.publish("manifest.parquet", job.manifest.table.to_parquet)
+    run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
     run.write_json("identity.json", job.identity)
-    if resumed is not None:
+    if resumed > 0:
         log.info("resuming %s after epoch %d of %d", run.directory.name, resumed, cfg["epochs"])
     for note in job.manifest.notes:
         log.info("%s", note)
 
 
-def _log_to(job: Job) -> logging.Handler:
+def _earlier(run: Run, resumed: int) -> dict[str, Any]:
+    """What made the epochs that a resumed run has already."""
+    made = run.read_json("provenance.json") if resumed > 0 else None
+    if made is None:
+        return {}
+    return {"earlier": [*made.pop("earlier", []), made]}
+
+
+def _epochs(job: Job) -> tuple[int, int]:
+    """Epochs that are done, and that there are to be."""
+    return job.run.status().get("epoch", 0), job.cfg["epochs"]
+
+
+@contextlib.contextmanager
+def _log_to(job: Job) -> Iterator[logging.Handler]:
+    """Copies all that is logged into the run's log."""
     handler = logging.FileHandler(job.run.directory / "run.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
-    return handler
+    try:
+        yield handler
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _made_by_other_code(job: Job) -> str:

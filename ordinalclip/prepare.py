@@ -47,17 +47,41 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
         ConfigError: for a setting that cannot be used, or weights that are not there.
         DataError: for a data set that cannot be used.
     """
-    check(cfg)
+    weights = check_settings(cfg)
     manifest = _manifest(cfg)
     check(cfg, known={"num_ranks": manifest.num_ranks})
-    weights = find_weights(cfg["backbone"], Path(cfg["paths"]["cache"]))
     what = identity(
         cfg,
         manifest_hash=manifest.content_hash,
         weights={part: file.sha256 for part, file in weights.items()},
     )
-    run = Run(Path(cfg["paths"]["runs"]).absolute() / readable_name(cfg, run_id(what)))
+    run = Run(_directory(Path(cfg["paths"]["runs"]).absolute(), readable_name(cfg, run_id(what)), run_id(what)))
     return Job(cfg=cfg, manifest=manifest, weights=weights, identity=what, run=run, overrides=overrides)
+
+
+def check_settings(cfg: Mapping[str, Any]) -> dict[str, WeightFile]:
+    """Checks all that can be checked before any data is drawn or looked at.
+
+    Args:
+        cfg: a configuration from `ordinalclip.config.plain`.
+
+    Returns:
+        Part → weight file of the backbone.
+
+    Raises:
+        ConfigError: for a setting that cannot be used, or weights that are not there.
+    """
+    check(cfg)
+    stated = cfg["dataset"].get("num_ranks")  # some data sets are told how many
+    if stated is not None:
+        check(cfg, known={"num_ranks": stated})
+    return find_weights(cfg["backbone"], Path(cfg["paths"]["cache"]))
+
+
+def _directory(root: Path, name: str, run_id: str) -> Path:
+    """Where a run lies, whatever it was called when it was made (names are not in the id), or where it will lie."""
+    directory = root / name
+    return directory if directory.exists() else min(root.glob(f"*-{run_id}"), default=directory)
 
 
 def _manifest(cfg: Mapping[str, Any]) -> Manifest:

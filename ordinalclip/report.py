@@ -1,108 +1,153 @@
 """Tables on the terminal: one run beside the constant predictor, a sweep's mean ± std over seeds."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ordinalclip.prepare import Job
 from ordinalclip.runs import Run
 
-# name in test_stats.json, heading, whether larger is better, shown as percent
+_FILE_WIDTH = 160  # a file or a pipe has room
+
+
+@dataclass(frozen=True)
+class Row:
+    """A score of the table of one run.
+
+    Attributes:
+        name: in test_stats.json, behind `test/`.
+        heading: for readers.
+        constant: name of the constant predictor's score, behind `test/constant_`.
+        rank: which constant that is.
+        percent: whether it is shown as a share of 100.
+    """
+
+    name: str
+    heading: str
+    constant: str
+    rank: str
+    percent: bool = False
+
+
 _ROWS = (
-    ("mae", "MAE (ranks, expectation)", False, False),
-    ("mae_argmax", "MAE (ranks, argmax)", False, False),
-    ("accuracy", "accuracy", True, True),
-    ("accuracy_within_1", "within-1 accuracy", True, True),
-    ("qwk", "QWK", True, False),
+    Row("mae", "MAE in ranks, expectation", "mae", "median"),
+    Row("mae_argmax", "MAE in ranks, argmax", "mae", "median"),
+    Row("accuracy", "accuracy", "accuracy", "majority", percent=True),
+    Row("accuracy_within_1", "within-1 accuracy", "accuracy_within_1", "majority", percent=True),
+    Row("qwk", "QWK", "qwk", "any"),
 )
-
-
-def _number(value: float | None, percent: bool) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
 
 
 def print_run(job: Job, console: Console | None = None) -> None:
     """Prints a finished run's test scores, each beside the constant predictor's, and where its record is."""
-    console = console or Console()
     stats = job.run.read_json("test_stats.json") or {}
     ordinality = job.run.read_json("ordinality.json") or {}
-    title = f"{job.cfg['dataset']['name']}, test split: {int(stats.get('test/num_images', 0))} images"
-    table = Table(title=title, title_justify="left")
-    for heading in ("", "this run", "constant predictor"):
-        table.add_column(heading, justify="left" if heading == "" else "right")
-    for name, heading, _, percent in _ROWS:
-        constant = stats.get("test/constant_mae" if name == "mae_argmax" else f"test/constant_{name}")
-        table.add_row(heading, _number(stats.get(f"test/{name}"), percent), _number(constant, percent))
+    names = job.manifest.rank_names
+    table = Table("", "this run", "constant predictor", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[1].justify = "right"
+    for row in _ROWS:
+        constant = _number(stats.get(f"test/constant_{row.constant}"), row.percent)
+        index = stats.get(f"test/constant_{row.rank}_rank")
+        # Which rank it is helps where ranks are words or many; a long name would break the table.
+        name = "" if index is None else f" ({row.rank} rank: {names[int(index)]:.24})"
+        table.add_row(row.heading, _number(stats.get(f"test/{row.name}"), row.percent), Text(constant + name))
     if "best" in ordinality:
         best, before = ordinality["best"], ordinality["before"]
-        table.add_section()
-        table.add_row(
-            "ordinality of the rank features",
-            f"{best['score']:.3f}",
-            f"{best['score_chance']:.3f} by chance, {before['score']:.3f} before training",
-        )
-    console.print(table)
-    console.print(f"run     {job.run.directory}", soft_wrap=True, highlight=False)
+        chance = f"{best['score_chance']:.3f} by chance, {before['score']:.3f} untrained"
+        table.add_row("ordinality of rank features", f"{best['score']:.3f}", chance)
+    _print(f"{job.cfg['dataset']['name']}: {int(stats.get('test/num_images', 0))} test images", console)
+    _print(table, console)
+    _print(f"run     {job.run.directory}", console)
 
 
 def print_store(cfg: Mapping[str, Any], console: Console | None = None) -> None:
     """Prints the command that opens MLflow on these runs."""
     uri = cfg["tracking"].get("uri")
     if uri is not None:
-        console = console or Console()
         store = str(uri).removeprefix("sqlite:///")
-        elsewhere = "" if store == "runs/mlflow.db" else f" STORE={store}"
-        console.print(f"MLflow  make ui{elsewhere}", soft_wrap=True, highlight=False)
+        _print(f"MLflow  make ui{'' if store == 'runs/mlflow.db' else f' STORE={store}'}", console)
 
 
-def varied(identities: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Keys, dotted, in which flat identities differ; the seed is left out."""
-    keys = sorted({key for one in identities for key in one})
-    return [key for key in keys if key != "seed" and len({json.dumps(one.get(key)) for one in identities}) > 1]
+def titles(jobs: Sequence[Job]) -> list[str]:
+    """What was typed for each job and not for all of them."""
+    common = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    varied = [" ".join(override for override in job.overrides if override not in common) for job in jobs]
+    return [title or job.run.directory.name for title, job in zip(varied, jobs, strict=True)]
 
 
 def sweep_rows(jobs: Sequence[Job]) -> list[tuple[str, list[Run]]]:
     """Groups of runs that differ in nothing but the seed, each with what tells it from the others."""
     groups: dict[str, tuple[str, list[Run]]] = {}
-    for job in jobs:
+    for job, title in zip(jobs, titles(jobs), strict=True):
         key = json.dumps({k: v for k, v in job.identity.items() if k != "seed"}, sort_keys=True)
-        label = " ".join(o for o in job.overrides if not o.startswith("seed=")) or job.cfg["prompt"]["name"]
-        groups.setdefault(key, (label, []))[1].append(job.run)
+        label = " ".join(word for word in title.split(" ") if not word.startswith("seed="))
+        name = "-".join(str(job.cfg[group]["name"]) for group in ("dataset", "backbone", "prompt"))
+        groups.setdefault(key, (name if title == job.run.directory.name else label or name, []))[1].append(job.run)
     return list(groups.values())
 
 
 def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
     """Prints one row a setting: mean ± standard deviation over its seeds, of the runs that are finished."""
-    console = console or Console()
-    common = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    title = "test scores, mean ± standard deviation over seeds"
-    table = Table(title=title, title_justify="left", padding=(0, 0), collapse_padding=True)
-    table.add_column("setting", overflow="fold", min_width=12)
-    for heading in ("runs", "MAE", "MAE\nargmax", "accuracy\n%", "within 1\n%", "QWK", "ordinality"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    rows = sweep_rows(jobs)
+    headings, settings = _columns([label for label, _ in rows])
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for heading in ("runs", "MAE", "accuracy\n%", "within 1\n%", "QWK", "ordinality"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for label, runs in sweep_rows(jobs):
+    shown = [row for row in _ROWS if row.name != "mae_argmax"]  # 80 columns hold no more
+    for setting, (_, runs) in zip(settings, rows, strict=True):
         done = [run for run in runs if run.state() == "finished"]
         stats = [run.read_json("test_stats.json") or {} for run in done]
         ordered = [(run.read_json("ordinality.json") or {}).get("best", {}).get("score") for run in done]
-        shown = " ".join(word for word in label.split(" ") if word not in common) or label
-        cells = [
-            _spread([s.get(f"test/{name}") for s in stats], 100 if percent else 1) for name, _, _, percent in _ROWS
-        ]
-        table.add_row(shown, f"{len(done)}/{len(runs)}", *cells, _spread(ordered, 1))
-    console.print(table)
+        cells = [_spread([s.get(f"test/{row.name}") for s in stats], percent=row.percent) for row in shown]
+        table.add_row(*map(Text, setting), f"{len(done)}/{len(runs)}", *cells, _spread(ordered, percent=False))
+    _print("test scores, mean ± standard deviation over seeds", console)
+    _print(table, console)
 
 
-def _spread(values: Sequence[float | None], scale: float) -> str:
-    numbers = [scale * value for value in values if value is not None]
+def _columns(labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells: a column for each key where all labels set the same ones, else one column of labels."""
+    pairs = [[word.partition("=") for word in label.split(" ")] for label in labels]
+    keys = [[key for key, _, _ in label] for label in pairs]
+    if all(one == keys[0] for one in keys) and all(equals for label in pairs for _, equals, _ in label):
+        return keys[0], [[value for _, _, value in label] for label in pairs]
+    return ["setting"], [[label] for label in labels]
+
+
+def _print(what: str | Table, console: Console | None) -> None:
+    if console is None:
+        console = Console()
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = _FILE_WIDTH
+    if isinstance(what, Table):
+        with console.capture() as captured:
+            console.print(what)
+        what = "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())  # Rich pads with blanks
+        console.out(what, highlight=False)
+        return
+    console.print(what, soft_wrap=True, highlight=False, markup=False)
+
+
+def _number(value: float | None, percent: bool) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
+
+
+def _spread(values: Sequence[float | None], *, percent: bool) -> str:
+    numbers = [100 * value if percent else value for value in values if value is not None]
     if not numbers:
         return "–"
-    digits = 1 if scale == 100 else 3
+    digits = 1 if percent else 3
     if len(numbers) == 1:
         return f"{numbers[0]:.{digits}f}"
     return f"{mean(numbers):.{digits}f}±{stdev(numbers):.{digits}f}"

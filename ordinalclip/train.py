@@ -13,6 +13,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+import ordinalclip
+from launch.sweep import SweepFailed
+from ordinalclip.arguments import Arguments, read_arguments
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import plain
 from ordinalclip.errors import ConfigError, DataError
@@ -25,48 +28,84 @@ from ordinalclip.report import print_store
 
 log = logging.getLogger("ordinalclip")
 
+_WITHOUT_HYDRA = ("hydra._internal.core_plugins.basic_launcher",)  # loggers that repeat what we say
+_COMPLETE = (ConfigError, DataError, Busy, SweepFailed, FloatingPointError)  # their messages need no class before them
 
-def task(cfg: DictConfig) -> None:
+
+def task(cfg: DictConfig, typed: Arguments) -> None:
     """Trains, tests and records what one composed configuration describes."""
     hydra_cfg = HydraConfig.get()
+    overrides = tuple(hydra_cfg.overrides.task)
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
-    job = prepare(plain(cfg), tuple(hydra_cfg.overrides.task))
-    run_job(job, in_sweep=in_sweep)
+    job = prepare(plain(cfg), overrides)
+    if in_sweep:
+        log.info("run %d: %s", hydra_cfg.job.num + 1, " ".join(typed.varied(overrides)) or job.run.directory.name)
+    try:
+        run_job(job, in_sweep=in_sweep)
+    except Busy as busy:
+        raise Busy(f"{job.run.directory.name}: {busy}; nothing was done here") from None
     if not in_sweep:
         print_store(job.cfg)
 
 
 def main() -> None:
     """Entry point; ends with 0 when every run is finished, 2 on a mistake of the user's, 1 on anything else."""
-    if {"--help", "-h"} & set(sys.argv[1:]):
-        print_help([conf_dir()])
-        return
+    words = sys.argv[1:]
+    try:
+        if "--version" in words:
+            print(f"ordinalclip {ordinalclip.__version__}")
+            return
+        typed = read_arguments(words, "python -m ordinalclip.train")
+        if typed.help:
+            print_help([conf_dir(), *typed.config_dirs])
+        else:
+            sys.argv[1:] = typed.for_hydra
+            _run(typed)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head`; Python would complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(typed: Arguments) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.raiseExceptions = False  # on a closed pipe, say
+    for name in _WITHOUT_HYDRA:
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
     wants_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and we print them
+
+    def composed(cfg: DictConfig) -> None:
+        try:
+            task(cfg, typed)
+        except Exception as error:
+            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            sys.exit(_tell(error, typed))  # Hydra would let it through, but add a line of its own
+
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(task)()
-    except (KeyboardInterrupt, SystemExit) as stop:
-        code = 130 if isinstance(stop, KeyboardInterrupt) else stop.code
-        sys.exit(code)
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(composed)()
+    except KeyboardInterrupt:
+        print("interrupted; the same command, typed again, goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if wants_traceback:
             raise
-        sys.exit(_say(error))
+        sys.exit(_tell(error, typed))
 
 
-def _say(error: Exception) -> int:
+def _tell(error: Exception, typed: Arguments) -> int:
     """Prints what went wrong in the words of who can mend it; returns the exit status."""
-    mistake = explain(error, sys.argv[1:])
-    if mistake is not None:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
-    if isinstance(error, ConfigError | DataError | Busy | FloatingPointError):
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
-    logging.getLogger().error("error: %s", error, exc_info=error)
-    return 1
+    mistake = explain(error, typed.overrides, typed.config_dirs)
+    if mistake is not None or isinstance(error, _COMPLETE):
+        message, notes = str(mistake or error), getattr(error, "__notes__", [])
+    else:
+        message = f"{type(error).__name__}: {error}"
+        notes = getattr(error, "__notes__", ["HYDRA_FULL_ERROR=1 shows the traceback"])
+    print("\n".join([f"error: {message}", *(f"  {note}" for note in notes)]), file=sys.stderr)
+    return 2 if mistake is not None or isinstance(error, ConfigError | DataError) else 1
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Where Hydra looks for sweepers. Imported at every start, so it only points to what does the work."""
 
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -19,9 +20,12 @@ class OrdinalSweeper(BasicSweeper):
 
         assert self.hydra_context is not None
         assert self.launcher is not None
+        assert self.config is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         product = self.split_arguments(parser.parse_overrides(arguments), None)[0]
-        return sweep(self._compose, self.launcher, product, arguments)
+        sources = self.config.hydra.runtime.config_sources
+        own = [Path(source.path) for source in sources if source.provider == "command-line"]
+        return sweep(self._compose, self.launcher, product, arguments, own)
 
     def _compose(self, overrides: list[str]) -> Any:
         assert self.hydra_context is not None

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
-from tqdm import tqdm
 
 from ordinalclip.datasets.files import write_atomically
 from ordinalclip.datasets.gauge_camera import render_gauge
 from ordinalclip.datasets.manifest import Manifest, build_manifest
+from ordinalclip.progress import progress
 from ordinalclip.signatures import Between
 
 # Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
@@ -72,7 +72,7 @@ def _draw(root: Path, indices: list[int], num_ranks: int, size: int, seed: int) 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         try:
             done: Iterable[None] = pool.map(draw_one, indices)
-            for _ in tqdm(done, "drawing gauges", len(indices), unit=" images", delay=2):
+            for _ in progress("drawing gauges", len(indices), " images", iterable=done):
                 pass
         except BaseException:  # Ctrl-C must not wait for all that is queued; what is drawn stays
             pool.shutdown(cancel_futures=True)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ordinalclip.datasets.files import write_atomically
 from ordinalclip.errors import DataError
+from ordinalclip.progress import progress
 
 NUM_BETWEEN_SAVES = 10_000  # so that an interrupted look at a large set goes on from there
 
@@ -59,7 +60,7 @@ def inspect_images(paths: Sequence[Path], cache_dir: Path) -> pd.DataFrame:
     found = found.merge(known, how="left", on=["path", "size", "mtime_ns"])
     found["error"] = pd.Series(pd.NA, found.index, dtype="str")
     unknown = np.flatnonzero(found["sha256"].isna())
-    with tqdm(desc="looking at the images", total=len(unknown), unit=" images", delay=2) as bar:
+    with progress("looking at the images", len(unknown), " images") as bar:
         for start in range(0, len(unknown), NUM_BETWEEN_SAVES):
             rows = unknown[start : start + NUM_BETWEEN_SAVES]
             results = _inspect_all([names[row] for row in rows], bar)
