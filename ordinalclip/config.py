@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -151,5 +152,7 @@ def run_id(identity: Mapping[str, Any]) -> str:
 
 def readable_name(cfg: Mapping[str, Any], run_id: str) -> str:
     """Directory name of a run: what a person looks for, then the id."""
-    prompt = cfg["prompt"].get("name") or cfg["prompt"]["_target_"].rpartition(".")[2].lower()
-    return f"{cfg['dataset']['name']}-{cfg['backbone']['name']}-{prompt}-s{cfg['seed']}-{run_id}"
+    groups = (cfg[group] for group in ("dataset", "backbone", "prompt"))
+    words = [group.get("name") or group["_target_"].rpartition(".")[2].lower() for group in groups]
+    # A name may hold anything; a folder's must be one folder on every system.
+    return "-".join([*(re.sub(r"[^\w.+-]+", "_", word) for word in words), f"s{cfg['seed']}", run_id])

@@ -51,26 +51,27 @@ def run_job(job: Job, *, in_sweep: bool = False) -> None:
         archived = run.archive()
         if archived is not None:
             log.info("archived to %s", archived)
-    if run.state() != "finished":
-        mirror = mirror_of(job.cfg)
-        run.claim()
-        try:
-            # Asked again under the claim: another process may have finished it just before.
-            done_before = run.state() == "finished"
-            if not done_before:
-                _attempt(job, mirror, in_sweep=in_sweep)
-        finally:
-            run.release(run.status().get("status", "failed"))
-            gc.collect()  # Lightning's trainer and module hold each other, and through them the model and its optimiser
-    else:
-        done_before = True
-    if done_before:
+    if run.state() == "finished" or not _attempt(job, in_sweep=in_sweep):
         log.info("done already: %s%s", run.directory.name, _made_by_other_code(job))
     if not in_sweep:
         print_run(job)
 
 
-def _attempt(job: Job, mirror: Mirror, *, in_sweep: bool) -> None:
+def _attempt(job: Job, *, in_sweep: bool) -> bool:
+    """Claims a run and brings it to its end; False where another process has just done so."""
+    run, mirror = job.run, mirror_of(job.cfg)
+    run.claim()
+    try:
+        if run.state() == "finished":
+            return False
+        _fit_and_record(job, mirror, in_sweep=in_sweep)
+        return True
+    finally:
+        run.release(run.status().get("status", "failed"))
+        gc.collect()  # Lightning's trainer and module hold each other, and with them the model and its optimiser
+
+
+def _fit_and_record(job: Job, mirror: Mirror, *, in_sweep: bool) -> None:
     """Fits a claimed run, and records how it ended however it ends."""
     run = job.run
     with _log_to(job) as run_log:

@@ -84,21 +84,24 @@ def is_alive(attempt: Mapping[str, Any], heartbeat_age_s: float) -> bool:
 
 def newest_attempt(directory: Path) -> tuple[int, Path] | None:
     """Number and file of the newest attempt under `directory`, or None."""
-    files = sorted((directory / "attempts").glob("[0-9]*.json"))
-    return (int(files[-1].stem), files[-1]) if files else None
+    files = [file for file in (directory / "attempts").glob("*.json") if file.stem.isdecimal()]
+    return max(((int(file.stem), file) for file in files), default=None)
 
 
 def living_attempt(directory: Path) -> dict[str, Any] | None:
     """The attempt that works on a run at this moment, or None."""
     newest = newest_attempt(directory)
-    if newest is None:
-        return None
+    return None if newest is None else _living(newest[1])
+
+
+def _living(file: Path) -> dict[str, Any] | None:
+    """Content of an attempt's file if its process lives."""
     try:
-        content = json.loads(newest[1].read_text())
-        age = _clock(directory) - newest[1].stat().st_mtime
-    except (OSError, ValueError):
+        content = json.loads(file.read_text())
+        age = _clock(file.parent.parent) - file.stat().st_mtime
+        return content if is_alive(content, age) else None
+    except (OSError, ValueError, KeyError, TypeError):  # gone, torn, or not one of ours
         return None
-    return content if is_alive(content, age) else None
 
 
 def _clock(directory: Path) -> float:
@@ -126,10 +129,12 @@ class Lease:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         (directory / "attempts").mkdir(exist_ok=True)
-        living = living_attempt(directory)
+        # The number follows the very attempt that was found dead. Were the newest looked up again, a process that came
+        # in between would be followed, and so superseded, as if it were dead.
+        newest = newest_attempt(directory)
+        living = None if newest is None else _living(newest[1])
         if living is not None:
             raise Busy(f"process {living['pid']} on {living['host']} is working on it since {living['started']}")
-        newest = newest_attempt(directory)
         self.number = 1 if newest is None else newest[0] + 1
         self.path = directory / "attempts" / f"{self.number:04d}.json"
         self._content = identity() | {
@@ -160,6 +165,10 @@ class Lease:
             raise Superseded(
                 f"{self.directory}: attempt {self.number} was followed by a newer one; nothing was written"
             )
+
+    def follow(self, directory: Path) -> None:
+        """Holds on to a run whose directory was moved by its holder."""
+        self.directory, self.path = directory, directory / "attempts" / self.path.name
 
     def release(self, outcome: str) -> None:
         """Ends the attempt; harmless when it has been superseded."""

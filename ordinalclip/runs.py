@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Lease, Superseded, living_attempt
 
 State = Literal["new", "running", "finished", "failed", "interrupted"]
@@ -79,18 +80,34 @@ class Run:
 
         Raises:
             Busy: when a living process has it.
+            ConfigError: the folder of the runs cannot be written to.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.lease = Lease(self.directory)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.lease = Lease(self.directory)
+        except OSError as error:
+            raise ConfigError("paths.runs", str(self.directory.parent), f"cannot be written to ({error})") from error
         return self.lease
 
     def archive(self) -> Path | None:
-        """Moves the directory aside, under `archive/` beside it; None where there is nothing to move."""
+        """Moves the directory aside, under `archive/` beside it; None where there is nothing to move.
+
+        It is claimed for that, so that two processes never move it at once, or away from under one that writes.
+
+        Raises:
+            Busy: when a living process has it.
+        """
         if not self.directory.exists():
             return None
-        place = self.directory.parent / "archive" / f"{self.directory.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        place.parent.mkdir(exist_ok=True)
+        lease = self.claim()
+        archive = self.directory.parent / "archive"
+        archive.mkdir(exist_ok=True)
+        name = f"{self.directory.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        taken = len(list(archive.glob(f"{name}*")))  # within this second
+        place = archive / (f"{name}-{taken}" if taken else name)
         self.directory.rename(place)
+        lease.follow(place)
+        self.release("archived")
         return place
 
     def write(self, name: str, content: str) -> None:
@@ -116,6 +133,7 @@ class Run:
         draft = target.with_name(f".{self._owner().number:04d}-{target.name}")
         try:
             make(draft)
+            _to_disk(draft)
             self._owner().check()
             os.replace(draft, target)
         finally:
@@ -154,6 +172,12 @@ class Run:
         if self.lease is None:
             raise Superseded(f"{self.directory}: written to without a claim")
         return self.lease
+
+
+def _to_disk(path: Path) -> None:
+    """Waits until a file's content has left the page cache: a rename may survive a power cut that content does not."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def find_runs(root: Path) -> list[Run]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ordinalclip import lease
 from ordinalclip.lease import STALE_AFTER_S, Busy, Lease, Superseded, identity, is_alive, living_attempt
 
 
@@ -79,3 +80,29 @@ def test_old_heartbeat_of_another_host_is_stale(tmp_path: Path) -> None:
     old = time.time() - STALE_AFTER_S - 5
     os.utime(file, (old, old))
     assert living_attempt(tmp_path) is None
+
+
+def test_a_process_that_came_in_between_is_not_superseded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Lease(tmp_path).release("failed")
+    look = lease._living
+
+    def look_slowly(file: Path) -> object:
+        found = look(file)
+        if not (tmp_path / "attempts" / "0002.json").exists():
+            monkeypatch.setattr(lease, "_living", look)
+            Lease(tmp_path)  # of another process, which looked at the same time
+        return found
+
+    monkeypatch.setattr(lease, "_living", look_slowly)
+    with pytest.raises(Busy):
+        Lease(tmp_path)
+    assert [path.name for path in sorted((tmp_path / "attempts").iterdir())] == ["0001.json", "0002.json"]
+
+
+def test_attempts_are_counted_past_strange_files(tmp_path: Path) -> None:
+    attempts = tmp_path / "attempts"
+    attempts.mkdir()
+    for name in ("9999.json", "10000.json", "0001 (copy).json"):
+        (attempts / name).write_text("{}")
+    assert living_attempt(tmp_path) is None
+    assert Lease(tmp_path).number == 10001
