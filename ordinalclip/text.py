@@ -4,11 +4,15 @@ A text tower takes *embeddings*, not words, so that learned tokens can stand any
 has in common is written down here; the towers themselves live in `ordinalclip.backbones`.
 """
 
+import logging
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+_LOGGER = logging.getLogger(__name__)
+_said: set[str] = set()
 
 
 class TextTower(Protocol):
@@ -43,6 +47,15 @@ class TextTower(Protocol):
         ...
 
 
+@runtime_checkable
+class PrefixSharing(Protocol):
+    """What a causal text tower may offer besides."""
+
+    def encode_shared(self, embeddings: Tensor, eot: Tensor, prefix_length: int) -> Tensor:
+        """As `encode`, for sentences of [R, L, W] which begin with the same `prefix_length` tokens and go on."""
+        ...
+
+
 @dataclass
 class PromptTokens:
     """One sentence per rank, as token embeddings.
@@ -63,16 +76,28 @@ def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
     """Rank features [R, D], not normalised, of one sentence per rank.
 
     Sentences are cut behind the longest one's end: a causal tower cannot see what follows, and a bidirectional one
-    masks it, so nothing changes but the time it takes.
+    masks it, so nothing changes but the time it takes. A causal tower runs the shared prefix once.
 
     Raises:
         ValueError: if a sentence is longer than the tower's context.
     """
-    length = int(tokens.eot.max()) + 1
-    if length > tower.context_length:
-        raise ValueError(f"a prompt has {length} tokens, the text tower takes {tower.context_length}")
-    # The place for running a shared prefix once (`tokens.prefix_length`) is here, for towers that can.
-    return tower.encode(tokens.embeddings[:, :length], tokens.eot)
+    shortest, longest = torch.stack(tokens.eot.aminmax()).tolist()  # one wait for the device, not two
+    if longest >= tower.context_length:
+        raise ValueError(f"a prompt has {longest + 1} tokens, the text tower takes {tower.context_length}")
+    embeddings = tokens.embeddings[:, : longest + 1]
+    if isinstance(tower, PrefixSharing):
+        # The last token is each sentence's own, even where two sentences are equal.
+        return tower.encode_shared(embeddings, tokens.eot, min(tokens.prefix_length, shortest))
+    if tokens.prefix_length > 0:
+        say_once(f"{type(tower).__name__} reads sentences in both directions: each rank's is run as a whole")
+    return tower.encode(embeddings, tokens.eot)
+
+
+def say_once(message: str) -> None:
+    """Log a message the first time that it comes up in this process."""
+    if message not in _said:
+        _said.add(message)
+        _LOGGER.info(message)
 
 
 def embed_sentences(tower: TextTower, sentences: list[str]) -> PromptTokens:

@@ -1,12 +1,17 @@
 """CLIP's text tower, taken out of an open_clip model: token embeddings in, a sentence's feature out.
 
-It is causal: nothing behind a sentence's end can reach the feature, so sentences may have any length that fits.
+It is causal: nothing behind a sentence's end can reach the feature, so sentences may have any length that fits, and
+what they share at the front need be run only once.
 """
 
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from ordinalclip.backbones.openclip_block import split_blocks
+from ordinalclip.shared_prefix import run_shared
+from ordinalclip.text import say_once
 
 
 class Tokenizer(Protocol):
@@ -65,8 +70,27 @@ class CausalText(nn.Module):
         length = embeddings.shape[1]
         x_RLW = embeddings + self.positional_embedding[:length]
         x_RLW = self.transformer(x_RLW, attn_mask=self.causal_mask[:length, :length])
-        # The norm works on each position by itself, so only the one that counts needs it.
-        x_RW = self.ln_final(x_RLW[torch.arange(len(eot), device=eot.device), eot])
+        return self._finish(x_RLW[torch.arange(len(eot), device=eot.device), eot])
+
+    def encode_shared(self, embeddings: Tensor, eot: Tensor, prefix_length: int) -> Tensor:
+        """As `encode`, for sentences whose first `prefix_length` tokens are those of the first sentence.
+
+        The prefix's gradients all go to the first sentence's embeddings. A transformer whose blocks are not known is
+        run by `encode`.
+        """
+        blocks = split_blocks(self.transformer)
+        if blocks is None:
+            kind = type(self.transformer).__name__
+            say_once(f"the text tower's {kind} is run a whole sentence per rank: its blocks are not known")
+            return self.encode(embeddings, eot)
+        position_LW = self.positional_embedding[: embeddings.shape[1]]
+        prefix_PW = embeddings[0, :prefix_length] + position_LW[:prefix_length]
+        own_RTW = embeddings[:, prefix_length:] + position_LW[prefix_length:]
+        return self._finish(run_shared(blocks, prefix_PW, own_RTW, eot - prefix_length))
+
+    def _finish(self, x_RW: Tensor) -> Tensor:
+        """Norm and projection, which work on each token by itself and are needed for the last ones only."""
+        x_RW = self.ln_final(x_RW)
         if self.text_projection is None:
             return x_RW
         if isinstance(self.text_projection, nn.Linear):
