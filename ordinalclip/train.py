@@ -22,14 +22,20 @@ from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.explain import explain
 from ordinalclip.help import print_help
 from ordinalclip.job import run_job
-from ordinalclip.lease import Busy
+from ordinalclip.lease import Busy, Superseded
 from ordinalclip.prepare import prepare
 from ordinalclip.report import print_store
 
 log = logging.getLogger("ordinalclip")
 
-_WITHOUT_HYDRA = ("hydra._internal.core_plugins.basic_launcher",)  # loggers that repeat what we say
-_COMPLETE = (ConfigError, DataError, Busy, SweepFailed, FloatingPointError)  # their messages need no class before them
+_COMPLETE = (
+    ConfigError,
+    DataError,
+    Busy,
+    Superseded,
+    SweepFailed,
+    FloatingPointError,
+)  # their messages need no class before them
 
 
 def task(cfg: DictConfig, typed: Arguments) -> None:
@@ -67,10 +73,10 @@ def main() -> None:
 
 
 def _run(typed: Arguments) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("ordinalclip"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
     logging.raiseExceptions = False  # on a closed pipe, say
-    for name in _WITHOUT_HYDRA:
-        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
     wants_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and we print them
