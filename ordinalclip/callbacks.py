@@ -1,6 +1,7 @@
 """What happens at the end of each epoch: the record, the checkpoints, the progress bar, the mirror."""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class EpochRecord(pl.Callback):
 
     def __init__(self, run: Run, selection: str, after_epoch: Callable[[], None] | None = None) -> None:
         self.run, self.selection, self.after_epoch = run, selection, after_epoch
+        self.rates: dict[str, float] = {}
 
     def best_before(self, epoch: int) -> float:
         """Best score of the epochs before `epoch`; infinity where there is none."""
@@ -39,17 +41,28 @@ class EpochRecord(pl.Callback):
         }
         return min(scores.values(), default=float("inf"))
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Notes the epoch's learning rates; at its end the optimiser has the next one's already."""
+        groups = trainer.optimizers[0].param_groups
+        self.rates = {f"lr/{group['name']}": group["lr"] for group in groups if "name" in group}
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the epoch."""
+        """Writes the epoch.
+
+        Raises:
+            FloatingPointError: the epoch's last step ruined the weights, which no loss has seen yet.
+        """
         assert isinstance(pl_module, OrdinalModule)
-        values = dict(pl_module.epoch_values)
+        values = pl_module.epoch_values | self.rates
+        epoch = trainer.current_epoch
+        if not math.isfinite(values[self.selection]):
+            raise FloatingPointError(
+                f"{self.selection} became {values[self.selection]} in epoch {epoch}, which is not kept; "
+                "a lower learning rate (trainable.*) or trainer.gradient_clip_val=1.0 may help"
+            )
         rank_features = pl_module.epoch_rank_features
         assert rank_features is not None
         values["ordinality"] = ordinality(rank_features).score
-        values |= {
-            f"lr/{group['name']}": group["lr"] for group in trainer.optimizers[0].param_groups if "name" in group
-        }
-        epoch = trainer.current_epoch
         is_best = values[self.selection] < self.best_before(epoch)
         self.run.log_metrics(values, epoch=epoch, step=trainer.global_step)
         if is_best:

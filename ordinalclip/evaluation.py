@@ -20,17 +20,17 @@ from ordinalclip.model import OrdinalCLIP
 from ordinalclip.runs import Run
 
 
-@torch.inference_mode()
 def predict(model: OrdinalCLIP, loader: DataLoader[Batch], device: torch.device) -> tuple[Tensor, Tensor]:
     """Probabilities [N, R] of all items and their rows in the manifest [N], on the CPU. Text is computed once."""
-    model.eval().to(device)
-    rank_features_RD = model.rank_features()
+    model.eval().to(device)  # not in inference mode: towers are shared with runs that are still to be trained
     probs, rows = [], []
-    for batch in loader:
-        moved = batch.to(device)
-        logits_BR = model(images=moved.images, features=moved.features, rank_features=rank_features_RD).logits
-        probs.append(logits_BR.float().softmax(-1).cpu())
-        rows.append(batch.row)
+    with torch.inference_mode():
+        rank_features_RD = model.rank_features()
+        for batch in loader:
+            moved = batch.to(device)
+            logits_BR = model(images=moved.images, features=moved.features, rank_features=rank_features_RD).logits
+            probs.append(logits_BR.float().softmax(-1).cpu())
+            rows.append(batch.row)
     return torch.cat(probs), torch.cat(rows)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.utils import get_class
+from torch import Tensor
 
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.backbones.load import load_backbone
@@ -40,20 +41,18 @@ def fit(job: Job, mirror: Mirror, *, draw: bool = True) -> None:
     freeze(model, cfg["trainable"])
     data = SplitData(job, model.backbone)
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
-    with torch.inference_mode():
-        before_RD = model.eval().to(device).rank_features().cpu()
+    before_RD = _rank_features(model, device)
     selection = "val/mae" if cfg["protocol"]["readout"] == "expectation" else f"val/mae_{cfg['protocol']['readout']}"
 
     if any(parameter.requires_grad for parameter in model.parameters()):
         module = _train(job, model, data, selection, mirror)
         module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
 
-    with torch.inference_mode():
-        after_RD = model.eval().to(device).rank_features().cpu()
+    after_RD = _rank_features(model, device)
     save_rank_features(run, before_RD, after_RD)
     record = ordinality_record(before_RD, after_RD)
     run.write_json("ordinality.json", record)
-    for split in ("val", "test"):  # the test split is touched here for the first time
+    for split in ("val", "test"):  # the labels of the test split are touched here for the first time
         loader = evaluation_loader(data.split(split), EVAL_BATCH, cfg["num_workers"])
         stats, predictions = evaluate_split(model, loader, device, manifest, split)
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
@@ -75,6 +74,13 @@ def fit(job: Job, mirror: Mirror, *, draw: bool = True) -> None:
 
 
 EVAL_BATCH = 256
+
+
+def _rank_features(model: OrdinalCLIP, device: torch.device) -> Tensor:
+    # Moved outside of inference mode, which would leave inference tensors in the towers that the next run trains with.
+    model.eval().to(device)
+    with torch.inference_mode():
+        return model.rank_features().cpu()
 
 
 def build_model(job: Job) -> OrdinalCLIP:
@@ -163,6 +169,7 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror
             ProgressBar(selection, label=run.directory.name.rpartition("-")[0]),
         ],
     )
+    module.train()  # frozen parts stay in eval mode; Lightning would train in whatever mode it finds
     try:
         trainer.fit(
             module,
