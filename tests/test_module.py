@@ -1,0 +1,136 @@
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+
+from ordinalclip.batches import Batch, EpochSampler
+from ordinalclip.losses.ce import CrossEntropy
+from ordinalclip.metrics.collection import RankMetrics
+from ordinalclip.model import OrdinalCLIP
+from ordinalclip.module import OrdinalModule, check_names
+from ordinalclip.optim import build_scheduler, freeze
+from ordinalclip.prompts.linear import LinearPrompt
+from ordinalclip.schedules import Constant
+from ordinalclip.schema import PARTS
+from tests.fakes import FakeBackbone
+
+RANKS = 4
+
+
+def build(**rates: float) -> OrdinalModule:
+    torch.manual_seed(0)
+    backbone = FakeBackbone()
+    prompt = LinearPrompt(text=backbone.text, embed_dim=6, rank_names=[str(rank) for rank in range(RANKS)])
+    model = OrdinalCLIP(backbone, prompt)  # type: ignore[arg-type]
+    freeze(model, dict.fromkeys(PARTS) | rates)
+
+    def build_optimizer() -> Optimizer:
+        return SGD([parameter for parameter in model.parameters() if parameter.requires_grad], lr=0.1)
+
+    return OrdinalModule(
+        model,
+        loss=CrossEntropy(),
+        build_optimizer=build_optimizer,
+        build_scheduler=lambda optimizer: build_scheduler(optimizer, Constant(), 2),
+        metrics=RankMetrics(RANKS, list(range(RANKS))),
+        sampler=EpochSampler(8, 4, seed=0),
+        seed=0,
+    )
+
+
+def batch(size: int, seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(size, 3, 8, 8, generator=generator)
+    return Batch(torch.arange(size) % RANKS, torch.arange(size), images=images)
+
+
+def test_only_what_is_trained_is_saved() -> None:
+    module = build(head=0.1)
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    assert all(name.startswith("model.prompt.") for name in checkpoint["state_dict"])
+    assert len(checkpoint["state_dict"]) > 0
+
+
+def test_statistics_are_saved_where_their_module_is_trained() -> None:
+    assert "model.backbone.image.1.running_mean" in build(image=0.1).trained_names()
+    assert "model.backbone.image.1.running_mean" not in build(head=0.1).trained_names()
+
+
+def test_loading_touches_nothing_but_what_is_trained() -> None:
+    module = build(head=0.1)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    module.load_state_dict({name: torch.ones_like(before[name]) for name in module.trained_names()})
+    for name, tensor in module.state_dict().items():
+        expected = torch.ones_like(tensor) if name in module.trained_names() else before[name]
+        assert torch.equal(tensor, expected), name
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"missing \['b'\], surplus \['c'\]"):
+        check_names({"a": torch.zeros(1), "c": torch.zeros(1)}, {"a", "b"})
+    with pytest.raises(ValueError, match="surplus"):
+        build(head=0.1).load_state_dict(build(head=0.1, projection=0.1).state_dict())
+
+
+def test_the_recorded_loss_is_the_mean_over_images_not_batches() -> None:
+    module = build(head=0.1)
+    module.on_train_epoch_start()
+    batches = [batch(6, seed=0), batch(2, seed=1)]
+    losses = [float(module.training_step(one, index).detach()) for index, one in enumerate(batches)]
+    module.on_validation_epoch_start()
+    module.validation_step(batch(5), 0)
+    module.on_validation_epoch_end()
+    assert module.epoch_values["train/loss"] == pytest.approx((6 * losses[0] + 2 * losses[1]) / 8)
+    assert {"val/mae", "val/qwk", "val/accuracy"} <= set(module.epoch_values)
+
+
+def test_rank_features_are_computed_once_for_a_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = build(head=0.1).eval()
+    calls = []
+    compute = module.model.rank_features
+
+    def counted() -> Tensor:
+        calls.append(1)
+        return compute()
+
+    monkeypatch.setattr(module.model, "rank_features", counted)
+    module.on_validation_epoch_start()
+    for index in range(3):
+        module.validation_step(batch(4), index)
+    assert len(calls) == 1
+
+
+def test_random_numbers_start_anew_in_every_epoch_and_only_there() -> None:
+    module = build(head=0.1)
+    drawn = []
+    for batch_idx in (0, 1, 0, 1):
+        module.on_train_batch_start(batch(2), batch_idx)
+        drawn.append(float(torch.rand(())))
+    assert drawn[:2] == drawn[2:]
+    assert drawn[0] != drawn[1]
+
+
+def test_a_loss_that_is_no_number_stops_before_the_step() -> None:
+    module = build(head=0.1)
+    module.on_train_epoch_start()
+    module._sums["loss"] = torch.tensor(float("inf"))
+    module._trainer = None
+    with pytest.raises(FloatingPointError, match=r"inf.*gradient_clip_val"):
+        module.on_before_optimizer_step(SGD(module.parameters(), lr=0.1))
+
+
+def test_a_resumed_fit_goes_on_with_the_next_order() -> None:
+    module = build(head=0.1)
+    module.on_load_checkpoint({"epoch": 6})
+    assert module.sampler.epoch == 7
+
+
+def test_frozen_parts_stay_in_eval_mode_whatever_is_said() -> None:
+    module = build(head=0.1, projection=0.1)
+    module.train()
+    backbone = module.model.backbone
+    assert not any(part.training for tower in (backbone.image, module.model._text_module) for part in tower.modules())
+    assert backbone.projection.training
+    assert isinstance(module.model.prompt, nn.Module)
+    assert module.model.prompt.training
