@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -18,6 +19,8 @@ from ordinalclip.signatures import Between
 log = logging.getLogger(__name__)
 
 RUN_ID_TAG = "ordinalclip.run_id"
+CREATED_TAG = "ordinalclip.created"  # tells a record from an archived one of the same id
+ARCHIVED_TAG = "ordinalclip.archived"  # in place of the id, once another record has it
 _ARTIFACTS = (
     "config.yaml",
     "overrides.json",
@@ -61,7 +64,7 @@ class MLflowMirror:
     def __init__(self, *, uri: str, experiment: str, every_s: Annotated[float, Between(0, None)]) -> None:
         self.uri, self.experiment, self.every_s = uri, experiment, every_s
         self._last = time.monotonic()
-        self._lines: dict[str, int] = {}  # run id → lines of metrics.jsonl that are in the store already
+        self._lines: dict[str, int] = {}  # MLflow's id → lines of metrics.jsonl that are in the store already
         self._experiment_id = ""
 
     def prepare(self) -> None:
@@ -83,6 +86,8 @@ class MLflowMirror:
                 location = (Path(self.uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
             self._experiment_id = client.create_experiment(self.experiment, artifact_location=location)
         else:
+            if found.lifecycle_stage == "deleted":  # its name stays taken, so no other could be made
+                client.restore_experiment(found.experiment_id)
             self._experiment_id = found.experiment_id
 
     def sync(self, run: Run, *, final: bool) -> None:
@@ -92,6 +97,7 @@ class MLflowMirror:
         try:
             self._copy(run, final=final)
         except Exception as error:  # whatever a store may raise, it must not end the run
+            self._experiment_id = ""  # it may have been deleted, or the store with it: looked for again next time
             log.warning(
                 "MLflow at %s could not be written (%s); the run goes on, its record is complete", self.uri, error
             )
@@ -106,7 +112,7 @@ class MLflowMirror:
         client = mlflow.MlflowClient(self.uri)
         mlflow_id = self._find_or_create(client, run)
         lines = list(run.metrics())
-        new = lines[self._lines.get(run.run_id, 0) :]
+        new = lines[self._lines.get(mlflow_id, 0) :]
         metrics = [
             Metric(name, value, line["time_ms"], line["epoch"])
             for line in new
@@ -114,29 +120,52 @@ class MLflowMirror:
         ]
         for start in range(0, len(metrics), 900):  # a batch holds 1,000 at most
             client.log_batch(mlflow_id, metrics=metrics[start : start + 900])
-        self._lines[run.run_id] = len(lines)
+        self._lines[mlflow_id] = len(lines)
         if final:
             for name in _ARTIFACTS:
                 if (run.directory / name).exists():
                     client.log_artifact(mlflow_id, str(run.directory / name))
             if (run.directory / "figures").is_dir():
                 client.log_artifacts(mlflow_id, str(run.directory / "figures"), "figures")
-            client.set_terminated(mlflow_id, _STATUS.get(run.state(), "FAILED"))
+            ended = _milliseconds(run.status().get("updated"))
+            client.set_terminated(mlflow_id, _STATUS.get(run.state(), "FAILED"), end_time=ended)
 
     def _find_or_create(self, client: Any, run: Run) -> str:
-        found = client.search_runs([self._experiment_id], f"tags.`{RUN_ID_TAG}` = '{run.run_id}'", max_results=1)
-        if found:
-            if found[0].info.status != "RUNNING":
-                client.update_run(found[0].info.run_id, status="RUNNING")
-            return found[0].info.run_id
-        created = client.create_run(self._experiment_id, run_name=run.directory.name, tags=_tags(run))
+        shown = self._find(client, run)
+        if shown is None:
+            started = _milliseconds(run.status().get("created"))
+            name = run.directory.name
+            shown = client.create_run(self._experiment_id, start_time=started, run_name=name, tags=_tags(run))
+        elif shown.info.status != "RUNNING":
+            client.update_run(shown.info.run_id, status="RUNNING")
         from mlflow.entities import Param
 
-        labels = {k: v for k, v in (run.read_json("labels.json") or {}).items() if isinstance(v, str) and k != "sweep"}
-        chosen = labels | choices(run.read_json("identity.json") or {})
-        params = [Param(key, str(value)[:6000]) for key, value in chosen.items()]
-        client.log_batch(created.info.run_id, params=params[:100])
-        return created.info.run_id
+        # MLflow refuses to change what it has; what it lacks, a kill may have kept from it.
+        params = [Param(key, value) for key, value in _params(run).items() if key not in shown.data.params]
+        for start in range(0, len(params), 100):
+            client.log_batch(shown.info.run_id, params=params[start : start + 100])
+        return shown.info.run_id
+
+    def _find(self, client: Any, run: Run) -> Any:
+        """The run in the store, or None; what shows an archived record of it is left to itself."""
+        created = run.status().get("created", "")
+        for shown in client.search_runs([self._experiment_id], f"tags.`{RUN_ID_TAG}` = '{run.run_id}'"):
+            if shown.data.tags.get(CREATED_TAG, created) == created:
+                return shown
+            client.set_tag(shown.info.run_id, ARCHIVED_TAG, run.run_id)
+            client.delete_tag(shown.info.run_id, RUN_ID_TAG)
+        return None
+
+
+def _milliseconds(time: str | None) -> int | None:
+    """Of a time in status.json since 1970; None is now, to MLflow."""
+    return None if time is None else int(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def _params(run: Run) -> dict[str, str]:
+    labels = {k: v for k, v in (run.read_json("labels.json") or {}).items() if isinstance(v, str) and k != "sweep"}
+    chosen = labels | choices(run.read_json("identity.json") or {})
+    return {key: str(value)[:6000] for key, value in chosen.items()}
 
 
 def _tags(run: Run) -> dict[str, str]:
@@ -145,6 +174,7 @@ def _tags(run: Run) -> dict[str, str]:
     code = facts.get("code", {})
     tags = {
         RUN_ID_TAG: run.run_id,
+        CREATED_TAG: run.status().get("created"),
         "directory": str(run.directory),
         "host": facts.get("host"),
         "git": code.get("git"),

@@ -1,4 +1,5 @@
 import logging
+import math
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,76 @@ def test_a_store_that_cannot_be_written_costs_a_warning(
 
 def test_choices_are_flat() -> None:
     assert choices({"a": {"b": 1, "c": {"d": [1, 2]}}, "e": True}) == {"a.b": 1, "a.c.d": [1, 2], "e": True}
+
+
+def test_a_rerun_is_a_run_of_its_own(run: Run, tmp_path: Path) -> None:
+    store = mirror(tmp_path)
+    store.sync(run, final=True)
+    run.set_status("finished", created="2026-01-01T00:00:00+0000")  # as after archiving: the record begins anew
+    (run.directory / "metrics.jsonl").unlink()
+    run.log_metrics({"val/mae": 0.1}, epoch=0, step=10)
+    store.sync(run, final=True)
+    client, shown = stored(store, run)
+    assert [(m.step, m.value) for m in client.get_metric_history(shown.info.run_id, "val/mae")] == [(0, 0.1)]
+    every = client.search_runs([shown.info.experiment_id])
+    assert len(every) == 2
+    assert {found.data.tags.get("ordinalclip.archived") for found in every} == {None, run.run_id}
+
+
+@pytest.mark.parametrize("what", ["run", "experiment"])
+def test_what_was_deleted_in_the_store_comes_back_whole(run: Run, tmp_path: Path, what: str) -> None:
+    store = mirror(tmp_path)
+    store.sync(run, final=False)
+    client, shown = stored(store, run)
+    if what == "run":
+        client.delete_run(shown.info.run_id)
+    else:
+        client.delete_experiment(shown.info.experiment_id)
+    run.log_metrics({"val/mae": 0.2}, epoch=3, step=40)
+    store.sync(run, final=False)
+    run.log_metrics({"val/mae": 0.1}, epoch=4, step=50)
+    store.sync(run, final=True)
+    client, shown = stored(store, run)
+    history = client.get_metric_history(shown.info.run_id, "val/mae")
+    assert [m.value for m in history] == [1.0, 0.5, 1 / 3, 0.2, 0.1]
+
+
+def test_a_kill_before_the_choices_were_copied_is_made_up_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = mirror(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ordinalclip.tracking._params", lambda run: {})
+        store.sync(run, final=False)
+    run.write_json("identity.json", {"seed": 1, "prompt": {"num_base_ranks": 3}, **{f"k{i}": i for i in range(250)}})
+    run.write_json("labels.json", {"prompt": "x" * 9000})
+    store.sync(run, final=False)
+    store.sync(run, final=False)
+    _, shown = stored(store, run)
+    assert shown.data.params["prompt.num_base_ranks"] == "3"
+    assert shown.data.params["k249"] == "249"
+
+
+def test_times_are_the_runs_own(run: Run, tmp_path: Path) -> None:
+    run.set_status("failed", created="2026-01-01T10:00:00+0100")
+    store = mirror(tmp_path)
+    store.sync(run, final=True)
+    _, shown = stored(store, run)
+    assert shown.info.start_time == 1767258000000
+    assert shown.info.status == "FAILED"
+    first = shown.info.run_id
+    run.set_status("finished")  # typed again, it went on
+    mirror(tmp_path).sync(run, final=True)
+    _, shown = stored(store, run)
+    assert (shown.info.run_id, shown.info.status) == (first, "FINISHED")
+
+
+def test_values_that_are_no_numbers_are_shown_as_such(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run.log_metrics({"val/mae": float("nan"), "train/loss": float("inf")}, epoch=3, step=40)
+    store = mirror(tmp_path)
+    store.sync(run, final=True)
+    assert "could not be written" not in caplog.text
+    _, shown = stored(store, run)
+    assert math.isnan(shown.data.metrics["val/mae"])
