@@ -21,6 +21,7 @@ from ordinalclip.config import plain
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.explain import explain
 from ordinalclip.help import print_help
+from ordinalclip.interrupt import Interrupt
 from ordinalclip.job import run_job
 from ordinalclip.lease import Busy, Superseded
 from ordinalclip.prepare import prepare
@@ -81,7 +82,11 @@ def _run(typed: Arguments) -> None:
     wants_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and we print them
 
+    interrupt = Interrupt()
+    interrupt.listen()
+
     def composed(cfg: DictConfig) -> None:
+        interrupt.check()
         try:
             task(cfg, typed)
         except Exception as error:

@@ -55,11 +55,12 @@ def test_one_process_one_table_and_nothing_the_second_time(tmp_path: Path) -> No
     assert len(noted["runs"]) == 7
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_an_interrupted_sweep_does_only_what_is_missing(tmp_path: Path, stop: signal.Signals) -> None:
+@pytest.mark.parametrize(("stop", "num_begun"), [(signal.SIGKILL, 2), (signal.SIGINT, 1), (signal.SIGINT, 2)])
+def test_an_interrupted_sweep_does_only_what_is_missing(tmp_path: Path, stop: signal.Signals, num_begun: int) -> None:
     words = [*SMALL, "epochs=12", "-m", "prompt=rank,linear", "seed=0,1"]
     with start(tmp_path, *words) as process:
-        wait_for(lambda: "finished" in states(tmp_path), process)
+        # Between two runs, or in the second.
+        wait_for(lambda: "finished" in states(tmp_path) and len(states(tmp_path)) >= num_begun, process)
         process.send_signal(stop)
         _, err = process.communicate(timeout=60)
     assert process.returncode == (-9 if stop == signal.SIGKILL else 130), err
