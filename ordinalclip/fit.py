@@ -42,6 +42,8 @@ def fit(job: Job, mirror: Mirror, *, draw: bool = True) -> None:
     data = SplitData(job, model.backbone)
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
     before_RD = _rank_features(model, device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    run.set_status("running", device=name, threads=torch.get_num_threads())  # equal ones give equal bits
     selection = "val/mae" if cfg["protocol"]["readout"] == "expectation" else f"val/mae_{cfg['protocol']['readout']}"
 
     if any(parameter.requires_grad for parameter in model.parameters()):

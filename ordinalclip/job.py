@@ -145,7 +145,7 @@ def _epochs(job: Job) -> tuple[int, int]:
 @contextlib.contextmanager
 def _log_to(job: Job) -> Iterator[logging.Handler]:
     """Copies all that is logged into the run's log."""
-    handler = logging.FileHandler(job.run.directory / "run.log")
+    handler = logging.FileHandler(job.run.directory / "run.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     try:

@@ -30,7 +30,7 @@ class Superseded(RuntimeError):
 def process_start(pid: int) -> float | None:
     """Start time of a local process in clock ticks since boot, or None when there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None if not _exists(pid) else 0.0
     # The command name may hold spaces and parentheses; the fields are counted from its closing one.
@@ -97,7 +97,7 @@ def living_attempt(directory: Path) -> dict[str, Any] | None:
 def _living(file: Path) -> dict[str, Any] | None:
     """Content of an attempt's file if its process lives."""
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
         age = _clock(file.parent.parent) - file.stat().st_mtime
         return content if is_alive(content, age) else None
     except (OSError, ValueError, KeyError, TypeError):  # gone, torn, or not one of ours
@@ -143,7 +143,7 @@ class Lease:
             "ended": None,
         }
         draft = self.path.with_suffix(f".{socket.gethostname()}-{os.getpid()}")
-        draft.write_text(json.dumps(self._content))
+        draft.write_text(json.dumps(self._content), encoding="utf-8")
         try:
             os.link(draft, self.path)  # atomic, and fails where two processes race for one number
         except FileExistsError:
@@ -177,5 +177,5 @@ class Lease:
             self.check()
             ended = self._content | {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "outcome": outcome}
             draft = self.path.with_suffix(".draft")
-            draft.write_text(json.dumps(ended))
+            draft.write_text(json.dumps(ended), encoding="utf-8")
             os.replace(draft, self.path)

@@ -64,13 +64,13 @@ class Run:
     def read_json(self, name: str) -> Any:
         """A JSON file of the record, or None where it is missing or torn."""
         try:
-            return json.loads((self.directory / name).read_text())
+            return json.loads((self.directory / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """Lines of metrics.jsonl in the order written; a torn line (a kill, a full disk) is passed over."""
-        with contextlib.suppress(FileNotFoundError), (self.directory / "metrics.jsonl").open() as lines:
+        with contextlib.suppress(FileNotFoundError), (self.directory / "metrics.jsonl").open(encoding="utf-8") as lines:
             for line in lines:
                 with contextlib.suppress(ValueError):
                     yield json.loads(line)
@@ -87,6 +87,8 @@ class Run:
             self.lease = Lease(self.directory)
         except OSError as error:
             raise ConfigError("paths.runs", str(self.directory.parent), f"cannot be written to ({error})") from error
+        for draft in self.directory.rglob(".[0-9]*-*"):  # of attempts that were killed; a checkpoint's may be large
+            draft.unlink(missing_ok=True)
         return self.lease
 
     def archive(self) -> Path | None:
@@ -112,7 +114,7 @@ class Run:
 
     def write(self, name: str, content: str) -> None:
         """Writes a file of the record whole or not at all, if this process still owns the run."""
-        self.publish(name, lambda draft: draft.write_text(content))
+        self.publish(name, lambda draft: draft.write_text(content, encoding="utf-8"))
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a JSON file of the record."""

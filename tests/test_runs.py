@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,29 @@ def test_find_runs(run: Run, tmp_path: Path) -> None:
     (tmp_path / "sweeps").mkdir()
     assert [found.directory for found in find_runs(tmp_path)] == [run.directory]
     assert json.loads((run.directory / "identity.json").read_text()) == {}
+
+
+def test_drafts_of_a_killed_attempt_are_swept_away(run: Run) -> None:
+    run.claim()
+    run.write("ckpt/last.ckpt", "whole")
+    run.release("killed")
+    (run.directory / "ckpt" / ".0001-last.ckpt").write_text("half")
+    run.claim()
+    assert [path.name for path in (run.directory / "ckpt").iterdir()] == ["last.ckpt"]
+
+
+def test_the_record_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from ordinalclip.runs import Run
+run = Run(Path(sys.argv[1]))
+run.claim()
+run.set_status("failed", error="größe –")
+assert run.status()["error"] == "größe –"
+run.release("failed")
+"""
+    warns = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
+    command = [sys.executable, *warns, "-c", code, str(tmp_path / "a-1")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
