@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from ordinalclip import text
 from ordinalclip.backbones.minilm import MiniLMText
 from ordinalclip.backbones.openclip_text import CausalText
 from ordinalclip.text import PromptTokens, embed_sentences, encode_prompts
@@ -123,6 +124,20 @@ def test_gradients_reach_prompt_embeddings_through_minilm(tmp_path: Path) -> Non
     assert leaf.grad is not None
     reached = leaf.grad.abs().sum(-1) > 0
     assert torch.equal(reached, torch.arange(leaf.shape[1]) <= tokens.eot[:, None])
+
+
+def test_a_bidirectional_tower_takes_whole_sentences_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tower = minilm(tmp_path)
+    tokens = embed_sentences(tower, ["a b c", "a b"])
+    text._said.clear()
+    with torch.no_grad(), caplog.at_level("INFO", "ordinalclip"):
+        ours = [encode_prompts(tower, PromptTokens(tokens.embeddings, tokens.eot, 3)) for _ in range(2)]
+    assert torch.equal(ours[0], tower.encode(tokens.embeddings, tokens.eot))
+    assert [record.message for record in caplog.records] == [
+        "MiniLMText reads sentences in both directions: each rank's is run as a whole"
+    ]
 
 
 def test_minilm_reads_weights_with_their_configuration(tmp_path: Path) -> None:

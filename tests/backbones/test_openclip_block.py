@@ -1,0 +1,79 @@
+import logging
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from ordinalclip import text
+from ordinalclip.backbones.openclip_block import split_blocks
+from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.text import PromptTokens, encode_prompts
+from tests.backbones.makers import tiny_clip
+
+
+def test_the_parts_make_up_the_block() -> None:
+    transformer = tiny_clip(ls_init_value=0.5).transformer
+    blocks = split_blocks(transformer)
+    assert blocks is not None
+    x = torch.randn(3, 5, 16)
+    queries, keys, values = blocks[0].queries_keys_values(x)
+    torch.testing.assert_close(blocks[0].queries(x), queries)
+    torch.testing.assert_close(blocks[0].keys_values(x), (keys, values))
+    assert queries.shape == (2, 3, 5, 8)
+    weights = (queries @ keys.transpose(-1, -2) / 8**0.5).softmax(-1)
+    torch.testing.assert_close(blocks[0].finish(x, weights @ values), transformer.resblocks[0](x))
+
+
+class Half(nn.Module):
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight / 2
+
+
+class Doubled(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+def subclassed(clip: Any) -> None:
+    block = clip.transformer.resblocks[1]
+    block.__class__ = type("Changed", (type(block),), {})
+
+
+def adapted(clip: Any) -> None:
+    clip.transformer.resblocks[1].attn.out_proj = Doubled(16, 16)
+
+
+def parametrised(clip: Any) -> None:
+    parametrize.register_parametrization(clip.transformer.resblocks[0].attn, "in_proj_weight", Half())
+
+
+def with_dropout(clip: Any) -> None:
+    clip.transformer.resblocks[0].attn.dropout = 0.5
+
+
+@pytest.mark.parametrize("change", [subclassed, adapted, parametrised, with_dropout])
+def test_blocks_of_an_unknown_kind_are_run_as_they_are(change: Any, caplog: pytest.LogCaptureFixture) -> None:
+    check_run_as_it_is(tiny_clip(), change, caplog)
+
+
+def test_open_clips_other_blocks_are_run_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    check_run_as_it_is(tiny_clip(qk_norm=True), lambda clip: None, caplog)
+
+
+def check_run_as_it_is(clip: Any, change: Any, caplog: pytest.LogCaptureFixture) -> None:
+    import open_clip
+
+    tower = CausalText(clip, open_clip.SimpleTokenizer()).eval()
+    change(clip)
+    assert split_blocks(tower.transformer) is None
+    embeddings = torch.randn(1, 6, 16).expand(3, -1, -1)
+    eot = torch.tensor([5, 3, 4])
+    text._said.clear()
+    with torch.no_grad(), caplog.at_level(logging.INFO, "ordinalclip"):
+        ours = [encode_prompts(tower, PromptTokens(embeddings, eot, 2)) for _ in range(2)]
+        torch.testing.assert_close(ours[0], tower.encode(embeddings, eot))
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "the text tower's Transformer is run a whole sentence per rank"
+    ]
