@@ -56,9 +56,8 @@ def print_run(job: Job, console: Console | None = None) -> None:
     for row in _ROWS:
         constant = _number(stats.get(f"test/constant_{row.constant}"), row.percent)
         index = stats.get(f"test/constant_{row.rank}_rank")
-        # Which rank it is helps where ranks are words or many; a long name would break the table.
-        name = "" if index is None else f" ({row.rank} rank: {names[int(index)]:.24})"
-        table.add_row(row.heading, _number(stats.get(f"test/{row.name}"), row.percent), Text(constant + name))
+        which = "" if index is None else f" ({row.rank}: {_short(names[int(index)])})"
+        table.add_row(row.heading, _number(stats.get(f"test/{row.name}"), row.percent), Text(constant + which))
     if "best" in ordinality:
         best, before = ordinality["best"], ordinality["before"]
         chance = f"{best['score_chance']:.3f} by chance, {before['score']:.3f} untrained"
@@ -135,6 +134,11 @@ def _print(what: str | Table, console: Console | None) -> None:
         console.out(what, highlight=False)
         return
     console.print(what, soft_wrap=True, highlight=False, markup=False)
+
+
+def _short(name: str) -> str:
+    """A rank's name that leaves the table within 80 columns."""
+    return name if len(name) <= 20 else f"{name[:19]}…"
 
 
 def _number(value: float | None, percent: bool) -> str:
