@@ -64,6 +64,7 @@ class MLflowMirror:
     def __init__(self, *, uri: str, experiment: str, every_s: Annotated[float, Between(0, None)]) -> None:
         self.uri, self.experiment, self.every_s = uri, experiment, every_s
         self._last = time.monotonic()
+        self._pause_s = every_s  # doubled whenever the store does not answer, which may take it many seconds
         self._lines: dict[str, int] = {}  # MLflow's id → lines of metrics.jsonl that are in the store already
         self._experiment_id = ""
 
@@ -71,6 +72,7 @@ class MLflowMirror:
         """Creates the store and the experiment; later calls find them."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         if self.uri.startswith("sqlite:///"):
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         import mlflow
@@ -92,11 +94,13 @@ class MLflowMirror:
 
     def sync(self, run: Run, *, final: bool) -> None:
         """Copies what is new of a run; a store that cannot be reached is reported and left for later."""
-        if not final and time.monotonic() - self._last < self.every_s:
+        if not final and time.monotonic() - self._last < self._pause_s:
             return
         try:
             self._copy(run, final=final)
+            self._pause_s = self.every_s
         except Exception as error:  # whatever a store may raise, it must not end the run
+            self._pause_s = 2 * max(self._pause_s, 1.0)
             self._experiment_id = ""  # it may have been deleted, or the store with it: looked for again next time
             log.warning(
                 "MLflow at %s could not be written (%s); the run goes on, its record is complete", self.uri, error

@@ -159,3 +159,26 @@ def test_values_that_are_no_numbers_are_shown_as_such(
     assert "could not be written" not in caplog.text
     _, shown = stored(store, run)
     assert math.isnan(shown.data.metrics["val/mae"])
+
+
+def test_a_store_that_is_away_is_asked_ever_less_often(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [0.0], []
+
+    def away(*_: object, **__: object) -> None:
+        asked.append(now[0])
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr("ordinalclip.tracking.time.monotonic", lambda: now[0])
+    store = MLflowMirror(uri="http://127.0.0.1:9", experiment="ordinalclip", every_s=20)
+    monkeypatch.setattr(store, "_copy", away)
+    while now[0] < 1000:
+        now[0] += 10
+        store.sync(run, final=False)
+    assert asked == [20, 60, 140, 300, 620]
+    store.sync(run, final=True)  # the last chance is taken
+    monkeypatch.setattr(store, "_copy", lambda *_, **__: asked.clear())
+    store.sync(run, final=True)
+    now[0] += 20
+    asked.append(0.0)
+    store.sync(run, final=False)
+    assert asked == []
