@@ -4,6 +4,8 @@ import contextlib
 import json
 import logging
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -279,3 +281,20 @@ def test_a_checkpoint_without_its_best_is_not_gone_on_from(small_job: Job) -> No
     assert callbacks.checkpoint_to_resume(small_job.run) is None
     run_job(small_job, in_sweep=True)
     assert torch.load(small_job.run.last_checkpoint, weights_only=True)["epoch"] == 2
+
+
+@pytest.mark.slow
+def test_of_two_processes_that_start_at_once_one_runs_and_the_other_says_so(
+    compose_cfg: Compose, tmp_path: Path
+) -> None:
+    cfg = compose_cfg("prompt=linear", "epochs=40")
+    job = prepare(cfg)  # draws the gauges, so that both arrive together
+    (tmp_path / "cfg.json").write_text(json.dumps(cfg))
+    command = [sys.executable, "-m", "tests.interrupted_run", str(tmp_path / "cfg.json")]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    refused = next(words for words, process in zip(said, both, strict=True) if process.returncode == 1)
+    assert "Busy" in refused
+    assert job.run.state() == "finished"
+    assert [path.name for path in (job.run.directory / "attempts").iterdir()] == ["0001.json"]
