@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast check ui lock clean
+.PHONY: help setup train test test-fast check bench ui lock clean
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
@@ -36,6 +36,9 @@ check: setup ## Lint, format, types, spelling
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m codespell_lib
+
+bench: setup ## Measure speed and memory against a naive mode; writes docs/benchmarks.md (ARGS=--quick)
+	@.venv/bin/python -m ordinalclip.bench text $(ARGS)
 
 ui: setup ## Open MLflow on the runs (STORE=runs/mlflow.db PORT=5000)
 	@if [ ! -f "$(STORE)" ]; then

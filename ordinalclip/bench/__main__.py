@@ -1,0 +1,34 @@
+"""Run benchmarks and write what they find into a page and a JSON file beside it.
+
+`python -m ordinalclip.bench text --quick`
+"""
+
+import argparse
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the benchmarks named on the command line; those that are not run keep their place on the page."""
+    parser = argparse.ArgumentParser(prog="python -m ordinalclip.bench", description=__doc__)
+    parser.add_argument("benchmarks", nargs="+", choices=["text"], help="what to measure")
+    parser.add_argument("--quick", action="store_true", help="a small model, few ranks, one round: does it run?")
+    parser.add_argument("--threads", type=int, help="of torch; the default is torch's own")
+    parser.add_argument("--output", type=Path, default=Path("docs"), help="folder of benchmarks.md and benchmarks.json")
+    given = parser.parse_args()
+
+    # After the arguments are checked: these take seconds.
+    import torch
+
+    from ordinalclip.bench.page import update_page
+    from ordinalclip.bench.text import measure_text
+
+    if given.threads is not None:
+        torch.set_num_threads(given.threads)
+    measures = {"text": measure_text}
+    for name in given.benchmarks:
+        update_page(given.output, name, measures[name](quick=given.quick))
+    print(f"wrote {given.output / 'benchmarks.md'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The benchmarks' page: sections of tables in a JSON file, and Markdown written from it."""
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+INTRODUCTION = """# Benchmarks
+
+Each row is a ratio against a naive mode of our own, measured in the same process, the two taking turns, medians of
+several rounds. Seconds depend on the machine, ratios much less. Written by `make bench`.
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one benchmark found.
+
+    Attributes:
+        title: of the section.
+        text: paragraphs on what was measured and how.
+        rows: one mapping per row of the table, all with the same keys: the columns' names, as they are shown.
+    """
+
+    title: str
+    text: str
+    rows: list[dict[str, str | int | float | None]]
+
+
+def update_page(folder: Path, name: str, section: Section) -> None:
+    """Replace one section of `benchmarks.json` and write `benchmarks.md` anew; other sections stay.
+
+    Args:
+        folder: where both files are; made if it is missing.
+        name: of the benchmark.
+        section: what it found.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "benchmarks.json"
+    sections: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    sections[name] = asdict(section) | {"machine": describe_machine()}
+    file.write_text(json.dumps(sections, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    pages = [INTRODUCTION, *(markdown(sections[name]) for name in sorted(sections))]
+    (folder / "benchmarks.md").write_text("\n".join(pages), encoding="utf-8")
+
+
+def describe_machine() -> dict[str, str | int]:
+    """What seconds depend on: processor, cores, threads and the versions of what computes."""
+    import torch
+
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "open_clip": version("open_clip_torch"),
+    }
+
+
+def markdown(section: dict[str, Any]) -> str:
+    """A section as Markdown: title, text, table, machine."""
+    columns = list(section["rows"][0])
+    lines = [f"## {section['title']}", "", section["text"], ""]
+    lines += [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    lines += [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in section["rows"]]
+    facts = section["machine"]
+    lines += [
+        "",
+        f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads; Python {facts['python']},",
+    ]
+    lines += [f"torch {facts['torch']}, open_clip {facts['open_clip']}.", ""]
+    return "\n".join(lines)
+
+
+def _cell(value: str | int | float | None) -> str:
+    if value is None:
+        return "—"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"

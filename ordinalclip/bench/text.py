@@ -1,0 +1,153 @@
+"""The text tower: R prompts with the shared prefix run once, against R sentences of 77 tokens."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.bench.measure import alternate, kept_bytes
+from ordinalclip.bench.page import Section
+from ordinalclip.prompts.rank import RankPrompt
+from ordinalclip.text import encode_prompts
+
+MODELS = ("ViT-B-16", "RN50", "ViT-L-14")
+RANKS = (5, 8, 101, 512, 1024)
+LONGEST_NAIVE = 101  # ranks; what takes longer is extrapolated from there
+ROUNDS = 3
+NUM_CONTEXT_TOKENS = 10
+
+TEXT = """Forward and backward pass of rank prompts (10 learned context tokens, one token per rank, a full stop) through
+a frozen text tower with random weights, in float32. *Naive* pads every sentence to 77 tokens, as the method's first code
+does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context is
+run once for all ranks, and the last layer computes only what EOT needs. *Memory* is what a forward pass keeps for the
+backward pass, weights not counted. *Differs by* is the norm of the difference from the naive result, relative to its
+norm: rank features, and gradients of context and base ranks. Where naive is *extrapolated*, it is from {longest} ranks:
+its cost is proportional to their number."""
+
+Row = dict[str, str | int | float | None]
+
+
+class Naive(NamedTuple):
+    """What the naive modes take, measured at `num_ranks`."""
+
+    num_ranks: int
+    whole: float  # seconds
+    loop: float
+    kept: float  # bytes
+
+
+def measure_text(*, quick: bool) -> Section:
+    """Measure all models and numbers of ranks.
+
+    Args:
+        quick: one model, two numbers of ranks, one round.
+    """
+    models, ranks, rounds = (MODELS[:1], (5, 8), 1) if quick else (MODELS, RANKS, ROUNDS)
+    rows: list[Row] = []
+    for model in models:
+        tower = random_text_tower(model)
+        naive = None
+        for num_ranks in tqdm(ranks, desc=f"text tower of {model}", unit="size"):
+            row, naive = measure_ranks(tower, num_ranks, naive, rounds)
+            rows.append({"text tower": model, **row})
+    return Section("Text tower", TEXT.format(longest=LONGEST_NAIVE), rows)
+
+
+def random_text_tower(model: str) -> CausalText:
+    """The text tower of an open_clip model, frozen, with random weights and the activation of OpenAI's."""
+    import open_clip
+    from open_clip.model import CLIP
+
+    config = cast(dict[str, Any], open_clip.get_model_config(model))
+    # The image tower is not looked at.
+    vision = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8}
+    torch.manual_seed(0)
+    clip = CLIP(config["embed_dim"], vision, config["text_cfg"], quick_gelu=True)
+    return CausalText(clip, open_clip.SimpleTokenizer()).eval().requires_grad_(False)
+
+
+def measure_ranks(tower: CausalText, num_ranks: int, naive: Naive | None, rounds: int) -> tuple[Row, Naive]:
+    """One row, and the naive modes' cost for larger ones.
+
+    Args:
+        tower: text tower.
+        num_ranks: R.
+        naive: cost at a smaller R, for extrapolation.
+        rounds: how often each mode is timed.
+    """
+    prompt = RankPrompt(
+        tokens_per_rank=1,
+        rank_init="random",
+        num_context_tokens=NUM_CONTEXT_TOKENS,
+        text=tower,
+        embed_dim=tower.embed_dim,
+        rank_names=[str(rank) for rank in range(num_ranks)],
+    )
+    whole, loop, ours = (_pass(tower, prompt, features) for features in (whole_sentences, rank_by_rank, shared_prefix))
+    extrapolated = naive is not None and num_ranks > LONGEST_NAIVE
+    differences: tuple[float, float] | tuple[None, None] = (None, None)
+    if extrapolated:
+        assert naive is not None
+        seconds = alternate({"ours": ours}, rounds)
+    else:
+        expected, found = whole(), ours()
+        differences = _difference(found[:1], expected[:1]), _difference(found[1:], expected[1:])
+        seconds = alternate({"whole": whole, "loop": loop, "ours": ours}, rounds)
+        kept = kept_bytes(lambda: whole_sentences(tower, prompt), tower, prompt)
+        naive = Naive(num_ranks, seconds["whole"], seconds["loop"], kept)
+    kept_ours = kept_bytes(lambda: shared_prefix(tower, prompt), tower, prompt)
+    scale = num_ranks / naive.num_ranks
+    row: Row = {
+        "ranks": num_ranks,
+        "naive": "extrapolated" if extrapolated else "measured",
+        "ours, ms": seconds["ours"] * 1e3,
+        "times faster than naive": naive.whole * scale / seconds["ours"],
+        "than the loop": naive.loop * scale / seconds["ours"],
+        "ours, MiB": kept_ours / 2**20,
+        "times less memory": naive.kept * scale / kept_ours,
+        "features differ by": differences[0],
+        "gradients differ by": differences[1],
+    }
+    return row, naive
+
+
+def whole_sentences(tower: CausalText, prompt: RankPrompt) -> Tensor:
+    """Rank features [R, D] from sentences filled up to the tower's context length."""
+    tokens = prompt()
+    padded = F.pad(tokens.embeddings, (0, 0, 0, tower.context_length - tokens.embeddings.shape[1]))
+    return tower.encode(padded, tokens.eot)
+
+
+def rank_by_rank(tower: CausalText, prompt: RankPrompt) -> Tensor:
+    """As `whole_sentences`, one rank after the other."""
+    tokens = prompt()
+    padded = F.pad(tokens.embeddings, (0, 0, 0, tower.context_length - tokens.embeddings.shape[1]))
+    return torch.cat([tower.encode(padded[r : r + 1], tokens.eot[r : r + 1]) for r in range(len(padded))])
+
+
+def shared_prefix(tower: CausalText, prompt: RankPrompt) -> Tensor:
+    """Rank features as training computes them."""
+    return encode_prompts(tower, prompt())
+
+
+def _pass(
+    tower: CausalText, prompt: RankPrompt, features: Callable[[CausalText, RankPrompt], Tensor]
+) -> Callable[[], tuple[Tensor, ...]]:
+    """A forward and backward pass that returns features and gradients."""
+    parameters = list(prompt.parameters())
+
+    def run() -> tuple[Tensor, ...]:
+        found = features(tower, prompt)
+        weighting = torch.linspace(-1, 1, found.numel()).view_as(found)
+        return found.detach(), *torch.autograd.grad((F.normalize(found, dim=-1) * weighting).sum(), parameters)
+
+    return run
+
+
+def _difference(ours: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
+    """The largest norm of a difference, relative to the norm of what is expected."""
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(ours, expected, strict=True))
