@@ -39,6 +39,11 @@ def read_arguments(words: Sequence[str], program: str) -> Arguments:
     parser.prog = program
     parser.usage = "%(prog)s [GROUP=OPTION …] [KEY=VALUE …] [-m]   (--help lists them)"
     typed = parser.parse_intermixed_args(words)
+    if typed.resolve and typed.cfg is None and not typed.help:
+        parser.error("--resolve goes with --cfg job")
+    for override in typed.overrides:
+        if override.startswith("="):
+            parser.error(f"{override}: there is no key before the =")
     flags = list(words)
     for override in typed.overrides:
         flags.remove(override)

@@ -80,7 +80,7 @@ def _options(group: str, config_dirs: Sequence[Path]) -> list[str]:
     return [path.stem for folder in (conf_dir(), *config_dirs) for path in (folder / group).glob("*.yaml")]
 
 
-def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path]) -> ConfigError:
+def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path]) -> ValueError:
     message, cause = str(error), str(error.__cause__ or "")
     if (folder := re.match(r"Additional config directory '(.*)' not found", message)) is not None:
         return ConfigError("--config-dir", folder.group(1), "there is no such folder")
@@ -90,8 +90,10 @@ def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequen
         return ConfigError(key, value, "are several values", remedy=remedy)
     found = re.match(r"Could not \w+ (?:to |from )?(?:config\. )?(?:An item is already at )?'([\w./@]+)'", message)
     found = found or re.search(r"full_key: ([\w.]+)", f"{message}\n{cause}")
+    if found is None and "nterpolation" in message:
+        found = next((match for match in (re.match(r"[+]*([\w./@]+)=.*\$\{", one) for one in overrides) if match), None)
     if found is None:
-        return ConfigError("command line", " ".join(overrides), _first_line(message) or type(error).__name__)
+        return ValueError(_first_line(message) or type(error).__name__)
     key = found.group(1)
     given = _given(key, overrides)
     if "already at" in message:

@@ -10,19 +10,26 @@ import yaml
 _USAGE = """\
 OrdinalCLIP trains, tests and records one run, or with -m a sweep of them.
 
-  python -m ordinalclip.train [GROUP=OPTION …] [KEY=VALUE …] [-m] [--cfg job] [--config-dir FOLDER]
+  python -m ordinalclip.train [GROUP=OPTION …] [KEY=VALUE …] [-m]
+                              [--cfg job] [--config-dir FOLDER] [--version]
 """
 _EXAMPLES = """\
 Examples
-  python -m ordinalclip.train                                   the options marked *
-  python -m ordinalclip.train prompt=context seed=1             another prompt, another seed
-  python -m ordinalclip.train -m prompt=rank,linear seed=0,1,2  six runs; typed again, only what is missing
+  # the options marked *
+  python -m ordinalclip.train
+  # another prompt, another seed
+  python -m ordinalclip.train prompt=context seed=1
+  # six runs; typed again, only what is missing
+  python -m ordinalclip.train -m prompt=rank,linear seed=0,1,2
+  # your own images
   python -m ordinalclip.train dataset=manifest dataset.path=my.csv
-  python -m ordinalclip.train --cfg job                         every key with its value; nothing is run
-  python -m ordinalclip.train --config-dir my/conf prompt=mine  options of your own, in my/conf/prompt/mine.yaml"""
+  # every key with its value; nothing is run
+  python -m ordinalclip.train --cfg job
+  # options of your own, here in my/conf/prompt/mine.yaml
+  python -m ordinalclip.train --config-dir my/conf prompt=mine"""
 _HEADING = "Groups and their options (* is taken where nothing is said)"
 _NOT_SHOWN = ("hydra", "local")
-_LOCAL = "  local: settings of this machine in conf/local/default.yaml, outside git, are taken wherever there are any."
+_LOCAL = "Settings of this machine are taken from conf/local/default.yaml, outside git, where there are any."
 _MIN_WIDTH, _MAX_WIDTH = 60, 140
 
 
@@ -53,7 +60,7 @@ def help_text(config_dirs: Sequence[Path], width: int) -> str:
             lines += textwrap.wrap(
                 description, width, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False
             ) or [start.rstrip()]
-    return "\n".join([_USAGE, _HEADING, *lines, _LOCAL, "", _EXAMPLES])
+    return "\n".join([_USAGE, _HEADING, *lines, "", *textwrap.wrap(_LOCAL, width), "", _EXAMPLES])
 
 
 def _options(config_dirs: Iterable[Path]) -> dict[str, dict[str, str]]:

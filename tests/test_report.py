@@ -54,7 +54,7 @@ def test_each_score_stands_beside_the_constant_predictors(tmp_path: Path) -> Non
     text = printed(lambda console: print_run(made, console))
     cells = [line.split("  ") for line in text.splitlines()]
     rows = {words[0].strip(): [word.strip() for word in words[1:] if word.strip()] for words in cells}
-    assert rows["MAE in ranks, expectation"] == ["0.500", "1.250 (median: a rather long name…)"]
+    assert rows["MAE in ranks, expectation"] == ["0.500", "1.250 (median: a rather long name …)"]
     assert rows["accuracy"] == ["75.0 %", "25.0 % (majority: [bold])"]
     assert rows["within-1 accuracy"] == ["100.0 %", "50.0 % (majority: [bold])"]
     assert rows["QWK"] == ["-0.800", "0.000"]
