@@ -15,30 +15,24 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-# Own tokens whose activations are kept for the backward pass. More are run in chunks and computed again there: half the
-# speed gone for memory that no longer grows with R. CLIP's ViT-B/16 keeps about 0.3 MB per token, in float32.
+# Own tokens whose activations are kept for the backward pass. More are run in chunks and computed again there: a third
+# of the speed gone, for memory that no longer grows with R. ViT-B/16's text tower keeps 0.3 MB a token in float32.
 MAX_TOKENS = 4096
 
-KeysValues = tuple[Tensor, Tensor]  # keys and values [H, P, d]
+QUERIES, KEYS_VALUES, ALL = slice(0, 1), slice(1, 3), slice(0, 3)
+
+KeysValues = tuple[Tensor, Tensor]  # of the prefix: [H, P, d] each
 
 
 class Block(Protocol):
-    """A transformer block as its parts, for tokens x [..., W] of any leading shape; heads come first."""
+    """A transformer block as its parts, for N tokens that may belong to any sentences."""
 
-    def queries(self, x: Tensor) -> Tensor:
-        """Queries [H, ..., d], before scaling."""
+    def project(self, x_NW: Tensor, kinds: slice) -> Tensor:
+        """Of (queries, keys, values) those that `kinds` selects, n of them: [N, n, H, d], before scaling."""
         ...
 
-    def keys_values(self, x: Tensor) -> KeysValues:
-        """Keys and values [H, ..., d]."""
-        ...
-
-    def queries_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """All three at once, which is quicker."""
-        ...
-
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """The block's output [..., W] from its input and the attention's result [H, ..., d]."""
+    def finish(self, x_NW: Tensor, attended_NHd: Tensor) -> Tensor:
+        """The block's output [N, W] from its input and what attention gives."""
         ...
 
 
@@ -56,13 +50,14 @@ def run_shared(
     """
     num_sentences, num_own = own_RTW.shape[:2]
     num_chunks = -(-num_sentences // max(1, max_tokens // num_own))
-    prefix = _run_prefix(blocks, prefix_PW)
     if num_chunks <= 1:
-        return _run_own(blocks, prefix, own_RTW, last_R)
+        # Prefix and own tokens as one batch: with few ranks most of the time goes into reading weights.
+        return _run(blocks, prefix_PW, own_RTW, last_R, None)
+    known = _run_prefix(blocks, prefix_PW)
     chunks = zip(own_RTW.tensor_split(num_chunks), last_R.tensor_split(num_chunks), strict=True)
     # Nothing in a block we know is drawn at random, so there is no generator's state to keep.
     rows = [
-        checkpoint(_run_own, blocks, prefix, own, last, use_reentrant=False, preserve_rng_state=False)
+        checkpoint(_run, blocks, prefix_PW[:0], own, last, known, use_reentrant=False, preserve_rng_state=False)
         for own, last in chunks
     ]
     return torch.cat(rows)
@@ -72,31 +67,66 @@ def _run_prefix(blocks: Sequence[Block], x_PW: Tensor) -> list[KeysValues]:
     """Keys and values of the prefix in every block. The last block needs nothing else of it."""
     found = []
     for block in blocks[:-1]:
-        queries, keys, values = block.queries_keys_values(x_PW)
-        found.append((keys, values))
-        if len(x_PW) > 0:
-            attended = F.scaled_dot_product_attention(queries[None], keys[None], values[None], is_causal=True)[0]
-            x_PW = block.finish(x_PW, attended)
-    found.append(blocks[-1].keys_values(x_PW))
-    return found
+        attended_PHd, keys_values = _attend_prefix(block.project(x_PW, ALL))
+        found.append(keys_values)
+        x_PW = block.finish(x_PW, attended_PHd)
+    keys, values = _heads_first(blocks[-1].project(x_PW, KEYS_VALUES))
+    return [*found, (keys, values)]
 
 
-def _run_own(blocks: Sequence[Block], prefix: list[KeysValues], x_RTW: Tensor, last_R: Tensor) -> Tensor:
-    """The sentences' own tokens through all blocks; in the last one only what each last token asks for."""
-    position_T = torch.arange(x_RTW.shape[1], device=x_RTW.device)
+def _run(
+    blocks: Sequence[Block], prefix_PW: Tensor, own_RTW: Tensor, last_R: Tensor, known: list[KeysValues] | None
+) -> Tensor:
+    """As `run_shared`, without chunks.
+
+    Args:
+        blocks: as there.
+        prefix_PW: as there; empty where its keys and values are known.
+        own_RTW: as there.
+        last_R: as there.
+        known: the prefix's keys and values in every block; None: found on the way.
+    """
+    num_prefix, sentences = len(prefix_PW), own_RTW.shape[:2]
+    position_T = torch.arange(sentences[1], device=own_RTW.device)
     causal_TT = position_T <= position_T[:, None]
-    for block, before in zip(blocks[:-1], prefix[:-1], strict=True):
-        queries, keys, values = block.queries_keys_values(x_RTW)
-        x_RTW = block.finish(x_RTW, _attend(queries, keys, values, before, causal_TT))
-    keys, values = blocks[-1].keys_values(x_RTW)
-    x_R1W = x_RTW.take_along_dim(last_R[:, None, None], dim=1)
+    x_NW = torch.cat([prefix_PW, own_RTW.flatten(0, 1)])
+    for index, block in enumerate(blocks[:-1]):
+        projected = block.project(x_NW, ALL)
+        attended_PHd, before = _attend_prefix(projected[:num_prefix])
+        queries, keys, values = _heads_first(projected[num_prefix:].unflatten(0, sentences))
+        attended = _attend(queries, keys, values, before if known is None else known[index], causal_TT)
+        x_NW = block.finish(x_NW, torch.cat([attended_PHd, attended.flatten(0, 1)]))
+
+    last = blocks[-1]
+    projected = last.project(x_NW, KEYS_VALUES)
+    prefix_keys, prefix_values = _heads_first(projected[:num_prefix])
+    keys, values = _heads_first(projected[num_prefix:].unflatten(0, sentences))
+    x_RW = x_NW[num_prefix:].unflatten(0, sentences).take_along_dim(last_R[:, None, None], dim=1)[:, 0]
+    (queries,) = _heads_first(last.project(x_RW, QUERIES)[:, None])
     past_R1T = position_T <= last_R[:, None, None]
-    attended = _attend(blocks[-1].queries(x_R1W), keys, values, prefix[-1], past_R1T)
-    return blocks[-1].finish(x_R1W, attended)[:, 0]
+    before = (prefix_keys, prefix_values) if known is None else known[-1]
+    return last.finish(x_RW, _attend(queries, keys, values, before, past_R1T)[:, 0])
+
+
+def _heads_first(projected: Tensor) -> tuple[Tensor, ...]:
+    """Queries, keys, values, or which of them there are, [H, ..., d] each, of projections [..., n, H, d].
+
+    The copy is all that attention keeps for the backward pass: the projection's own result is freed.
+    """
+    return projected.movedim((-3, -2), (0, 1)).clone(memory_format=torch.contiguous_format).unbind(0)
+
+
+def _attend_prefix(projected_P3Hd: Tensor) -> tuple[Tensor, KeysValues]:
+    """Causal attention [P, H, d] within the prefix, with its keys and values."""
+    queries, keys, values = _heads_first(projected_P3Hd)
+    if len(projected_P3Hd) == 0:
+        return queries.movedim(0, 1), (keys, values)
+    attended = F.scaled_dot_product_attention(queries[None], keys[None], values[None], is_causal=True)
+    return attended[0].movedim(0, 1), (keys, values)
 
 
 def _attend(q_HRQd: Tensor, k_HRTd: Tensor, v_HRTd: Tensor, prefix: KeysValues, allowed: Tensor) -> Tensor:
-    """Attention [H, R, Q, d] of Q queries a sentence to the whole prefix and to own tokens where `allowed` [.., Q, T].
+    """Attention [R, Q, H, d] of Q queries a sentence to the whole prefix and to own tokens where `allowed` [.., Q, T].
 
     Written out, since the fused kernels would want the prefix repeated for every sentence, R × P × W numbers a block.
     The weights that are kept instead are H numbers a pair, which for prompts' few tokens is next to nothing.
@@ -108,4 +138,4 @@ def _attend(q_HRQd: Tensor, k_HRTd: Tensor, v_HRTd: Tensor, prefix: KeysValues, 
     to_own = (q_HRQd @ k_HRTd.transpose(2, 3)).masked_fill(~allowed, float("-inf"))
     weights = (torch.cat([to_prefix, to_own], dim=-1) * q_HRQd.shape[-1] ** -0.5).softmax(-1)
     from_prefix = weights[..., :num_prefix].flatten(1, 2) @ v_HPd
-    return from_prefix.view_as(q_HRQd) + weights[..., num_prefix:] @ v_HRTd
+    return (from_prefix.view_as(q_HRQd) + weights[..., num_prefix:] @ v_HRTd).movedim(0, 2)

@@ -47,32 +47,17 @@ class OpenClipBlock:
     def __init__(self, block: Any) -> None:
         self.block = block
 
-    def queries(self, x: Tensor) -> Tensor:
-        """Queries [H, ..., d] of x [..., W]."""
-        return self._project(x, 0, 1)[0]
-
-    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values [H, ..., d] of x [..., W]."""
-        keys, values = self._project(x, 1, 3)
-        return keys, values
-
-    def queries_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values [H, ..., d] of x [..., W]."""
-        queries, keys, values = self._project(x, 0, 3)
-        return queries, keys, values
-
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """The block's output [..., W] from its input and the attention's result [H, ..., d]."""
-        block = self.block
-        x = x + block.ls_1(block.attn.out_proj(attended.movedim(0, -2).flatten(-2)))
-        return x + block.ls_2(block.mlp(block.ln_2(x)))
-
-    def _project(self, x: Tensor, start: int, stop: int) -> tuple[Tensor, ...]:
-        """Rows `start` to `stop` of (queries, keys, values): those of one kind lie together in one matrix."""
+    def project(self, x_NW: Tensor, kinds: slice) -> Tensor:
+        """Of (queries, keys, values) those that `kinds` selects, n of them: [N, n, H, d]; N may be several sizes."""
         attention = self.block.attn
-        rows = slice(start * attention.embed_dim, stop * attention.embed_dim)
+        # Rows of one kind lie together in the projection's one matrix.
+        rows = slice(kinds.start * attention.embed_dim, kinds.stop * attention.embed_dim)
         bias = None if attention.in_proj_bias is None else attention.in_proj_bias[rows]
-        projected = F.linear(self.block.ln_1(x), attention.in_proj_weight[rows], bias)
-        split = projected.unflatten(-1, (stop - start, attention.num_heads, attention.head_dim))
-        # One copy, heads first, is all that attention keeps: the projection's own result is freed.
-        return split.movedim((-3, -2), (0, 1)).contiguous().unbind(0)
+        projected = F.linear(self.block.ln_1(x_NW), attention.in_proj_weight[rows], bias)
+        return projected.unflatten(-1, (kinds.stop - kinds.start, attention.num_heads, attention.head_dim))
+
+    def finish(self, x_NW: Tensor, attended_NHd: Tensor) -> Tensor:
+        """The block's output [N, W] from its input and what attention gives."""
+        block = self.block
+        x_NW = x_NW + block.ls_1(block.attn.out_proj(attended_NHd.flatten(-2)))
+        return x_NW + block.ls_2(block.mlp(block.ln_2(x_NW)))

@@ -9,6 +9,7 @@ from torch.nn.utils import parametrize
 from ordinalclip import text
 from ordinalclip.backbones.openclip_block import split_blocks
 from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.shared_prefix import ALL, KEYS_VALUES, QUERIES
 from ordinalclip.text import PromptTokens, encode_prompts
 from tests.backbones.makers import tiny_clip
 
@@ -17,13 +18,15 @@ def test_the_parts_make_up_the_block() -> None:
     transformer = tiny_clip(ls_init_value=0.5).transformer
     blocks = split_blocks(transformer)
     assert blocks is not None
-    x = torch.randn(3, 5, 16)
-    queries, keys, values = blocks[0].queries_keys_values(x)
-    torch.testing.assert_close(blocks[0].queries(x), queries)
-    torch.testing.assert_close(blocks[0].keys_values(x), (keys, values))
-    assert queries.shape == (2, 3, 5, 8)
-    weights = (queries @ keys.transpose(-1, -2) / 8**0.5).softmax(-1)
-    torch.testing.assert_close(blocks[0].finish(x, weights @ values), transformer.resblocks[0](x))
+    x = torch.randn(5, 16)
+    projected = blocks[0].project(x, ALL)
+    assert projected.shape == (5, 3, 2, 8)
+    torch.testing.assert_close(blocks[0].project(x, QUERIES), projected[:, :1])
+    torch.testing.assert_close(blocks[0].project(x, KEYS_VALUES), projected[:, 1:])
+    queries, keys, values = projected.unbind(1)
+    weights = (torch.einsum("qhd,khd->hqk", queries, keys) / 8**0.5).softmax(-1)
+    attended = torch.einsum("hqk,khd->qhd", weights, values)
+    torch.testing.assert_close(blocks[0].finish(x, attended), transformer.resblocks[0](x[None])[0])
 
 
 class Half(nn.Module):
