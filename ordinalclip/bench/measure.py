@@ -11,19 +11,18 @@ from torch import Tensor, nn
 def alternate(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median seconds of each way.
 
-    The ways take turns, so that whatever else the machine does falls on all of them. A first round is not counted.
+    The ways take turns, so that whatever else the machine does falls on all of them.
 
     Args:
-        ways: what to run, by name.
+        ways: what to run, by name; run before, where a first time is slower.
         rounds: how often each way is timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for counted in [False, *[True] * rounds]:
+    for _ in range(rounds):
         for name, run in ways.items():
             started = time.perf_counter()
             run()
-            if counted:
-                seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(time.perf_counter() - started)
     return {name: median(taken) for name, taken in seconds.items()}
 
 

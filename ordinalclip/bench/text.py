@@ -1,6 +1,6 @@
 """The text tower: R prompts with the shared prefix run once, against R sentences of 77 tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -40,8 +40,8 @@ class Naive(NamedTuple):
     kept: float  # bytes
 
 
-def measure_text(*, quick: bool) -> Section:
-    """Measure all models and numbers of ranks.
+def measure_text(*, quick: bool) -> Iterator[Section]:
+    """Measure all models and numbers of ranks; yields what there is after each model.
 
     Args:
         quick: one model, two numbers of ranks, one round.
@@ -54,7 +54,7 @@ def measure_text(*, quick: bool) -> Section:
         for num_ranks in tqdm(ranks, desc=f"text tower of {model}", unit="size"):
             row, naive = measure_ranks(tower, num_ranks, naive, rounds)
             rows.append({"text tower": model, **row})
-    return Section("Text tower", TEXT.format(longest=LONGEST_NAIVE), rows)
+        yield Section("Text tower", TEXT.format(longest=LONGEST_NAIVE), list(rows))
 
 
 def random_text_tower(model: str) -> CausalText:
@@ -90,11 +90,12 @@ def measure_ranks(tower: CausalText, num_ranks: int, naive: Naive | None, rounds
     whole, loop, ours = (_pass(tower, prompt, features) for features in (whole_sentences, rank_by_rank, shared_prefix))
     extrapolated = naive is not None and num_ranks > LONGEST_NAIVE
     differences: tuple[float, float] | tuple[None, None] = (None, None)
+    found = ours()
     if extrapolated:
         assert naive is not None
         seconds = alternate({"ours": ours}, rounds)
     else:
-        expected, found = whole(), ours()
+        expected = whole()
         differences = _difference(found[:1], expected[:1]), _difference(found[1:], expected[1:])
         seconds = alternate({"whole": whole, "loop": loop, "ours": ours}, rounds)
         kept = kept_bytes(lambda: whole_sentences(tower, prompt), tower, prompt)
