@@ -25,11 +25,12 @@ setup: ## Make .venv from requirements.lock (the others do it where it is needed
 train: setup ## Train, test and report; ARGS are settings, ARGS=--help lists them
 	@.venv/bin/python -m ordinalclip.train $(ARGS)
 
+# Two processes of one thread each: torch's own threads gain little on the small towers of the tests.
 test: setup ## Run all tests
-	@.venv/bin/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: setup ## Run the tests that take no more than a second each
-	@.venv/bin/python -m pytest -m "not slow" $(ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 check: setup ## Lint, format, types, spelling
 	@.venv/bin/python -m ruff check .

@@ -28,13 +28,12 @@ from ordinalclip.trainer import build_trainer
 log = logging.getLogger(__name__)
 
 
-def fit(job: Job, mirror: Mirror, *, draw: bool = True) -> None:
+def fit(job: Job, mirror: Mirror) -> None:
     """Trains a claimed run from its last checkpoint or from the start, then tests its best epoch.
 
     Args:
         job: a checked job whose run is claimed.
         mirror: where the record is shown; it may fail without harm.
-        draw: make figures, too.
     """
     cfg, run, manifest = job.cfg, job.run, job.manifest
     model = build_model(job)
@@ -62,17 +61,6 @@ def fit(job: Job, mirror: Mirror, *, draw: bool = True) -> None:
             run.publish("predictions.parquet", predictions.to_parquet)
             values = {k: v for k, v in stats.items() if np.isfinite(v)} | {"ordinality": record["best"]["score"]}
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
-    if draw:
-        from ordinalclip.figures import similarity_figure
-
-        similarity_figure(
-            before_RD.numpy(),
-            after_RD.numpy(),
-            manifest.rank_names,
-            run.directory / "figures" / "similarity",
-            ordinality_before=record["before"]["score"],
-            ordinality_after=record["best"]["score"],
-        )
 
 
 EVAL_BATCH = 256

@@ -39,7 +39,7 @@ def run_job(job: Job, *, in_sweep: bool = False) -> None:
 
     Args:
         job: from `prepare`.
-        in_sweep: say little and draw nothing; the sweep prints one table at its end.
+        in_sweep: say little and draw nothing; figures are drawn when one of its runs is asked for by itself.
 
     Raises:
         Busy: another process works on it.
@@ -51,34 +51,49 @@ def run_job(job: Job, *, in_sweep: bool = False) -> None:
         archived = run.archive()
         if archived is not None:
             log.info("archived to %s", archived)
-    if run.state() == "finished" or not _attempt(job, in_sweep=in_sweep):
+    if run.state() == "finished" or not _attempt(job):
         log.info("done already: %s%s", run.directory.name, _made_by_other_code(job))
     if not in_sweep:
+        _draw(job)
         print_run(job)
 
 
-def _attempt(job: Job, *, in_sweep: bool) -> bool:
+def _draw(job: Job) -> None:
+    """Draws the figures where they are missing, after a sweep say; a run is done without them, whatever goes wrong."""
+    from ordinalclip.gallery import draw_figures, has_figures
+
+    if has_figures(job.run):
+        return
+    try:
+        draw_figures(job.run, job.manifest.rank_names)
+    except (OSError, KeyError, TypeError) as error:
+        log.warning("no figures were drawn: %s", error)
+        return
+    mirror_of(job.cfg).sync(job.run, final=True)
+
+
+def _attempt(job: Job) -> bool:
     """Claims a run and brings it to its end; False where another process has just done so."""
     run, mirror = job.run, mirror_of(job.cfg)
     run.claim()
     try:
         if run.state() == "finished":
             return False
-        _fit_and_record(job, mirror, in_sweep=in_sweep)
+        _fit_and_record(job, mirror)
         return True
     finally:
         run.release(run.status().get("status", "failed"))
         gc.collect()  # Lightning's trainer and module hold each other, and with them the model and its optimiser
 
 
-def _fit_and_record(job: Job, mirror: Mirror, *, in_sweep: bool) -> None:
+def _fit_and_record(job: Job, mirror: Mirror) -> None:
     """Fits a claimed run, and records how it ended however it ends."""
     run = job.run
     with _log_to(job) as run_log:
         try:
             _begin(job)
             started = time.perf_counter()
-            _fit(job, mirror, in_sweep=in_sweep)
+            _fit(job, mirror)
             run.set_status("finished", seconds=round(time.perf_counter() - started, 1))
         except Superseded:  # the run is another process's now
             raise
@@ -103,10 +118,10 @@ def _set_outcome(run: Run, outcome: str, error: BaseException) -> None:
         run.set_status(outcome, error=f"{type(error).__name__}: {error}".rstrip(": "))
 
 
-def _fit(job: Job, mirror: Mirror, *, in_sweep: bool) -> None:
+def _fit(job: Job, mirror: Mirror) -> None:
     from ordinalclip.fit import fit  # torch and Lightning take seconds to import, so nothing above here does
 
-    fit(job, mirror, draw=not in_sweep)
+    fit(job, mirror)
 
 
 def _begin(job: Job) -> None:

@@ -27,6 +27,7 @@ class _Lines(tqdm):
         """Ends it without another line."""
         self.leave = False
         self.disable = True
+        self._decr_instances(self)  # else tqdm would place the next bar below this one
 
 
 def progress(description: str, total: int, unit: str, *, delay: float = 2.0, **settings: Any) -> tqdm:

@@ -83,9 +83,16 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatc
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(hub.urllib.request, "urlopen", lambda *_, **__: threading.Event().wait(5))
+    heard = threading.Event()
+
+    def silent(*_: object, **__: object) -> None:
+        heard.wait(30)
+        raise OSError("at last")
+
+    monkeypatch.setattr(hub.urllib.request, "urlopen", silent)
     with pytest.raises(ConfigError, match=r"did not answer within 0\.05 s"):
         find_weights(CLIP, tmp_path)
+    heard.set()
 
 
 def test_downloading_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

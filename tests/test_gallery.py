@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from ordinalclip.gallery import has_figures
+from ordinalclip.job import run_job
+from ordinalclip.prepare import prepare
+from tests.conftest import Compose
+
+
+@pytest.mark.slow
+def test_a_run_of_a_sweep_is_drawn_when_somebody_looks(compose_cfg: Compose, capsys: pytest.CaptureFixture) -> None:
+    job = prepare(compose_cfg("epochs=1", "prompt=linear"))
+    run_job(job, in_sweep=True)
+    assert not has_figures(job.run)
+    checkpoint = job.run.best_checkpoint.stat().st_mtime_ns
+    run_job(job)
+    names = {path.name for path in (job.run.directory / "figures").iterdir()}
+    assert names == {"similarity.png", "similarity.svg", "confusion.png", "confusion.svg"}
+    assert job.run.best_checkpoint.stat().st_mtime_ns == checkpoint
+    assert str(Path(job.run.directory).name) in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_record_that_cannot_be_drawn_is_still_shown(
+    compose_cfg: Compose, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = prepare(compose_cfg("epochs=1", "prompt=linear"))
+    run_job(job, in_sweep=True)
+    (job.run.directory / "predictions.parquet").unlink()
+    run_job(job)
+    assert "no figures were drawn" in caplog.text
+    assert "constant predictor" in capsys.readouterr().out
