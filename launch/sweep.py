@@ -54,7 +54,12 @@ def sweep(
     jobs = plan(compose, product, config_dirs)
     states = {job.run.run_id: job.run.state() for job in jobs}
     words = Counter(_STATE_WORDS.get(state, state) for state in states.values())
-    log.info("%d runs: %s", len(jobs), ", ".join(f"{number} {word}" for word, number in words.items()))
+    log.info(
+        "%d run%s: %s",
+        len(jobs),
+        "s" if len(jobs) != 1 else "",
+        ", ".join(f"{number} {word}" for word, number in words.items()),
+    )
     for note in dict.fromkeys(note for job in jobs for note in job.manifest.notes):
         log.info("%s", note)
     missing = [job for job in jobs if job.cfg["rerun"] or states[job.run.run_id] not in ("finished", "running")]

@@ -44,7 +44,7 @@ class EpochRecord(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Notes the epoch's learning rates; at its end the optimiser has the next one's already."""
         groups = trainer.optimizers[0].param_groups
-        self.rates = {f"lr/{group['name']}": group["lr"] for group in groups if "name" in group}
+        self.rates = {f"lr/{group['name'].partition('/')[0]}": group["lr"] for group in groups if "name" in group}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the epoch.

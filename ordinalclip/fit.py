@@ -59,7 +59,9 @@ def fit(job: Job, mirror: Mirror) -> None:
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
         if split == "test":
             run.publish("predictions.parquet", predictions.to_parquet)
-            values = {k: v for k, v in stats.items() if np.isfinite(v)} | {"ordinality": record["best"]["score"]}
+            # The constant predictor's scores stay in the file: MLflow's table is to be read.
+            scores = {k: v for k, v in stats.items() if np.isfinite(v) and not k.startswith("test/constant_")}
+            values = scores | {"ordinality": record["best"]["score"]}
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
 
 
