@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ordinalclip.adapters import LinearProjection, ResidualAdapter
 from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.backbones.text_tower import text_tower_of
 from ordinalclip.backbones.weights import WeightFile, is_torchscript, names_a_path
 from ordinalclip.errors import ConfigError
 from ordinalclip.preprocessing import Preprocessing
@@ -56,7 +56,7 @@ def build_openclip(
     clip = _empty_model(model, quick_gelu=published.get("quick_gelu"), size=size)
     if file.path is not None:
         _load(clip, file.path, model)
-    text = _text_tower(clip, model)
+    text = text_tower_of(clip, model)
     return Backbone(
         image=clip.visual,
         text=text,
@@ -115,15 +115,6 @@ def _archive_state(path: Path) -> dict[str, Tensor]:
     state = torch.jit.load(str(path), map_location="cpu").state_dict()
     settings = ("input_resolution", "context_length", "vocab_size")
     return {name: tensor.float() for name, tensor in state.items() if name not in settings}
-
-
-def _text_tower(clip: Any, model: str) -> CausalText:
-    import open_clip
-
-    tokenizer = open_clip.get_tokenizer(model)
-    if not isinstance(tokenizer, open_clip.SimpleTokenizer):
-        raise ConfigError("backbone.model", model, "its tokenizer is not CLIP's")
-    return CausalText(clip.text if hasattr(clip, "text") else clip, tokenizer)
 
 
 def _preprocessing(visual: Any, published: Mapping[str, Any], model: str) -> Preprocessing:
