@@ -47,6 +47,8 @@ class OrdinalModule(pl.LightningModule):
         self._sums: dict[str, Tensor] = {}
         self._num_images = 0
         self.epoch_rank_features: Tensor | None = None
+        self._step_rank_features: tuple[Tensor, Tensor] | None = None  # with the text tower behind them; cut off
+        self._batch_idx = 0
 
     def configure_optimizers(self) -> Any:
         """One optimiser over the parts' groups, one schedule by epoch."""
@@ -63,6 +65,7 @@ class OrdinalModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Starts the epoch's sums."""
         self._sums, self._num_images = {}, 0
+        self._step_rank_features = None
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Ties all randomness to (seed, epoch), so that a resumed epoch draws what the first would have drawn."""
@@ -70,14 +73,35 @@ class OrdinalModule(pl.LightningModule):
             torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One batch: rank features once, logits, loss."""
-        output = self.model(images=batch.images, features=batch.features)
+        """One batch: logits, loss. Rank features are computed once for all the batches of an optimiser step."""
+        if self._step_rank_features is None:
+            features_RD = self.model.rank_features()
+            self._step_rank_features = features_RD, features_RD.detach().requires_grad_(features_RD.requires_grad)
+        self._batch_idx = batch_idx
+        _, rank_features_RD = self._step_rank_features
+        output = self.model(images=batch.images, features=batch.features, rank_features=rank_features_RD)
         terms = self.loss(output, batch.rank)
         # Weighted by images, so that a short last batch counts for what it is.
         for name, term in terms.items():
             self._sums[name] = self._sums.get(name, 0) + term.detach() * len(batch.rank)
         self._num_images += len(batch.rank)
         return terms["loss"]
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of one batch; those of the prompts and the text tower follow once, after a step's last batch.
+
+        Batches add up what they want of the rank features in the gradient of a copy that the text tower is cut off
+        from, so that the tower runs back once a step as it ran forth once a step.
+        """
+        loss.backward(*args, **kwargs)
+        last = self._batch_idx + 1
+        if last % self.trainer.accumulate_grad_batches != 0 and last != self.trainer.num_training_batches:
+            return
+        assert self._step_rank_features is not None
+        features_RD, copy_RD = self._step_rank_features
+        if features_RD.requires_grad:
+            features_RD.backward(copy_RD.grad)
+        self._step_rank_features = None
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Stops at a loss that is not a number, before it enters the weights.

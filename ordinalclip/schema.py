@@ -18,7 +18,7 @@ class Settings:
         seed: initial values, order of the images, augmentation; splits have a seed of their own.
         epochs: passes over the training split.
         lr: what `trainable` refers to.
-        batch_size: images per optimiser step, over all devices.
+        batch_size: images a batch, over all devices; a step takes `trainer.accumulate_grad_batches` of them.
         augment: random crops and flips; null = only where the image tower is trained.
         num_workers: processes that decode images; not used on cached features.
         sweep: name under which runs are grouped.

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
+from torch.utils.data import DataLoader
 
 from ordinalclip.batches import Batch, EpochSampler
 from ordinalclip.losses.ce import CrossEntropy
@@ -12,6 +15,7 @@ from ordinalclip.optim import build_scheduler, freeze
 from ordinalclip.prompts.linear import LinearPrompt
 from ordinalclip.schedules import Constant
 from ordinalclip.schema import PARTS
+from ordinalclip.trainer import build_trainer
 from tests.fakes import FakeBackbone
 
 RANKS = 4
@@ -99,6 +103,34 @@ def test_rank_features_are_computed_once_for_a_validation(monkeypatch: pytest.Mo
     for index in range(3):
         module.validation_step(batch(4), index)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_rank_features_are_computed_once_for_a_step_with_the_gradients_of_all_its_batches(
+    accumulate: int, tmp_path: Path
+) -> None:
+    ours, calls = build(head=0.1, projection=0.1), []
+    compute = ours.model.rank_features
+    ours.model.rank_features = lambda: calls.append(1) or compute()  # type: ignore[method-assign, func-returns-value]
+    batches = [batch(size, seed) for seed, size in enumerate((4, 4, 4, 3))]
+    trainer = build_trainer(
+        accelerator="cpu", accumulate_grad_batches=accumulate, run_directory=tmp_path, max_epochs=1, callbacks=[]
+    )
+    trainer.fit(ours, DataLoader(batches, batch_size=None), DataLoader([batch(4)], batch_size=None))
+    assert len(calls) == -(-len(batches) // accumulate) + 1  # and once for the validation
+
+    # The same steps written out: every batch with rank features of its own.
+    slow = build(head=0.1, projection=0.1)
+    start = [parameter.detach().clone() for parameter in slow.model.parameters()]
+    optimizer = slow.build_optimizer()
+    for first in range(0, len(batches), accumulate):
+        optimizer.zero_grad()
+        for one in batches[first : first + accumulate]:
+            (slow.loss(slow.model(images=one.images), one.rank)["loss"] / accumulate).backward()
+        optimizer.step()
+    for (name, mine), theirs in zip(ours.model.named_parameters(), slow.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-7, msg=name)
+    assert any(not torch.equal(old, new) for old, new in zip(start, ours.model.parameters(), strict=True))
 
 
 def test_random_numbers_start_anew_in_every_epoch_and_only_there() -> None:
