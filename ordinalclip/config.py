@@ -36,7 +36,9 @@ PLAIN_GROUPS = {"trainable": "Trainable", "features": "Features", "paths": "Path
 _NOT_IN_ID = ("paths", "tracking", "num_workers", "features", "sweep", "tags", "rerun", "dataset", "lr")
 _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
 # Options that came later, with the value that means what was done before they existed; left out of the id.
-_NEUTRAL: dict[str, Any] = {}
+_NEUTRAL: dict[str, Any] = {
+    "compile": False,
+}
 
 
 def plain(cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ordinalclip.config import DESCRIPTIVE, augments
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
 from ordinalclip.features import load_features
+from ordinalclip.image_training import speed_up
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
@@ -38,6 +39,8 @@ def fit(job: Job, mirror: Mirror) -> None:
     cfg, run, manifest = job.cfg, job.run, job.manifest
     model = build_model(job)
     freeze(model, cfg["trainable"])
+    if cfg["trainable"]["image"] is not None:
+        speed_up(model.backbone.image, compiled=cfg["compile"])
     data = SplitData(job, model.backbone)
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
     before_RD = _rank_features(model, device)

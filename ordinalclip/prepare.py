@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ordinalclip.backbones.weights import WeightFile, find_weights
+from ordinalclip.compiler import check_compiler
 from ordinalclip.config import check, identity, readable_name, run_id
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
@@ -72,6 +73,8 @@ def check_settings(cfg: Mapping[str, Any]) -> dict[str, WeightFile]:
         ConfigError: for a setting that cannot be used, or weights that are not there.
     """
     check(cfg)
+    if cfg["compile"]:
+        check_compiler()
     stated = cfg["dataset"].get("num_ranks")  # some data sets are told how many
     if stated is not None:
         check(cfg, known={"num_ranks": stated})

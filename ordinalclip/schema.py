@@ -20,6 +20,7 @@ class Settings:
         lr: what `trainable` refers to.
         batch_size: images a batch, over all devices; a step takes `trainer.accumulate_grad_batches` of them.
         augment: random crops and flips; null = only where the image tower is trained.
+        compile: torch.compile of a trained image tower; a minute at the start, quicker steps in bfloat16.
         num_workers: processes that decode images; not used on cached features.
         sweep: name under which runs are grouped.
         tags: free words for MLflow.
@@ -31,6 +32,7 @@ class Settings:
     lr: Rate
     batch_size: Annotated[int, Between(1, None)]
     augment: bool | None
+    compile: bool
     num_workers: Annotated[int, Between(0, None)]
     sweep: str | None
     tags: list[str]
