@@ -28,7 +28,7 @@ DESCRIPTIVE = {
     "dataset": ("name", "context", "licence", "citation"),
     "backbone": ("name",),
     "prompt": ("name",),
-    "optimizer": ("weight_decay_on",),
+    "optimizer": ("weight_decay_on", "lookahead"),
 }
 PLAIN_GROUPS = {"trainable": "Trainable", "features": "Features", "paths": "Paths"}
 
@@ -75,9 +75,7 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
         arguments = {k: v for k, v in cfg[group].items() if k not in DESCRIPTIVE.get(group, ())}
         check_target(arguments, group, known=known, runtime=runtime)
     _check_protocol(cfg["protocol"], known)
-    decay_on = cfg["optimizer"].get("weight_decay_on", "weights")
-    if decay_on not in ("weights", "all"):
-        raise ConfigError("optimizer.weight_decay_on", decay_on, "is unknown", allowed="weights, all")
+    _check_optimizer(cfg["optimizer"])
 
 
 def _check_top(cfg: Mapping[str, Any]) -> None:
@@ -89,6 +87,23 @@ def _check_top(cfg: Mapping[str, Any]) -> None:
             )
     settings = {key: value for key, value in cfg.items() if key not in groups}
     check_target({"_target_": "ordinalclip.schema.Settings"} | settings, "")
+
+
+def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+    """What is ours in the group; the rest is checked against the optimiser's own signature."""
+    decay_on, lookahead = optimizer.get("weight_decay_on", "weights"), optimizer.get("lookahead")
+    if decay_on not in ("weights", "all"):
+        raise ConfigError("optimizer.weight_decay_on", decay_on, "is unknown", allowed="weights, all")
+    if optimizer.get("lr") is not None:
+        remedy = "lr=… for all parts, trainable.<part>=… for one"
+        raise ConfigError(
+            "optimizer.lr", optimizer["lr"], "is not used: every part has a rate of its own", remedy=remedy
+        )
+    if lookahead is not None:
+        if not isinstance(lookahead, Mapping):
+            allowed = 'null, or optimizer.lookahead="{steps: 5, alpha: 0.8}"'
+            raise ConfigError("optimizer.lookahead", lookahead, "is no mapping", allowed=allowed)
+        check_target({"_target_": "ordinalclip.schema.Lookahead", **lookahead}, "optimizer.lookahead")
 
 
 def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> None:

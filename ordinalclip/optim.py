@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from ordinalclip.config import DESCRIPTIVE
 from ordinalclip.errors import ConfigError
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.schema import PARTS
@@ -111,21 +112,27 @@ def build_optimizer(
     """The optimiser of the `optimizer` group over the model's parameter groups.
 
     Args:
-        optimizer_cfg: `_target_`, a torch optimiser class, with its arguments; and `weight_decay_on`, which is ours.
+        optimizer_cfg: `_target_`, called with parameter groups, and its arguments; besides, `weight_decay_on` (see
+            `build_parameter_groups`) and `lookahead`, a mapping as in `schema.Lookahead` or None.
         model: see `build_parameter_groups`.
         trainable: see `build_parameter_groups`.
 
     Raises:
         ConfigError: see `build_parameter_groups`; or nothing can be trained.
     """
-    arguments = {str(key): value for key, value in optimizer_cfg.items() if key != "weight_decay_on"}
+    arguments = {str(k): value for k, value in optimizer_cfg.items() if k not in DESCRIPTIVE["optimizer"]}
     weight_decay_on = optimizer_cfg.get("weight_decay_on", "weights")
     groups = build_parameter_groups(model, trainable, arguments.get("weight_decay", 0.0), weight_decay_on)
     if not groups:
         raise ConfigError("trainable", dict(trainable), "nothing here can be trained; evaluate it instead")
     # Not as an argument of instantiate, which would copy the parameters into a config and train the copies.
     optimizer: Optimizer = instantiate(arguments, _partial_=True, _convert_="all")(groups)
-    return optimizer
+    lookahead = optimizer_cfg.get("lookahead")
+    if lookahead is None:
+        return optimizer
+    from pytorch_optimizer import Lookahead  # takes a second to import, which few runs need
+
+    return Lookahead(optimizer, k=lookahead["steps"], alpha=lookahead["alpha"])
 
 
 def build_scheduler(optimizer: Optimizer, schedule: Schedule, num_epochs: int) -> LambdaLR:

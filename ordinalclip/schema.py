@@ -53,6 +53,19 @@ class Trainable:
 
 
 @dataclass
+class Lookahead:
+    """`optimizer.lookahead`: fast weights that are pulled back towards slow ones every few steps.
+
+    Attributes:
+        steps: steps of the optimiser between two pulls.
+        alpha: share of the way from the slow weights to the fast ones at which both go on.
+    """
+
+    steps: Annotated[int, Between(1, None)]
+    alpha: Annotated[float, Between(0, 0.999999)]
+
+
+@dataclass
 class Features:
     """How features of a frozen image tower are extracted.
 

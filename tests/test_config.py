@@ -143,3 +143,27 @@ check(cfg)
 assert not {"torch", "lightning", "mlflow", "open_clip"} & set(sys.modules), "heavy"
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("+optimizer.lr=1e-3", "optimizer.lr"),
+        ("optimizer.lookahead=true", "optimizer.lookahead"),
+        ("optimizer.lookahead={steps: 5, alpha: 1}", "optimizer.lookahead.alpha"),
+        ("optimizer.lookahead={steps: 5}", "optimizer.lookahead.alpha"),
+        ("optimizer.lookahead={step: 5, alpha: 0.8}", "optimizer.lookahead.step"),
+        ("+optimizer.weight_dacay=0.1", "optimizer.weight_dacay"),
+    ],
+)
+def test_what_an_optimizer_does_not_take(compose_cfg: Compose, override: str, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(compose_cfg("optimizer=adaiw", override))
+    assert caught.value.key == key
+
+
+def test_no_lookahead_leaves_ids_as_they_were(compose_cfg: Compose) -> None:
+    cfg = compose_cfg()
+    assert "lookahead" not in identity(cfg, manifest_hash="", weights={})["optimizer"]
+    on = compose_cfg("optimizer.lookahead={steps: 5, alpha: 0.8}")
+    assert identity(on, manifest_hash="", weights={})["optimizer"]["lookahead"] == {"steps": 5, "alpha": 0.8}
