@@ -1,5 +1,6 @@
 """Trainable steps from an image tower's features [B, F] to the space that text is in [B, D]: the part "projection"."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,6 +21,34 @@ class LinearProjection(nn.Module):
     def reset_parameters(self) -> None:
         """Draws new weights N(0, 1/F), from torch's global generator."""
         nn.init.normal_(self.linear.weight, std=self.linear.in_features**-0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, F] → [B, D]."""
+        return self.linear(features)
+
+
+class LastLayer(nn.Module):
+    """The last layer of a network that was trained without text, F to D without bias, as the paper replaces it.
+
+    Args:
+        feature_dim: F.
+        embed_dim: D.
+        initial: weight [D, F] to start from; None draws it.
+    """
+
+    def __init__(self, *, feature_dim: int, embed_dim: int, initial: Tensor | None = None) -> None:
+        super().__init__()
+        self.linear = nn.Linear(feature_dim, embed_dim, bias=False)
+        self.initial = initial  # no buffer: it belongs to the weights' file, not to a checkpoint
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Goes back to the initial weight, or draws N(0, 2/D) (Kaiming, fan out) from torch's global generator."""
+        if self.initial is None:
+            nn.init.kaiming_normal_(self.linear.weight, mode="fan_out", nonlinearity="relu")
+            return
+        with torch.no_grad():
+            self.linear.weight.copy_(self.initial)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [B, F] → [B, D]."""

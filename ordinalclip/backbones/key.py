@@ -9,7 +9,10 @@ from typing import Any
 from ordinalclip.backbones.weights import WeightFile, names_a_path
 
 # Settings and weights that the image tower and its preprocessing do not depend on. Whatever is not listed counts.
-_NOT_THE_IMAGE_TOWERS = ("name", "weights", "projection", "adapter_width", "adapter_share", "temperature")
+_NOT_THE_IMAGE_TOWERS = (
+    *("name", "weights", "projection", "adapter_width", "adapter_share", "temperature"),
+    *("text_model", "text_tag"),
+)
 _NOT_THE_IMAGE_WEIGHTS = ("text", "projection", "tokenizer")
 
 # Libraries that decode, resize and compute.
@@ -30,7 +33,8 @@ def tower_key(backbone_cfg: Mapping[str, Any], weights: Mapping[str, WeightFile]
         for part, file in weights.items()
         if part not in _NOT_THE_IMAGE_WEIGHTS
     }
-    what = {"settings": settings, "weights": files, "libraries": {name: _version(name) for name in _LIBRARIES}}
+    libraries = [*_LIBRARIES, *(["torchvision"] if backbone_cfg.get("image_library") == "torchvision" else [])]
+    what = {"settings": settings, "weights": files, "libraries": {name: _version(name) for name in libraries}}
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
 

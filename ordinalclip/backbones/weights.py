@@ -54,10 +54,12 @@ def find_weights(backbone_cfg: Mapping[str, Any], cache_dir: Path, *, download: 
     if not isinstance(weights, Mapping):
         key = "backbone.weights"
         return {"all": _find(str(weights), key, model, backbone_cfg.get("tag"), cache_dir, download)}
-    return {
-        part: _find(str(source), f"backbone.weights.{part}", None, None, cache_dir, download)
-        for part, source in weights.items()
-    }
+    found = {}
+    for part, source in weights.items():
+        is_clip = part == "text" or (part == "image" and backbone_cfg.get("image_library") == "open_clip")
+        model, tag = (backbone_cfg.get(f"{part}_{what}") if is_clip else None for what in ("model", "tag"))
+        found[part] = _find(str(source), f"backbone.weights.{part}", model, tag, cache_dir, download)
+    return found
 
 
 def resolve(source: str, key: str = "backbone.weights") -> Path:

@@ -1,5 +1,6 @@
 """Small towers, tokenizers and files that the tests of backbones are made on."""
 
+import json
 import string
 from pathlib import Path
 from typing import Any
@@ -29,3 +30,15 @@ def make_tokenizer(path: Path) -> Path:
     tokenizer.enable_truncation(4)  # as published ones do; the tower has to undo it
     tokenizer.save(str(path))
     return path
+
+
+def tiny_open_clip(folder: Path, name: str = "tiny-text") -> str:
+    """Adds a tiny model with D = 12 and images of 16 pixels to open_clip's; returns its name."""
+    import open_clip
+
+    vision = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    config = {"embed_dim": 12, "vision_cfg": vision, "text_cfg": text}
+    (folder / f"{name}.json").write_text(json.dumps(config), encoding="utf-8")
+    open_clip.add_model_config(folder)
+    return name

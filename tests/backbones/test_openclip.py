@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ordinalclip.backbones.openclip import build_openclip
+from ordinalclip.backbones.openclip_model import preprocessing_of, published_settings
 from ordinalclip.backbones.weights import WeightFile
 from ordinalclip.errors import ConfigError
 from ordinalclip.text import embed_sentences, encode_prompts
@@ -95,14 +96,10 @@ def test_openais_archives_load_with_quick_gelu(model: str, tmp_path: Path) -> No
 
 
 def test_published_weights_bring_their_preprocessing() -> None:
-    from ordinalclip.backbones.openclip import _preprocessing, _published
-
-    visual = nn.Identity()
-    visual.image_size = (224, 224)  # type: ignore[assignment]
-    openai = _preprocessing(visual, _published("ViT-B-16", "openai"), "ViT-B-16")
+    openai = preprocessing_of((224, 224), published_settings("ViT-B-16", "openai"), "ViT-B-16")
     assert (openai.interpolation, openai.resize) == ("bicubic", "crop")
     assert openai.mean == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
-    meta = _preprocessing(visual, _published("PE-Core-B-16", "meta"), "PE-Core-B-16")
+    meta = preprocessing_of((224, 224), published_settings("PE-Core-B-16", "meta"), "PE-Core-B-16")
     assert (meta.interpolation, meta.resize, meta.mean) == ("bilinear", "squash", (0.5, 0.5, 0.5))
 
 

@@ -1,0 +1,110 @@
+"""An image network of one origin beside the text tower of a CLIP: the paper's VGG-16 with RN50's text, and any other.
+
+The network's last layer is replaced by a linear map into the text's space, which is the part "projection" and trained;
+all before it is the tower, whose features can be kept on disk while it is frozen.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from torch import Tensor
+
+from ordinalclip.adapters import LastLayer
+from ordinalclip.backbones.backbone import Backbone
+from ordinalclip.backbones.lazy import LazyTower
+from ordinalclip.backbones.networks import ImageNetwork, feature_width, on_meta
+from ordinalclip.backbones.openclip_model import load_half, origin, published_settings
+from ordinalclip.backbones.openclip_network import OpenClipNetwork
+from ordinalclip.backbones.plain_state import fit_state, initial_projection, read_plain
+from ordinalclip.backbones.text_tower import text_tower_of
+from ordinalclip.backbones.timm_network import TimmNetwork
+from ordinalclip.backbones.torchvision_network import TorchvisionNetwork
+from ordinalclip.backbones.weights import RANDOM, WeightFile
+from ordinalclip.errors import ConfigError
+from ordinalclip.signatures import Between
+
+_LIBRARIES: dict[str, type[TorchvisionNetwork] | type[TimmNetwork] | type[OpenClipNetwork]] = {
+    "torchvision": TorchvisionNetwork,
+    "timm": TimmNetwork,
+    "open_clip": OpenClipNetwork,
+}
+
+
+def build_mixed(
+    *,
+    image_library: Literal["torchvision", "timm", "open_clip"],
+    image_model: str,
+    text_model: str,
+    image_tag: str | None = None,
+    text_tag: str | None = None,
+    size: Annotated[int, Between(16, None)] | None = None,
+    resize: Literal["squash", "crop"] | None = None,
+    weights: Mapping[str, WeightFile],
+) -> Backbone:
+    """Build an image network and the text half of an open_clip model.
+
+    Args:
+        image_library: where the image network is from.
+        image_model: its name there. A torchvision network has to end in a Linear; a timm network gives its features;
+            an open_clip tower keeps its own projection, to which the linear map is added.
+        text_model: open_clip's name of the model whose text tower and logit scale are used.
+        image_tag: whose image weights a path's are: decides how images are prepared. Not needed with published weights;
+            null is the network's first published ones.
+        text_tag: whose text weights a path's are: decides QuickGELU. Not needed with published weights.
+        size: pixels of the image's side; None is that of the image weights.
+        resize: how images reach that size; None is that of the image weights.
+        weights: parts "image" and "text", or "all" at random.
+
+    Raises:
+        ConfigError: for a network that cannot be used, and files that do not fit.
+    """
+    image_file, text_file = (_part(weights, part) for part in ("image", "text"))
+    network: ImageNetwork = _LIBRARIES[image_library](
+        model=image_model, tag=origin(image_file, image_tag), size=size, resize=resize
+    )
+    clip = load_half(
+        text_model,
+        text_file.path,
+        only="text",
+        quick_gelu=published_settings(text_model, origin(text_file, text_tag)).get("quick_gelu"),
+        key="backbone.weights.text",
+    )
+    text = text_tower_of(clip, text_model)
+    feature_dim, initial = _look_at(network, image_model, image_file, text.embed_dim)
+    return Backbone(
+        image=LazyTower(lambda: network.tower(image_file)),
+        text=text,
+        projection=LastLayer(feature_dim=feature_dim, embed_dim=text.embed_dim, initial=initial),
+        logit_scale=float(clip.logit_scale.detach()),
+        preprocessing=network.preprocessing,
+        feature_dim=feature_dim,
+        embed_dim=text.embed_dim,
+    )
+
+
+def _look_at(network: ImageNetwork, model: str, file: WeightFile, embed_dim: int) -> tuple[int, Tensor | None]:
+    """F, and the projection's initial weight; a user's file is compared with the network, which is not built."""
+    net = on_meta(network.create)
+    name, state = network.last_layer(net), net.state_dict()
+    feature_dim = feature_width(network.without_last_layer(net), network.preprocessing, model)
+    if file.path is None or network.published:
+        return feature_dim, None
+    key = "backbone.weights.image"
+    fitted = fit_state(read_plain(file.path, key), state, last=name, path=file.path, key=key)
+    return feature_dim, initial_projection(fitted.last, feature_dim=feature_dim, embed_dim=embed_dim, path=file.path)
+
+
+def _part(weights: Mapping[str, WeightFile], part: str) -> WeightFile:
+    unknown = sorted({*weights} - {"image", "text", "all"})
+    if unknown:
+        raise ConfigError(
+            f"backbone.weights.{unknown[0]}", weights[unknown[0]].source, "no such part", allowed="image, text"
+        )
+    if part in weights:
+        return weights[part]
+    if "all" in weights and weights["all"].path is None:
+        return weights["all"]
+    if "all" in weights:
+        problem = "the towers are of two files; one for both can only be random"
+        raise ConfigError("backbone.weights", weights["all"].source, problem, allowed=f"{RANDOM}, or image and text")
+    raise ConfigError(f"backbone.weights.{part}", "null", "is missing", allowed=f"a tag, a path, {RANDOM}")
