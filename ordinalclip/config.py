@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +30,7 @@ DESCRIPTIVE = {
     "prompt": ("name",),
     "optimizer": ("weight_decay_on", "lookahead"),
 }
-PLAIN_GROUPS = {"trainable": "Trainable", "features": "Features", "paths": "Paths"}
+PLAIN_GROUPS = {"init": "Init", "trainable": "Trainable", "features": "Features", "paths": "Paths"}
 
 # Cannot change a result, so they do not enter the id. `protocol.split` acts through the manifest's hash.
 _NOT_IN_ID = ("paths", "tracking", "num_workers", "features", "sweep", "tags", "rerun", "dataset", "lr")
@@ -122,13 +122,16 @@ def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> 
         raise ConfigError("protocol.select_on", protocol["select_on"], "cannot be selected on", allowed="val")
 
 
-def identity(cfg: Mapping[str, Any], *, manifest_hash: str, weights: Mapping[str, str]) -> dict[str, Any]:
+def identity(
+    cfg: Mapping[str, Any], *, manifest_hash: str, weights: Mapping[str, str], initial: str | None = None
+) -> dict[str, Any]:
     """What determines a run's result, in canonical form: its JSON is what the run id hashes.
 
     Args:
         cfg: a configuration from `plain`.
         manifest_hash: content hash of the data with its split.
         weights: part → SHA-256 of its weights; takes the place of paths and tags.
+        initial: SHA-256 of the checkpoint that initial values come from.
     """
     kept = {key: value for key, value in cfg.items() if key not in _NOT_IN_ID}
     kept["trainer"] = {k: v for k, v in cfg["trainer"].items() if k in _TRAINER_IN_ID}
@@ -138,7 +141,12 @@ def identity(cfg: Mapping[str, Any], *, manifest_hash: str, weights: Mapping[str
     kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k != "split"}
     kept["augment"] = augments(cfg)
     kept["manifest"] = manifest_hash
+    kept["init"] = None if initial is None else {"checkpoint": initial, "parts": _sorted(cfg["init"]["parts"])}
     return _canonical(kept, "")
+
+
+def _sorted(parts: Sequence[str] | None) -> list[str] | None:
+    return None if parts is None else sorted(parts)
 
 
 def augments(cfg: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Fits one run and tests it. Reads top to bottom in the order in which things happen."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
 from ordinalclip.features import load_features
 from ordinalclip.image_training import speed_up
+from ordinalclip.initialise import initialised_state, read_initial
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
@@ -51,6 +53,8 @@ def fit(job: Job, mirror: Mirror) -> None:
     if any(parameter.requires_grad for parameter in model.parameters()):
         module = _train(job, model, data, selection, mirror)
         module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+    elif model.initialised:
+        run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": initialised_state(model)}))
 
     after_RD = _rank_features(model, device)
     save_rank_features(run, before_RD, after_RD)
@@ -79,12 +83,15 @@ def _rank_features(model: OrdinalCLIP, device: torch.device) -> Tensor:
 
 
 def build_model(job: Job) -> OrdinalCLIP:
-    """Backbone and prompt of a job, with initial values drawn from its seed alone."""
+    """Backbone and prompt of a job, with initial values drawn from its seed alone, then those that `init` names."""
     cfg = job.cfg
+    initial = None if job.initial is None else read_initial(job.initial)
+    # A tower that gets other values is the run's own, even where it stays frozen.
+    own = {} if initial is None else dict.fromkeys(initial.towers(), 1.0)
     backbone = load_backbone(
         cfg["backbone"],
         weights=job.weights,
-        trainable=cfg["trainable"],
+        trainable=cfg["trainable"] | own,
         cache_dir=Path(cfg["paths"]["cache"]),
         seed=cfg["seed"],
     )
@@ -93,7 +100,10 @@ def build_model(job: Job) -> OrdinalCLIP:
     prompt = build(
         cfg["prompt"], "prompt", text=backbone.text, embed_dim=backbone.embed_dim, rank_names=job.manifest.rank_names
     )
-    return OrdinalCLIP(backbone, prompt)
+    model = OrdinalCLIP(backbone, prompt)
+    if initial is not None:
+        initial.copy_into(model)
+    return model
 
 
 def build(node: dict[str, Any], group: str, **runtime: Any) -> Any:

@@ -43,12 +43,17 @@ class OrdinalCLIP(nn.Module):
     Args:
         backbone: both towers, the projection between them and the logit scale.
         prompt: what ranks look like to the text tower.
+
+    Attributes:
+        initialised: names of parameters and buffers whose values came from another run's checkpoint: no weight file
+            has them, so that this run's checkpoints keep them even where they are frozen.
     """
 
     def __init__(self, backbone: "Backbone", prompt: Prompt) -> None:
         super().__init__()
         self.backbone = backbone
         self.prompt = prompt
+        self.initialised: frozenset[str] = frozenset()
 
     def rank_features(self) -> Tensor:
         """Rank features [R, D], unit length. Costs a pass of the text tower: once a step, once an evaluation."""

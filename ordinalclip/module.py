@@ -133,7 +133,7 @@ class OrdinalModule(pl.LightningModule):
         self.epoch_values = values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps what is trained; frozen towers come back from their weight files."""
+        """Keeps what is trained or came from another run; other frozen towers come back from their weight files."""
         trained = self.trained_names()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
@@ -159,11 +159,12 @@ class OrdinalModule(pl.LightningModule):
                 own[name].copy_(tensor)
 
     def trained_names(self) -> set[str]:
-        """Trained parameters, and the buffers of the modules that hold them (BatchNorm's statistics)."""
+        """Trained parameters, the buffers of their modules (BatchNorm's statistics), and what another run brought."""
         names = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         modules = {name.rpartition(".")[0] for name in names}
         buffers = {name for name, _ in self.named_buffers() if name.rpartition(".")[0] in modules}
-        return names | (buffers & set(self.state_dict()))
+        initialised = {f"model.{name}" for name in self.model.initialised}
+        return names | (buffers & set(self.state_dict())) | initialised
 
 
 def check_names(state: Mapping[str, Tensor], expected: set[str]) -> None:

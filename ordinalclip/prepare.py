@@ -11,6 +11,7 @@ from ordinalclip.compiler import check_compiler
 from ordinalclip.config import check, identity, readable_name, run_id
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.initial_file import InitialFile, find_initial
 from ordinalclip.runs import Run
 
 _MANIFESTS: dict[str, Manifest] = {}  # the runs of a sweep mostly share their data set
@@ -27,6 +28,7 @@ class Job:
         identity: what the run id is the hash of.
         run: the run's directory.
         overrides: what the user typed, for the record.
+        initial: where its initial values come from, if from another run.
     """
 
     cfg: dict[str, Any]
@@ -35,6 +37,7 @@ class Job:
     identity: dict[str, Any]
     run: Run
     overrides: tuple[str, ...] = ()
+    initial: InitialFile | None = None
 
 
 def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
@@ -48,29 +51,30 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
         ConfigError: for a setting that cannot be used, or weights that are not there.
         DataError: for a data set that cannot be used.
     """
-    weights = check_settings(cfg)
+    weights, initial = check_settings(cfg)
     manifest = _manifest(cfg)
     check(cfg, known={"num_ranks": manifest.num_ranks})
     what = identity(
         cfg,
         manifest_hash=manifest.content_hash,
         weights={part: file.sha256 for part, file in weights.items()},
+        initial=None if initial is None else initial.sha256,
     )
     run = Run(_directory(Path(cfg["paths"]["runs"]).absolute(), readable_name(cfg, run_id(what)), run_id(what)))
-    return Job(cfg=cfg, manifest=manifest, weights=weights, identity=what, run=run, overrides=overrides)
+    return Job(cfg, manifest, weights, what, run, overrides, initial)
 
 
-def check_settings(cfg: Mapping[str, Any]) -> dict[str, WeightFile]:
+def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], InitialFile | None]:
     """Checks all that can be checked before any data is drawn or looked at.
 
     Args:
         cfg: a configuration from `ordinalclip.config.plain`.
 
     Returns:
-        Part → weight file of the backbone.
+        Part → weight file of the backbone; the checkpoint of initial values, if one is named.
 
     Raises:
-        ConfigError: for a setting that cannot be used, or weights that are not there.
+        ConfigError: for a setting that cannot be used, or weights or a checkpoint that are not there.
     """
     check(cfg)
     if cfg["compile"]:
@@ -78,7 +82,7 @@ def check_settings(cfg: Mapping[str, Any]) -> dict[str, WeightFile]:
     stated = cfg["dataset"].get("num_ranks")  # some data sets are told how many
     if stated is not None:
         check(cfg, known={"num_ranks": stated})
-    return find_weights(cfg["backbone"], Path(cfg["paths"]["cache"]))
+    return find_weights(cfg["backbone"], Path(cfg["paths"]["cache"])), find_initial(cfg)
 
 
 def _directory(root: Path, name: str, run_id: str) -> Path:

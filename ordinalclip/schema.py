@@ -1,7 +1,7 @@
 """The keys of a configuration that belong to no `_target_`; their annotations are what `check` enforces."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ordinalclip.signatures import Between
 
@@ -63,6 +63,20 @@ class Lookahead:
 
     steps: Annotated[int, Between(1, None)]
     alpha: Annotated[float, Between(0, 0.999999)]
+
+
+@dataclass
+class Init:
+    """Where initial values come from.
+
+    Attributes:
+        checkpoint: a run's directory, its id below `paths.runs`, or a checkpoint file; null: weights and prompts as
+            configured.
+        parts: of the model; null = all that the checkpoint has.
+    """
+
+    checkpoint: str | int | None
+    parts: list[Literal["context", "rank", "head", "projection", "image", "text", "logit_scale"]] | None
 
 
 @dataclass
