@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ordinalclip.datasets.images import open_rgb
-from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.crops import crop_batch, draw, stack_batch
+from ordinalclip.image_cache import ImageSource
 
 
 @dataclass
@@ -83,44 +82,72 @@ class FeatureRows(Dataset[Batch]):
         return Batch(self.rank[index], self.rows[index], features=self.features[index])
 
 
-class ImageRows(Dataset[Batch]):
-    """Images of some rows of the manifest, decoded as they are asked for.
+class ViewRows(Dataset[Batch]):
+    """Cached features of several augmented views of some rows; each epoch takes one of a row's, drawn at random.
 
     Args:
-        paths: image file of every row of the manifest.
-        preprocessing: the image tower's.
-        rows: the rows of this split.
+        views: [V, N, F], the views of these rows.
+        rows: rows of the manifest [N].
         rank: their ranks.
-        augment_seed: None = never augmented; else randomness is drawn from (seed, epoch, row), so that neither workers
-            nor a resume change it.
+        seed: the view is drawn from (seed, epoch, row), so that a resume changes nothing.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        preprocessing: Preprocessing,
-        rows: np.ndarray,
-        rank: np.ndarray,
-        augment_seed: int | None,
-    ) -> None:
-        self.paths, self.preprocessing, self.augment_seed = paths, preprocessing, augment_seed
+    def __init__(self, views: np.ndarray, rows: np.ndarray, rank: np.ndarray, seed: int) -> None:
+        self.views, self.seed = torch.from_numpy(views), seed
         self.rows, self.rank = torch.from_numpy(rows.copy()), torch.from_numpy(rank.copy())
+        self._epoch, self._drawn = -1, torch.empty(0, dtype=torch.long)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         index = torch.tensor([position for _, position in keys])
-        images = torch.stack([self._image(epoch, int(self.rows[position])) for epoch, position in keys])
-        return Batch(self.rank[index], self.rows[index], images=images)
+        return Batch(self.rank[index], self.rows[index], features=self.views[self.drawn(keys[0][0])[index], index])
 
-    def _image(self, epoch: int, row: int) -> Tensor:
-        image = open_rgb(self.paths[row])
+    def drawn(self, epoch: int) -> Tensor:
+        """The view of each row in an epoch [N]; a row's does not depend on which others there are."""
+        if epoch != self._epoch:
+            # A stream of its own: the sampler draws the order from (seed, epoch).
+            stream = np.random.default_rng(np.random.SeedSequence([self.seed, epoch], spawn_key=(1,)))
+            every = stream.integers(len(self.views), size=int(self.rows.max()) + 1)
+            self._epoch, self._drawn = epoch, torch.from_numpy(every)[self.rows]
+        return self._drawn
+
+
+class ImageRows(Dataset[Batch]):
+    """Images of some rows of the manifest, from the cache of decoded images or decoded as they are asked for.
+
+    Args:
+        source: pixels of every row of the manifest.
+        rows: the rows of this split.
+        rank: their ranks.
+        augment_seed: for pixels that are to be cropped, None for those that are not; randomness is drawn from
+            (seed, epoch, row), so that neither workers nor a resume nor the cache change it.
+
+    Raises:
+        ValueError: a seed for pixels that are not for cropping, or none for those that are.
+    """
+
+    def __init__(self, source: ImageSource, rows: np.ndarray, rank: np.ndarray, augment_seed: int | None) -> None:
+        if source.geometry.augmented != (augment_seed is not None):
+            raise ValueError(f"augment_seed={augment_seed} with geometry.augmented={source.geometry.augmented}")
+        self.source, self.preprocessing, self.augment_seed = source, source.geometry.preprocessing, augment_seed
+        self.rows, self.rank = torch.from_numpy(rows.copy()), torch.from_numpy(rank.copy())
+        self.stored = bool(source.stored[rows].all())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        index = torch.tensor([position for _, position in keys])
+        rows = self.rows[index]
+        images = [self.source[row] for row in rows.tolist()]
         if self.augment_seed is None:
-            return self.preprocessing.to_tensor(image)
-        words = np.random.SeedSequence([self.augment_seed, epoch, row]).generate_state(2)
-        generator = torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
-        return self.preprocessing.augment(image, generator)
+            pixels = stack_batch(images)
+        else:
+            words = [(self.augment_seed, epoch, row) for (epoch, _), row in zip(keys, rows.tolist(), strict=True)]
+            pixels = crop_batch(self.preprocessing, images, [draw(three) for three in words])
+        return Batch(self.rank[index], rows, images=self.preprocessing.normalise_pixels(pixels))
 
 
 class _InOrder(Sampler[list[tuple[int, int]]]):
@@ -150,7 +177,8 @@ def evaluation_loader(dataset: FeatureRows | ImageRows, batch_size: int, num_wor
 def _loader(dataset: Dataset[Batch], sampler: Sampler[list[tuple[int, int]]], num_workers: int) -> DataLoader[Batch]:
     # Fetching by whole batches lets a dataset index its tensors at once; what it returns needs no collating. The
     # generator is the loader's own, so that building an iterator draws nothing from torch's global randomness.
-    workers = 0 if isinstance(dataset, FeatureRows) else num_workers
+    # Workers are for decoding: what is stored comes quicker than a worker can hand it over.
+    workers = num_workers if isinstance(dataset, ImageRows) and not dataset.stored else 0
     return DataLoader(
         dataset,
         batch_sampler=sampler,

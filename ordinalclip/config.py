@@ -30,10 +30,16 @@ DESCRIPTIVE = {
     "prompt": ("name",),
     "optimizer": ("weight_decay_on", "lookahead"),
 }
-PLAIN_GROUPS = {"init": "Init", "trainable": "Trainable", "features": "Features", "paths": "Paths"}
+PLAIN_GROUPS = {
+    "init": "Init",
+    "trainable": "Trainable",
+    "features": "Features",
+    "cache": "Cache",
+    "paths": "Paths",
+}
 
 # Cannot change a result, so they do not enter the id. `protocol.split` acts through the manifest's hash.
-_NOT_IN_ID = ("paths", "tracking", "num_workers", "features", "sweep", "tags", "rerun", "dataset", "lr")
+_NOT_IN_ID = ("paths", "cache", "tracking", "num_workers", "features", "sweep", "tags", "rerun", "dataset", "lr")
 _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
 # Options that came later, with the value that means what was done before they existed; left out of the id.
 _NEUTRAL: dict[str, Any] = {

@@ -18,6 +18,7 @@ from ordinalclip.config import DESCRIPTIVE, augments
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
 from ordinalclip.features import load_features
+from ordinalclip.image_cache import Geometry, ImageSource, load_images
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state, read_initial
 from ordinalclip.metrics.collection import RankMetrics
@@ -129,12 +130,14 @@ class SplitData:
         self.manifest: Manifest = job.manifest
         self.preprocessing = backbone.preprocessing
         self.augment_seed = job.cfg["seed"] if augments(job.cfg) else None
+        self.cache, self.cache_dir = job.cfg["cache"], Path(job.cfg["paths"]["cache"])
+        self._sources: dict[str, ImageSource] = {}
         self.features: np.ndarray | None = None
         if job.cfg["trainable"]["image"] is None and self.augment_seed is None:
             self.features = load_features(
                 backbone,
                 job.manifest,
-                cache_dir=Path(job.cfg["paths"]["cache"]),
+                cache_dir=self.cache_dir,
                 batch_size=job.cfg["features"]["batch_size"],
             )
 
@@ -144,9 +147,19 @@ class SplitData:
         rank = self.manifest.table["rank"].to_numpy()[rows]
         if self.features is not None:
             return FeatureRows(self.features, rows, rank)
-        paths = [self.manifest.root / path for path in self.manifest.table["path"]]
         seed = self.augment_seed if name == "train" else None
-        return ImageRows(paths, self.preprocessing, rows, rank, seed)
+        if name not in self._sources:
+            self._sources[name] = self._images(name, rows, augmented=seed is not None)
+        return ImageRows(self._sources[name], rows, rank, seed)
+
+    def _images(self, name: str, rows: np.ndarray, *, augmented: bool) -> ImageSource:
+        geometry = Geometry(self.preprocessing, augmented)
+        if not self.cache["images"]:
+            return ImageSource(self.manifest.files(), geometry)
+        if name == "test":  # read once: taken from the cache where it is there, not worth filling the disk for
+            return ImageSource(self.manifest.files(), geometry, self.manifest.hashes(), self.cache_dir)
+        limit_gb = self.cache["limit_gb"]
+        return load_images(self.manifest, rows, geometry, cache_dir=self.cache_dir, limit_gb=limit_gb)
 
 
 def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror: Mirror) -> OrdinalModule:

@@ -4,6 +4,7 @@ Written with Pillow and NumPy so that decoding threads need nothing else; on the
 torchvision's `Resize`, `CenterCrop`, `ToTensor` and `Normalize` give on PIL images.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+ENLARGE = 8 / 7  # random crops are cut from an image that is larger than the input by this: 256 for 224
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -36,12 +39,10 @@ class Preprocessing:
 
     def to_tensor(self, image: Image.Image) -> Tensor:
         """Tensor [3, size, size] (float32) of an RGB image, the same every time."""
-        image = self.scale(image, self.size)
-        left, top = round((image.width - self.size) / 2), round((image.height - self.size) / 2)
-        return self.normalise(self._crop(image, left, top))
+        return self.normalise(self.centre(self.scale(image, self.size)))
 
     def augment(
-        self, image: Image.Image, generator: torch.Generator, *, enlarge: float = 8 / 7, flip: bool = True
+        self, image: Image.Image, generator: torch.Generator, *, enlarge: float = ENLARGE, flip: bool = True
     ) -> Tensor:
         """Tensor [3, size, size] of a random crop of a slightly larger image, mirrored or not.
 
@@ -57,32 +58,47 @@ class Preprocessing:
         """
         if enlarge < 1:
             raise ValueError(f"enlarge={enlarge}: must be at least 1")
-        across, down, mirror = torch.rand(3, generator=generator).tolist()
+        numbers = torch.rand(3, generator=generator).tolist()
         image = self.scale(image, round(self.size * enlarge))
-        # The number of possible offsets is one more than the room there is.
-        left = int(across * (image.width - self.size + 1))
-        top = int(down * (image.height - self.size + 1))
+        left, top, mirrored = self.random_place(image.width, image.height, numbers)
         image = self._crop(image, left, top)
-        if flip and mirror < 0.5:
+        if flip and mirrored:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return self.normalise(image)
 
     def scale(self, image: Image.Image, size: int) -> Image.Image:
         """The image resized so that both sides ("squash") or the short one ("crop") are `size`."""
-        width, height = image.size
-        if self.resize == "squash":
-            target = (size, size)
-        elif width <= height:
-            target = (size, int(size * height / width))
-        else:
-            target = (int(size * width / height), size)
+        target = self.scaled_size(*image.size, size)
         return image if target == image.size else image.resize(target, _INTERPOLATION[self.interpolation])
+
+    def scaled_size(self, width: int, height: int, size: int) -> tuple[int, int]:
+        """Width and height that `scale` gives an image of this width and height."""
+        if self.resize == "squash":
+            return size, size
+        if width <= height:
+            return size, int(size * height / width)
+        return int(size * width / height), size
+
+    def centre(self, image: Image.Image) -> Image.Image:
+        """The middle [size, size] of a scaled image."""
+        return self._crop(image, round((image.width - self.size) / 2), round((image.height - self.size) / 2))
+
+    def random_place(self, width: int, height: int, numbers: Sequence[float]) -> tuple[int, int, bool]:
+        """Where to cut a scaled image: left, top, and whether to mirror, from three numbers within 0…1."""
+        across, down, mirror = numbers
+        # The number of possible offsets is one more than the room there is.
+        return int(across * (width - self.size + 1)), int(down * (height - self.size + 1)), mirror < 0.5
 
     def normalise(self, image: Image.Image) -> Tensor:
         """Tensor [3, H, W] of an RGB image: scaled to 0…1, mean subtracted, divided by the deviation."""
         pixels_HWC = torch.from_numpy(np.array(image, dtype=np.uint8))
-        pixels_CHW = pixels_HWC.permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format) / 255
-        return (pixels_CHW - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
+        return self.normalise_pixels(pixels_HWC.permute(2, 0, 1))
+
+    def normalise_pixels(self, pixels: Tensor) -> Tensor:
+        """Tensor [..., 3, H, W] (float32) of pixels 0…255 (uint8) of the same shape; one image or a batch."""
+        mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std))
+        scaled = pixels.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        return scaled.div_(255).sub_(mean).div_(std)  # in place: for a batch memory is what takes the time
 
     def _crop(self, image: Image.Image, left: int, top: int) -> Image.Image:
         return image.crop((left, top, left + self.size, top + self.size))

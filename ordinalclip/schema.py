@@ -21,7 +21,7 @@ class Settings:
         batch_size: images a batch, over all devices; a step takes `trainer.accumulate_grad_batches` of them.
         augment: random crops and flips; null = only where the image tower is trained.
         compile: torch.compile of a trained image tower; a minute at the start, quicker steps in bfloat16.
-        num_workers: processes that decode images; not used on cached features.
+        num_workers: processes that decode images; not used on cached features and images.
         sweep: name under which runs are grouped.
         tags: free words for MLflow.
         rerun: archive what exists of this run and repeat it.
@@ -89,6 +89,20 @@ class Features:
     """
 
     batch_size: Annotated[int, Between(1, None)]
+
+
+@dataclass
+class Cache:
+    """What may be kept on disk to be quick; none of it changes a result or enters a run's id.
+
+    Attributes:
+        images: keep the decoded images of runs that train on images.
+        limit_gb: of decoded images and features together, in 10⁹ bytes; null = as much as the disk holds. Images that
+            would go over it are decoded in each epoch; features are refused.
+    """
+
+    images: bool
+    limit_gb: Annotated[float, Between(0, None)] | None
 
 
 @dataclass

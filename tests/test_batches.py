@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from ordinalclip.batches import Batch, EpochSampler, FeatureRows, ImageRows, evaluation_loader, training_loader
+from ordinalclip.image_cache import Geometry, ImageSource
 from ordinalclip.preprocessing import Preprocessing
 
 NUM_IMAGES = 10
@@ -23,7 +24,8 @@ def paths(tmp_path: Path) -> list[Path]:
 def images(paths: list[Path], augment_seed: int | None) -> ImageRows:
     rows = np.arange(1, NUM_IMAGES)  # row 0 is of another split
     preprocessing = Preprocessing(16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear", "squash")
-    return ImageRows(paths, preprocessing, rows, rows % 3, augment_seed)
+    geometry = Geometry(preprocessing, augmented=augment_seed is not None)
+    return ImageRows(ImageSource(paths, geometry), rows, rows % 3, augment_seed)
 
 
 def epochs(dataset: FeatureRows | ImageRows, num_workers: int, *, num_epochs: int = 2, first: int = 0) -> list[Batch]:

@@ -29,20 +29,23 @@ def values_by_epoch(run: Run) -> dict[int, dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(("num_workers", "stored"), [(0, True), (2, False)])  # what is stored needs no workers
 def test_a_killed_and_moved_run_ends_as_if_nothing_had_happened(
-    compose_cfg: Compose, tmp_path: Path, num_workers: int
+    compose_cfg: Compose, tmp_path: Path, num_workers: int, stored: bool
 ) -> None:
     cfg = compose_cfg(
         f"epochs={EPOCHS}",
         f"num_workers={num_workers}",
-        "trainable.image=1e-3",  # decoded and augmented images, BatchNorm-free tower, dropout from interrupted_run
+        f"cache.images={str(stored).lower()}",
+        f"paths.cache={tmp_path / 'cache'}",
+        "trainable.image=1e-3",  # augmented images, BatchNorm-free tower, dropout from interrupted_run
         "trainable.rank=0.05",
         "schedule=constant",
         "optimizer=adam",
         "seed=3",
     )
     assert run(cfg, tmp_path) == 0
+    assert (tmp_path / "cache" / "images").exists() == stored
     (whole,) = find_runs(Path(cfg["paths"]["runs"]))
 
     cut = cfg | {"paths": cfg["paths"] | {"runs": str(tmp_path / "cut")}}

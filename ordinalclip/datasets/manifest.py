@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ordinalclip.datasets.images import inspect_images
@@ -59,6 +60,10 @@ class Manifest:
     def files(self) -> list[Path]:
         """The images' full paths, in the table's order."""
         return [self.root / path for path in self.table["path"]]
+
+    def hashes(self) -> np.ndarray:
+        """The images' SHA-256 [N], in the table's order."""
+        return self.table["sha256"].to_numpy(dtype=str)
 
 
 def build_manifest(

@@ -1,0 +1,51 @@
+"""Small images of every kind in files, and their manifest. Used by the tests of the caches."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from ordinalclip.datasets.manifest import Manifest
+
+SIZES = [(20, 24), (31, 20), (16, 16), (18, 18), (50, 17), (9, 12)]
+MODES = ["RGB", "L", "RGBA", "P", "LA", "I;16"]
+
+
+def write_images(root: Path, number: int, *, first: int = 0) -> Manifest:
+    """Noise of many sizes and modes, some turned by EXIF, under names with spaces and umlauts."""
+    root.mkdir(parents=True, exist_ok=True)
+    names = [f"bild ä {index}.png" for index in range(first, first + number)]
+    for index, name in enumerate(names, start=first):
+        _noise(index).save(root / name, **_turned(index))
+    return manifest_of(root, names)
+
+
+def manifest_of(root: Path, names: list[str]) -> Manifest:
+    """A manifest of files, all of rank 0 in no split."""
+    hashes = [hashlib.sha256((root / name).read_bytes()).hexdigest() for name in names]
+    columns = {"path": names, "rank": 0, "value": 0.0, "subject": None, "group": None, "split": None, "sha256": hashes}
+    return Manifest("noise", pd.DataFrame(columns), ("a",), (0.0,), "", root, ())
+
+
+def select(manifest: Manifest, rows: list[int]) -> Manifest:
+    """Some rows in another order."""
+    table = manifest.table.iloc[rows].reset_index(drop=True)
+    return Manifest("part", table, manifest.rank_names, manifest.rank_values, "", manifest.root, ())
+
+
+def _noise(index: int) -> Image.Image:
+    width, height = SIZES[index % len(SIZES)]
+    mode = MODES[index // 2 % len(MODES)]
+    random = np.random.default_rng(index)
+    if mode == "I;16":
+        return Image.fromarray(random.integers(0, 65536, (height, width), dtype=np.uint16))
+    colour = Image.fromarray(random.integers(0, 256, (height, width, 4), dtype=np.uint8), mode="RGBA")
+    return colour.convert("L").convert("LA") if mode == "LA" else colour.convert(mode)
+
+
+def _turned(index: int) -> dict[str, Image.Exif]:
+    exif = Image.Exif()
+    exif[0x0112] = 6 if index % 5 == 0 else 1
+    return {"exif": exif}
