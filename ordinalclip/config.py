@@ -136,12 +136,12 @@ def identity(
     Args:
         cfg: a configuration from `plain`.
         manifest_hash: content hash of the data with its split.
-        weights: part → SHA-256 of its weights; takes the place of paths and tags.
+        weights: part → SHA-256 of its weights, a tokenizer's folder among them; takes the place of paths and tags.
         initial: SHA-256 of the checkpoint that initial values come from.
     """
     kept = {key: value for key, value in cfg.items() if key not in _NOT_IN_ID}
     kept["trainer"] = {k: v for k, v in cfg["trainer"].items() if k in _TRAINER_IN_ID}
-    kept["backbone"] = {k: v for k, v in cfg["backbone"].items() if k not in ("name", "weights")}
+    kept["backbone"] = {k: v for k, v in cfg["backbone"].items() if k not in ("name", "weights", "tokenizer")}
     kept["backbone"]["weights"] = dict(weights)
     kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
     kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k != "split"}

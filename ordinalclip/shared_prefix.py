@@ -37,7 +37,13 @@ class Block(Protocol):
 
 
 def run_shared(
-    blocks: Sequence[Block], prefix_PW: Tensor, own_RTW: Tensor, last_R: Tensor, *, max_tokens: int = MAX_TOKENS
+    blocks: Sequence[Block],
+    prefix_PW: Tensor,
+    own_RTW: Tensor,
+    last_R: Tensor,
+    *,
+    allowed_RTT: Tensor | None = None,
+    max_tokens: int = MAX_TOKENS,
 ) -> Tensor:
     """What the last block makes of each sentence's last token: [R, W].
 
@@ -46,19 +52,25 @@ def run_shared(
         prefix_PW: the shared tokens, with positions; P may be 0.
         own_RTW: each sentence's further tokens, with positions; what stands behind the last one is padding, and finite.
         last_R: index of each sentence's last token among its own.
+        allowed_RTT: which of its own tokens each one sees; all see the whole prefix. None: itself and those before it.
         max_tokens: own tokens that are run without recomputing anything in the backward pass.
     """
     num_sentences, num_own = own_RTW.shape[:2]
+    if allowed_RTT is None:
+        position_T = torch.arange(num_own, device=own_RTW.device)
+        allowed_RTT = (position_T <= position_T[:, None]).expand(num_sentences, -1, -1)
     num_chunks = -(-num_sentences // max(1, max_tokens // num_own))
     if num_chunks <= 1:
         # Prefix and own tokens as one batch: with few ranks most of the time goes into reading weights.
-        return _run(blocks, prefix_PW, own_RTW, last_R, None)
+        return _run(blocks, prefix_PW, own_RTW, last_R, allowed_RTT, None)
     known = _run_prefix(blocks, prefix_PW)
-    chunks = zip(own_RTW.tensor_split(num_chunks), last_R.tensor_split(num_chunks), strict=True)
+    chunks = zip(*(tensor.tensor_split(num_chunks) for tensor in (own_RTW, last_R, allowed_RTT)), strict=True)
     # Nothing in a block we know is drawn at random, so there is no generator's state to keep.
     rows = [
-        checkpoint(_run, blocks, prefix_PW[:0], own, last, known, use_reentrant=False, preserve_rng_state=False)
-        for own, last in chunks
+        checkpoint(
+            _run, blocks, prefix_PW[:0], own, last, allowed, known, use_reentrant=False, preserve_rng_state=False
+        )
+        for own, last, allowed in chunks
     ]
     return torch.cat(rows)
 
@@ -75,7 +87,12 @@ def _run_prefix(blocks: Sequence[Block], x_PW: Tensor) -> list[KeysValues]:
 
 
 def _run(
-    blocks: Sequence[Block], prefix_PW: Tensor, own_RTW: Tensor, last_R: Tensor, known: list[KeysValues] | None
+    blocks: Sequence[Block],
+    prefix_PW: Tensor,
+    own_RTW: Tensor,
+    last_R: Tensor,
+    allowed_RTT: Tensor,
+    known: list[KeysValues] | None,
 ) -> Tensor:
     """As `run_shared`, without chunks.
 
@@ -84,17 +101,16 @@ def _run(
         prefix_PW: as there; empty where its keys and values are known.
         own_RTW: as there.
         last_R: as there.
+        allowed_RTT: as there.
         known: the prefix's keys and values in every block; None: found on the way.
     """
     num_prefix, sentences = len(prefix_PW), own_RTW.shape[:2]
-    position_T = torch.arange(sentences[1], device=own_RTW.device)
-    causal_TT = position_T <= position_T[:, None]
     x_NW = torch.cat([prefix_PW, own_RTW.flatten(0, 1)])
     for index, block in enumerate(blocks[:-1]):
         projected = block.project(x_NW, ALL)
         attended_PHd, before = _attend_prefix(projected[:num_prefix])
         queries, keys, values = _heads_first(projected[num_prefix:].unflatten(0, sentences))
-        attended = _attend(queries, keys, values, before if known is None else known[index], causal_TT)
+        attended = _attend(queries, keys, values, before if known is None else known[index], allowed_RTT)
         x_NW = block.finish(x_NW, torch.cat([attended_PHd, attended.flatten(0, 1)]))
 
     last = blocks[-1]
@@ -103,9 +119,9 @@ def _run(
     keys, values = _heads_first(projected[num_prefix:].unflatten(0, sentences))
     x_RW = x_NW[num_prefix:].unflatten(0, sentences).take_along_dim(last_R[:, None, None], dim=1)[:, 0]
     (queries,) = _heads_first(last.project(x_RW, QUERIES)[:, None])
-    past_R1T = position_T <= last_R[:, None, None]
+    seen_R1T = allowed_RTT.take_along_dim(last_R[:, None, None], dim=1)
     before = (prefix_keys, prefix_values) if known is None else known[-1]
-    return last.finish(x_RW, _attend(queries, keys, values, before, past_R1T)[:, 0])
+    return last.finish(x_RW, _attend(queries, keys, values, before, seen_R1T)[:, 0])
 
 
 def _heads_first(projected: Tensor) -> tuple[Tensor, ...]:

@@ -11,6 +11,8 @@ from typing import Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from ordinalclip.whole_sentences import run_whole
+
 _LOGGER = logging.getLogger(__name__)
 _said: set[str] = set()
 
@@ -25,6 +27,8 @@ class TextTower(Protocol):
         prefix_ids: special tokens in front of every sentence.
         suffix_ids: special tokens behind every sentence; the last one is where the sentence ends (EOT).
         pad_id: the token that fills up shorter sentences.
+        trims: whether a sentence costs its own tokens only; a tower that reads padding like words always runs
+            `context_length` of them.
     """
 
     width: int
@@ -33,6 +37,7 @@ class TextTower(Protocol):
     prefix_ids: list[int]
     suffix_ids: list[int]
     pad_id: int
+    trims: bool
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens."""
@@ -43,7 +48,10 @@ class TextTower(Protocol):
         ...
 
     def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
-        """Features [R, D], not normalised, of sentences [R, L, W] ending at `eot` [R]; any L up to context_length."""
+        """Features [R, D], not normalised, of sentences [R, L, W] ending at `eot` [R]; any L up to context_length.
+
+        What stands behind a sentence's end has no say: the tower masks it, or puts its own padding there.
+        """
         ...
 
 
@@ -75,8 +83,10 @@ class PromptTokens:
 def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
     """Rank features [R, D], not normalised, of one sentence per rank.
 
-    Sentences are cut behind the longest one's end: a causal tower cannot see what follows, and a bidirectional one
-    masks it, so nothing changes but the time it takes. A causal tower runs the shared prefix once.
+    Sentences are cut behind the longest one's end: a causal tower cannot see what follows, a bidirectional one masks
+    it, and one that reads padding like words puts it back, so nothing changes but the time it takes. A causal tower
+    runs the shared prefix once. Very many ranks are run in chunks, whose activations are computed again in the backward
+    pass.
 
     Raises:
         ValueError: if a sentence is longer than the tower's context.
@@ -88,9 +98,13 @@ def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
     if isinstance(tower, PrefixSharing):
         # The last token is each sentence's own, even where two sentences are equal.
         return tower.encode_shared(embeddings, tokens.eot, min(tokens.prefix_length, shortest))
-    if tokens.prefix_length > 0:
-        say_once(f"{type(tower).__name__} reads sentences in both directions: each rank's is run as a whole")
-    return tower.encode(embeddings, tokens.eot)
+    length = embeddings.shape[1] if tower.trims else tower.context_length
+    kind = type(tower).__name__
+    if not tower.trims:
+        say_once(f"{kind} reads padding like words: each rank's sentence is run with all its {length} tokens")
+    elif tokens.prefix_length > 0:
+        say_once(f"{kind} reads sentences in both directions: each rank's is run as a whole")
+    return run_whole(tower.encode, embeddings, tokens.eot, length=length)
 
 
 def say_once(message: str) -> None:

@@ -10,6 +10,8 @@ class FakeText(nn.Module):
     Ids are unlike CLIP's on purpose: nothing may rely on those. Two special tokens end a text, the last of them is EOT.
     """
 
+    trims = True
+
     def __init__(self, width: int = 8, embed_dim: int = 6, context_length: int = 32) -> None:
         super().__init__()
         self.prefix_ids, self.suffix_ids, self.pad_id = [3], [4, 5], 6

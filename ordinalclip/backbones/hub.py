@@ -4,6 +4,7 @@ import os
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from ordinalclip.backbones.openclip_table import Pretrained
@@ -45,15 +46,14 @@ def fetch(where: Pretrained) -> tuple[Path | None, str]:
     Returns:
         The file, or None and why there is none, as a clause.
     """
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
-    if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
-        return None, "not on this machine, and HF_HUB_OFFLINE is set"
     if not where.repository:
         return None, "not on this machine, and not on the hub"
-    if not _answers(constants.ENDPOINT):
-        return None, f"not on this machine, and the hub did not answer within {PATIENCE_SECONDS:g} s"
+    problem = _unreachable()
+    if problem:
+        return None, problem
     problem = "the hub has no such file"
     for file in where.hub_files:
         try:
@@ -64,6 +64,35 @@ def fetch(where: Pretrained) -> tuple[Path | None, str]:
             problem = f"downloading failed: {type(error).__name__}"
             break
     return None, problem
+
+
+def fetch_folder(repository: str, patterns: Sequence[str]) -> tuple[Path | None, str]:
+    """Downloads the files of a repository that fit any of the patterns into the hub's cache.
+
+    Returns:
+        Their folder, or None and why there is none, as a clause.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    problem = _unreachable()
+    if problem:
+        return None, problem
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(patterns), etag_timeout=PATIENCE_SECONDS)), ""
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        return None, f"downloading failed: {type(error).__name__}"
+
+
+def _unreachable() -> str:
+    """Why nothing can be downloaded, as a clause, or ""."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
+        return "not on this machine, and HF_HUB_OFFLINE is set"
+    if not _answers(constants.ENDPOINT):
+        return f"not on this machine, and the hub did not answer within {PATIENCE_SECONDS:g} s"
+    return ""
 
 
 def _answers(url: str) -> bool:

@@ -41,6 +41,8 @@ class MiniLMText(nn.Module):
         config: BERT's sizes where `weights_file` is None.
     """
 
+    trims = True
+
     def __init__(
         self,
         *,

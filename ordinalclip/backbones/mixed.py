@@ -39,6 +39,7 @@ def build_mixed(
     text_tag: str | None = None,
     size: Annotated[int, Between(16, None)] | None = None,
     resize: Literal["squash", "crop"] | None = None,
+    tokenizer: str | None = None,
     weights: Mapping[str, WeightFile],
 ) -> Backbone:
     """Build an image network and the text half of an open_clip model.
@@ -53,7 +54,8 @@ def build_mixed(
         text_tag: whose text weights a path's are: decides QuickGELU. Not needed with published weights.
         size: pixels of the image's side; None is that of the image weights.
         resize: how images reach that size; None is that of the image weights.
-        weights: parts "image" and "text", or "all" at random.
+        tokenizer: folder of the text model's tokenizer where it is not CLIP's, see `build_openclip`.
+        weights: parts "image" and "text", or "all" at random; and "tokenizer" where the text model has its own.
 
     Raises:
         ConfigError: for a network that cannot be used, and files that do not fit.
@@ -62,14 +64,16 @@ def build_mixed(
     network: ImageNetwork = _LIBRARIES[image_library](
         model=image_model, tag=origin(image_file, image_tag), size=size, resize=resize
     )
+    words = weights["tokenizer"].path if "tokenizer" in weights else None
     clip = load_half(
         text_model,
         text_file.path,
         only="text",
         quick_gelu=published_settings(text_model, origin(text_file, text_tag)).get("quick_gelu"),
+        text_folder=words,
         key="backbone.weights.text",
     )
-    text = text_tower_of(clip, text_model)
+    text = text_tower_of(clip, text_model, words)
     feature_dim, initial = _look_at(network, image_model, image_file, text.embed_dim)
     return Backbone(
         image=LazyTower(lambda: network.tower(image_file)),
@@ -95,7 +99,7 @@ def _look_at(network: ImageNetwork, model: str, file: WeightFile, embed_dim: int
 
 
 def _part(weights: Mapping[str, WeightFile], part: str) -> WeightFile:
-    unknown = sorted({*weights} - {"image", "text", "all"})
+    unknown = sorted({*weights} - {"image", "text", "tokenizer", "all"})
     if unknown:
         raise ConfigError(
             f"backbone.weights.{unknown[0]}", weights[unknown[0]].source, "no such part", allowed="image, text"

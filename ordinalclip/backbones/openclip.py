@@ -1,4 +1,4 @@
-"""CLIP and its kin from open_clip: any of its models that has CLIP's causal text tower."""
+"""CLIP and its kin from open_clip: any of its models."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -22,12 +22,16 @@ def build_openclip(
     projection: Literal["none", "adapter", "linear"] = "none",
     adapter_width: Annotated[int, Between(1, None)] = 256,
     adapter_share: Annotated[float, Between(0, None)] = 1.0,
+    tokenizer: str | None = None,
     weights: Mapping[str, WeightFile],
 ) -> Backbone:
     """Build an open_clip model.
 
     What the published weights were trained with decides the activation (QuickGELU or not) and the preprocessing: a file
     without that is silently a worse model.
+
+    SigLIP's logit bias is left out: it adds the same number to the logits of all ranks, and a softmax over the ranks
+    does not see that.
 
     Args:
         model: open_clip's name, such as `ViT-B-16`.
@@ -37,20 +41,23 @@ def build_openclip(
         projection: of image features; "none" is right where both towers come from one CLIP.
         adapter_width: hidden width of the adapter.
         adapter_share: weight of the adapter's residual.
-        weights: part "all".
+        tokenizer: folder of the tokenizer where it is not CLIP's (SigLIP, Hugging Face), with a text encoder's
+            `config.json`; None looks in the usual places. Read by `find_weights`.
+        weights: part "all", and "tokenizer" where the model has one of its own.
 
     Raises:
         ConfigError: if the file is not of this model, or the model's images cannot be prepared.
     """
-    if set(weights) != {"all"}:
+    if {*weights} - {"tokenizer"} != {"all"}:
         allowed = "one tag, path or random: both towers are in one file"
         raise ConfigError("backbone.weights", dict.fromkeys(weights, "…"), "are several files", allowed=allowed)
     file = weights["all"]
     published = published_settings(model, origin(file, tag))
-    clip = empty_model(model, quick_gelu=published.get("quick_gelu"), size=size)
+    words = weights["tokenizer"].path if "tokenizer" in weights else None
+    clip = empty_model(model, quick_gelu=published.get("quick_gelu"), size=size, text_folder=words)
     if file.path is not None:
         load_whole(clip, file.path, model)
-    text = text_tower_of(clip, model)
+    text = text_tower_of(clip, model, words)
     return Backbone(
         image=clip.visual,
         text=text,

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -37,17 +37,36 @@ def origin(file: WeightFile, tag: str | None) -> str | None:
 
 
 def published_settings(model: str, tag: str | None) -> dict[str, Any]:
-    """What open_clip knows about the training of published weights: activation, mean, way of resizing."""
+    """What open_clip knows about the training of published weights: activation, mean, way of resizing.
+
+    Without a tag it is how images are prepared for all published weights of the model: its configuration does not say.
+    """
     import open_clip
 
-    if tag is None or tag == "config":
+    if tag == "config":
         return {}
+    if tag is None:
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        return _agreed([open_clip.get_pretrained_cfg(model, tag) for tag in tags])
     # OpenAI's archives may be of models that open_clip does not list them for; all of them use QuickGELU.
     return dict(open_clip.get_pretrained_cfg(model, tag) or {"quick_gelu": tag == "openai"})
 
 
+def _agreed(published: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    first = published[0] if published else {}
+    return {
+        key: first[key] for key in keys if key in first and all(other.get(key) == first[key] for other in published)
+    }
+
+
 def empty_model(
-    model: str, *, quick_gelu: bool | None, size: int | None = None, only: Literal["image", "text"] | None = None
+    model: str,
+    *,
+    quick_gelu: bool | None,
+    size: int | None = None,
+    only: Literal["image", "text"] | None = None,
+    text_folder: Path | None = None,
 ) -> Any:
     """A model with random weights.
 
@@ -56,16 +75,25 @@ def empty_model(
         quick_gelu: the activation; None is that of the model's configuration.
         size: pixels of the image's side; None is the model's.
         only: the half that is wanted; the other one is as small as can be.
+        text_folder: of `find_tokenizer`; has the architecture of a text encoder that is Hugging Face's.
     """
     import open_clip
 
     config = open_clip.get_model_config(model)
     wanted = bool(config.get("quick_gelu", False)) if quick_gelu is None else quick_gelu
-    other = {} if only is None else {_OTHER_HALF[only]: dict(_SMALLEST[_OTHER_HALF[only]])}
+    halves: dict[str, Any] = {}
+    if config["text_cfg"].get("hf_model_name"):
+        # Its weights are in the file of the whole model, never fetched by themselves.
+        halves["text_cfg"] = config["text_cfg"] | {"hf_model_name": str(text_folder), "hf_model_pretrained": False}
+    if only is not None:
+        halves[_OTHER_HALF[only]] = dict(_SMALLEST[_OTHER_HALF[only]])
     with quiet():
-        return open_clip.create_model(
-            model, pretrained=None, pretrained_text=False, force_quick_gelu=wanted, force_image_size=size, **other
+        clip = open_clip.create_model(
+            model, pretrained=None, pretrained_text=False, force_quick_gelu=wanted, force_image_size=size, **halves
         )
+    if getattr(clip.visual, "output_tokens", False):
+        clip.visual.output_tokens = False  # CoCa writes captions from them; we want the image's feature
+    return clip
 
 
 def load_whole(clip: Any, path: Path, model: str, key: str = "backbone.weights") -> None:
@@ -90,6 +118,7 @@ def load_half(
     only: Literal["image", "text"],
     quick_gelu: bool | None,
     size: int | None = None,
+    text_folder: Path | None = None,
     key: str,
 ) -> Any:
     """A model of which one half, "image" or "text" with the logit scale, is real and filled from a file.
@@ -100,6 +129,7 @@ def load_half(
         only: which half.
         quick_gelu: the activation; None is that of the model's configuration.
         size: pixels of the image's side; None is the model's.
+        text_folder: as of `empty_model`.
         key: of the weights, for errors.
 
     Raises:
@@ -109,10 +139,10 @@ def load_half(
 
     state = None if path is None else _own_state(path, model, key)
     if path is not None and state is None:
-        clip = empty_model(model, quick_gelu=quick_gelu, size=size)
+        clip = empty_model(model, quick_gelu=quick_gelu, size=size, text_folder=text_folder)
         load_whole(clip, path, model, key)
         return clip
-    clip = empty_model(model, quick_gelu=quick_gelu, size=size, only=only)
+    clip = empty_model(model, quick_gelu=quick_gelu, size=size, only=only, text_folder=text_folder)
     if path is None or state is None:
         return clip
     with _named(path, model, key):
@@ -125,6 +155,7 @@ def load_half(
             for name in ("logit_scale", "logit_bias"):
                 if name in state and getattr(clip, name) is not None:
                     state[name] = state[name].reshape(getattr(clip, name).shape)
+            state.pop("text.transformer.embeddings.position_ids", None)  # constants that old versions kept
             resize_text_pos_embed(state, clip)
         found = clip.load_state_dict(state, strict=False)
         missing = [name for name in found.missing_keys if name.startswith("visual.") == (only == "image")]

@@ -14,9 +14,6 @@ from typing import Any
 
 from ordinalclip.errors import ConfigError
 
-# Text towers that cannot be run from embeddings trimmed to any length, or whose words come from another tokenizer.
-_UNFIT_TEXT = ("hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs", "no_causal_mask", "embed_cls")
-
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -55,6 +52,18 @@ def check_model(model: str) -> None:
     Raises:
         ConfigError: if not.
     """
+    reasons = _unfit(text_config(model))
+    if reasons:
+        problem = f"prompts cannot be run through its text tower: {'; '.join(reasons)}"
+        raise ConfigError("backbone.model", model, problem)
+
+
+def text_config(model: str) -> dict[str, Any]:
+    """What open_clip's configuration of a model says about its text tower and its tokenizer.
+
+    Raises:
+        ConfigError: if open_clip has no such model.
+    """
     files = {path.stem: path for path in (_folder() / "model_configs").glob("*.json")}
     if model not in files:
         near = get_close_matches(model, files, n=4, cutoff=0.5)
@@ -63,17 +72,27 @@ def check_model(model: str) -> None:
             "backbone.model", model, "open_clip has no model of this name", allowed=", ".join(near), remedy=remedy
         )
     config: dict[str, Any] = json.loads(files[model].read_text(encoding="utf-8"))
-    text = config["text_cfg"]
-    reasons = [key for key in _UNFIT_TEXT if text.get(key)]
-    if text.get("pool_type", "argmax") not in ("argmax", "eos"):
-        reasons.append(f"pool_type={text['pool_type']}")
-    if "multimodal_cfg" in config:
-        reasons.append("multimodal_cfg")
-    if reasons:
-        problem = f"prompts cannot be run through its text tower ({', '.join(reasons)} in its configuration)"
-        raise ConfigError(
-            "backbone.model", model, problem, allowed="models with CLIP's causal text tower and tokenizer"
-        )
+    return dict(config["text_cfg"])
+
+
+def _unfit(text: dict[str, Any]) -> list[str]:
+    """Why a text tower cannot be run from embeddings; none of open_clip 3.3's models has such a one."""
+    reasons = []
+    pool = text.get("pool_type", "argmax")
+    if not text.get("hf_model_name"):
+        if pool == "none":
+            reasons.append("it gives a feature for each token (pool_type=none)")
+        if pool == "argmax" and text.get("hf_tokenizer_name"):
+            reasons.append(
+                "it finds a sentence's end by the highest id, which is CLIP's tokenizer's (pool_type=argmax)"
+            )
+        if text.get("embed_cls") and text.get("no_causal_mask"):
+            reasons.append("its class token is in a tower without a causal mask (embed_cls, no_causal_mask)")
+    elif text.get("hf_pooler_type") == "max_pooler":
+        reasons.append("open_clip's max_pooler keeps the padding and not the words")
+    if text.get("tokenizer_mode"):
+        reasons.append(f"its special tokens are put in by open_clip itself (tokenizer_mode={text['tokenizer_mode']})")
+    return reasons
 
 
 def pretrained_tags(model: str) -> dict[str, Pretrained]:

@@ -4,41 +4,34 @@ It is causal: nothing behind a sentence's end can reach the feature, so sentence
 what they share at the front need be run only once.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ordinalclip.backbones.openclip_block import split_blocks
+from ordinalclip.backbones.openclip_output import Projection, finish, output_width
+from ordinalclip.backbones.words import words_of
 from ordinalclip.shared_prefix import run_shared
 from ordinalclip.text import say_once
-
-
-class Tokenizer(Protocol):
-    """What is used of open_clip's `SimpleTokenizer`."""
-
-    sot_token_id: int
-    eot_token_id: int
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without start and end."""
-        ...
+from ordinalclip.whole_sentences import run_whole
 
 
 class CausalText(nn.Module):
-    """The text half of an open_clip `CLIP`, or the `text` of a `CustomTextCLIP`.
+    """The text half of an open_clip `CLIP`, or the `text` of a `CustomTextCLIP`, pooled at a sentence's end.
 
     Args:
         source: the module that has the text tower's layers as attributes; only those are kept.
-        tokenizer: an open_clip `SimpleTokenizer`.
+        tokenizer: of open_clip; it decides where a sentence's end is.
 
     Raises:
         ValueError: if the tower is of another kind: without a causal mask, with a class token.
     """
 
     causal_mask: Tensor
+    trims = True
 
-    def __init__(self, source: Any, tokenizer: Tokenizer) -> None:
+    def __init__(self, source: Any, tokenizer: Any) -> None:
         super().__init__()
         if getattr(source, "attn_mask", None) is None or getattr(source, "cls_emb", None) is not None:
             raise ValueError("only a causal text tower without a class token can be run from embeddings of any length")
@@ -46,20 +39,20 @@ class CausalText(nn.Module):
         self.positional_embedding: nn.Parameter = source.positional_embedding
         self.transformer: nn.Module = source.transformer
         self.ln_final: nn.Module = source.ln_final
-        self.text_projection: nn.Parameter | nn.Linear | None = source.text_projection
+        self.text_projection: Projection = source.text_projection
         self.context_length: int = len(source.positional_embedding)
         self.width: int = source.positional_embedding.shape[1]
-        self.embed_dim = _output_width(source.text_projection, self.width)
+        self.embed_dim = output_width(source.text_projection, self.width)
         mask = torch.full((self.context_length, self.context_length), float("-inf")).triu(1)
         self.register_buffer("causal_mask", mask, persistent=False)
-        self._encode_words = tokenizer.encode
-        self.prefix_ids = [tokenizer.sot_token_id]
-        self.suffix_ids = [tokenizer.eot_token_id]
-        self.pad_id = 0
+        self._words = words_of(tokenizer)
+        self.prefix_ids = self._words.prefix_ids
+        self.suffix_ids = self._words.suffix_ids
+        self.pad_id = self._words.pad_id
 
     def tokenize(self, text: str) -> list[int]:
-        """Byte pair ids of a text in lower case, without start and end."""
-        return list(self._encode_words(text))
+        """Token ids of a text, without start and end."""
+        return self._words.encode(text)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token embeddings [..., W] of ids [...]; positions come in `encode`."""
@@ -82,26 +75,11 @@ class CausalText(nn.Module):
         if blocks is None:
             kind = type(self.transformer).__name__
             say_once(f"the text tower's {kind} is run a whole sentence per rank: its blocks are not known")
-            return self.encode(embeddings, eot)
+            return run_whole(self.encode, embeddings, eot, length=embeddings.shape[1])
         position_LW = self.positional_embedding[: embeddings.shape[1]]
         prefix_PW = embeddings[0, :prefix_length] + position_LW[:prefix_length]
         own_RTW = embeddings[:, prefix_length:] + position_LW[prefix_length:]
         return self._finish(run_shared(blocks, prefix_PW, own_RTW, eot - prefix_length))
 
     def _finish(self, x_RW: Tensor) -> Tensor:
-        """Norm and projection, which work on each token by itself and are needed for the last ones only."""
-        x_RW = self.ln_final(x_RW)
-        if self.text_projection is None:
-            return x_RW
-        if isinstance(self.text_projection, nn.Linear):
-            return self.text_projection(x_RW)
-        return x_RW @ self.text_projection
-
-
-def _output_width(projection: nn.Module | Tensor | None, width: int) -> int:
-    if projection is None:
-        return width
-    if isinstance(projection, nn.Linear):
-        return projection.out_features
-    assert isinstance(projection, Tensor)
-    return projection.shape[1]
+        return finish(x_RW, self.ln_final, self.text_projection)

@@ -10,6 +10,7 @@ from typing import Any
 from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.backbones.hub import fetch, search
 from ordinalclip.backbones.openclip_table import check_model, pretrained_tags
+from ordinalclip.backbones.tokenizer_files import find_tokenizer, tokenizer_hash
 from ordinalclip.errors import ConfigError
 
 RANDOM = "random"
@@ -31,7 +32,7 @@ class WeightFile:
 
 
 def find_weights(backbone_cfg: Mapping[str, Any], cache_dir: Path, *, download: bool = True) -> dict[str, WeightFile]:
-    """Finds the files that `backbone.weights` names.
+    """Finds the files that `backbone.weights` names, and those of a tokenizer that is not CLIP's.
 
     A tag's weights are looked for in `<cache_dir>/clip`, where open_clip keeps its own, and in the hub's cache; then
     they are downloaded, unless `HF_HUB_OFFLINE` is set or the hub does not answer within seconds.
@@ -42,23 +43,20 @@ def find_weights(backbone_cfg: Mapping[str, Any], cache_dir: Path, *, download: 
         download: whether to try.
 
     Returns:
-        Part → file. A single string in the configuration is the part "all".
+        Part → file. A single string in the configuration is the part "all"; the part "tokenizer" of an open_clip model
+        is a folder.
 
     Raises:
         ConfigError: naming the setting, where it was looked, and what to do.
     """
     model = backbone_cfg.get("model")
-    if model is not None:
-        check_model(model)
-    weights = backbone_cfg["weights"]
-    if not isinstance(weights, Mapping):
-        key = "backbone.weights"
-        return {"all": _find(str(weights), key, model, backbone_cfg.get("tag"), cache_dir, download)}
-    found = {}
-    for part, source in weights.items():
-        is_clip = part == "text" or (part == "image" and backbone_cfg.get("image_library") == "open_clip")
-        model, tag = (backbone_cfg.get(f"{part}_{what}") if is_clip else None for what in ("model", "tag"))
-        found[part] = _find(str(source), f"backbone.weights.{part}", model, tag, cache_dir, download)
+    reader = backbone_cfg.get("text_model", model)
+    if reader is not None:
+        check_model(reader)
+    found = _find_all(backbone_cfg, model, cache_dir, download)
+    folder = None if reader is None else find_tokenizer(reader, backbone_cfg.get("tokenizer"), cache_dir, download)
+    if folder is not None:
+        found["tokenizer"] = WeightFile(str(folder), folder, tokenizer_hash(folder, cache_dir))
     return found
 
 
@@ -96,6 +94,21 @@ def is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _find_all(
+    backbone_cfg: Mapping[str, Any], model: str | None, cache_dir: Path, download: bool
+) -> dict[str, WeightFile]:
+    weights = backbone_cfg["weights"]
+    if not isinstance(weights, Mapping):
+        key = "backbone.weights"
+        return {"all": _find(str(weights), key, model, backbone_cfg.get("tag"), cache_dir, download)}
+    found = {}
+    for part, source in weights.items():
+        is_clip = part == "text" or (part == "image" and backbone_cfg.get("image_library") == "open_clip")
+        model, tag = (backbone_cfg.get(f"{part}_{what}") if is_clip else None for what in ("model", "tag"))
+        found[part] = _find(str(source), f"backbone.weights.{part}", model, tag, cache_dir, download)
+    return found
 
 
 def _find(source: str, key: str, model: str | None, tag: str | None, cache_dir: Path, download: bool) -> WeightFile:

@@ -103,6 +103,18 @@ def test_published_weights_bring_their_preprocessing() -> None:
     assert (meta.interpolation, meta.resize, meta.mean) == ("bilinear", "squash", (0.5, 0.5, 0.5))
 
 
+def test_random_weights_are_fed_as_all_published_ones_are() -> None:
+    from ordinalclip.backbones.openclip_model import _agreed, preprocessing_of, published_settings
+
+    siglip = preprocessing_of(224, published_settings("ViT-B-16-SigLIP", None), "ViT-B-16-SigLIP")
+    assert (siglip.mean, siglip.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert (siglip.interpolation, siglip.resize) == ("bicubic", "squash")
+    assert "quick_gelu" not in published_settings("ViT-B-16", None)
+    published = [{"mean": (0, 0, 0), "interpolation": "bicubic"}, {"mean": (0, 0, 0), "interpolation": "bilinear"}]
+    assert _agreed(published) == {"mean": (0, 0, 0)}
+    assert _agreed([]) == {}
+
+
 def test_a_file_of_another_model_is_named(model: str, tmp_path: Path) -> None:
     torch.save({"positional_embedding": torch.zeros(77, 8)}, tmp_path / "w.pt")
     with pytest.raises(ConfigError, match=f"does not fit {model}"):

@@ -1,7 +1,13 @@
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from ordinalclip.backbones import openclip_table
 from ordinalclip.backbones.openclip_table import check_model, pretrained_tags
 from ordinalclip.errors import ConfigError
+from tests.backbones.architectures import published_models
 
 
 def test_the_table_is_open_clips() -> None:
@@ -25,12 +31,31 @@ def test_openais_addresses_carry_their_hash() -> None:
         assert published.repository
 
 
-@pytest.mark.parametrize("model", ["ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "ViT-B-16-quickgelu", "EVA02-B-16"])
-def test_causal_towers_with_clips_tokenizer_are_taken(model: str) -> None:
-    check_model(model)
-
-
-@pytest.mark.parametrize("model", ["ViT-B-16-SigLIP", "MobileCLIP-S1", "coca_ViT-B-32", "roberta-ViT-B-32"])
-def test_other_text_towers_are_refused_before_anything_is_built(model: str) -> None:
-    with pytest.raises(ConfigError, match="text tower"):
+def test_all_of_open_clips_models_are_taken() -> None:
+    models = published_models()
+    assert len(models) > 100
+    for model in models:
         check_model(model)
+    with pytest.raises(ConfigError, match="no model of this name") as caught:
+        check_model("ViT-B-61")
+    assert "ViT-B-16" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ({"pool_type": "none"}, "each token"),
+        ({"hf_tokenizer_name": "somebody/words"}, "highest id"),
+        ({"embed_cls": True, "no_causal_mask": True}, "class token"),
+        ({"hf_model_name": "a", "hf_tokenizer_name": "a", "hf_pooler_type": "max_pooler"}, "max_pooler"),
+        ({"hf_tokenizer_name": "a", "pool_type": "eos", "tokenizer_mode": "clips"}, "special tokens"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_the_reason(
+    text: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "model_configs").mkdir()
+    (tmp_path / "model_configs" / "odd.json").write_text(json.dumps({"text_cfg": text}))
+    monkeypatch.setattr(openclip_table, "_folder", lambda: tmp_path)
+    with pytest.raises(ConfigError, match=reason):
+        check_model("odd")
