@@ -42,9 +42,11 @@ class EpochRecord(pl.Callback):
         return min(scores.values(), default=float("inf"))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes the epoch's learning rates; at its end the optimiser has the next one's already."""
-        groups = trainer.optimizers[0].param_groups
-        self.rates = {f"lr/{group['name'].partition('/')[0]}": group["lr"] for group in groups if "name" in group}
+        """Notes the epoch's learning rates, a part's largest; at its end the optimiser has the next one's already."""
+        self.rates = {}
+        for group in trainer.optimizers[0].param_groups:
+            name = f"lr/{group['name'].partition('/')[0]}"
+            self.rates[name] = max(group["lr"], self.rates.get(name, 0.0))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the epoch.

@@ -33,6 +33,7 @@ DESCRIPTIVE = {
 PLAIN_GROUPS = {
     "init": "Init",
     "trainable": "Trainable",
+    "image_rates": "ImageRates",
     "features": "Features",
     "cache": "Cache",
     "paths": "Paths",
@@ -44,6 +45,10 @@ _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "
 # Options that came later, with the value that means what was done before they existed; left out of the id.
 _NEUTRAL: dict[str, Any] = {
     "compile": False,
+    "image_rates.new_layers": [],
+    "image_rates.new_factor": 1,
+    "image_rates.base_factor": 1,
+    "image_rates": {},  # what is left of it then
 }
 
 
@@ -82,6 +87,7 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
         check_target(arguments, group, known=known, runtime=runtime)
     _check_protocol(cfg["protocol"], known)
     _check_optimizer(cfg["optimizer"])
+    _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 
 
 def _check_top(cfg: Mapping[str, Any]) -> None:
@@ -110,6 +116,19 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
             allowed = 'null, or optimizer.lookahead="{steps: 5, alpha: 0.8}"'
             raise ConfigError("optimizer.lookahead", lookahead, "is no mapping", allowed=allowed)
         check_target({"_target_": "ordinalclip.schema.Lookahead", **lookahead}, "optimizer.lookahead")
+
+
+def _check_image_rates(rates: Mapping[str, Any], image: float | None) -> None:
+    """Nothing may be asked for that nothing comes of."""
+    neutral = {"new_layers": [], "new_factor": 1, "base_factor": 1, "layer_decay": None}
+    changed = [key for key, value in rates.items() if value != neutral[key]]
+    if changed and image is None:
+        problem = "the image tower is frozen"
+        raise ConfigError(f"image_rates.{changed[0]}", rates[changed[0]], problem, remedy="trainable.image=1e-5")
+    if "new_factor" in changed and not rates["new_layers"]:
+        problem = "no layer is new"
+        remedy = "image_rates.new_layers=[…]"
+        raise ConfigError("image_rates.new_factor", rates["new_factor"], problem, remedy=remedy)
 
 
 def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> None:

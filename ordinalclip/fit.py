@@ -170,7 +170,7 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror
     module = OrdinalModule(
         model,
         loss=build(cfg["loss"], "loss"),
-        build_optimizer=lambda: build_optimizer(cfg["optimizer"], model, cfg["trainable"]),
+        build_optimizer=lambda: build_optimizer(cfg["optimizer"], model, cfg["trainable"], cfg["image_rates"]),
         build_scheduler=lambda optimizer: build_scheduler(optimizer, schedule, cfg["epochs"]),
         metrics=RankMetrics(job.manifest.num_ranks, job.manifest.rank_values),
         sampler=sampler,

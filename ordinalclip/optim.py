@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ordinalclip.config import DESCRIPTIVE
 from ordinalclip.errors import ConfigError
+from ordinalclip.image_rates import Staged, stage
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.schema import PARTS
 
@@ -18,6 +19,14 @@ DecayOn = Literal["weights", "all"]
 
 # Parts of which nothing is decayed unless asked for: pulling tokens towards 0 pulls sentences towards no meaning.
 _NEVER_DECAYED = ("context", "rank", "logit_scale")
+# Nor what is added to activations as biases are, whatever its shape: positions and class tokens, by the names that
+# open_clip, timm, torchvision and transformers give them.
+_NOT_WEIGHTS = {
+    *("class_embedding", "positional_embedding", "cls_emb"),
+    *("cls_token", "reg_token", "dist_token", "pos_embed", "relative_position_bias_table"),
+    *("class_token", "pos_embedding"),
+    *("position_embeddings", "position_embedding"),
+}
 
 
 class Schedule(Protocol):
@@ -70,6 +79,7 @@ def build_parameter_groups(
     trainable: Mapping[str, float | None],
     weight_decay: float = 0.0,
     weight_decay_on: DecayOn = "weights",
+    image_rates: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Freeze what is to be frozen and sort the rest into the optimiser's groups.
 
@@ -79,35 +89,44 @@ def build_parameter_groups(
         model: the model; see `freeze` for what is done to it.
         trainable: learning rate of every part; None freezes it.
         weight_decay: of the parameters that are decayed.
-        weight_decay_on: `weights`: not biases, norms (all of at most one dimension), context and rank tokens and the
-            logit scale. `all`: everything [OrdinalCLIP].
+        weight_decay_on: `weights`: not biases and norms (all of at most one dimension), the towers' positions and class
+            tokens, context and rank tokens and the logit scale. `all`: everything [OrdinalCLIP].
+        image_rates: as in `schema.ImageRates`; None: the image tower learns at one rate.
 
     Returns:
-        At most two groups a part, each with `params`, `lr`, `weight_decay` and `name`: the part, or the part and
-        `/no_decay`. Empty where nothing can be trained (fixed prompts between frozen towers).
+        Groups with `params`, `lr`, `weight_decay` and `name`: the part, for stages of the image tower `image/new` or
+        `image/layer03`, and `/no_decay` behind it where it is so. Empty where nothing can be trained (fixed prompts
+        between frozen towers).
 
     Raises:
-        ConfigError: see `freeze`; or an unknown `weight_decay_on`.
+        ConfigError: see `freeze` and `image_rates.stage`; or an unknown `weight_decay_on`.
     """
     if weight_decay_on not in get_args(DecayOn):
         raise ConfigError("optimizer.weight_decay_on", weight_decay_on, "unknown", allowed=", ".join(get_args(DecayOn)))
     freeze(model, trainable)
     groups: list[dict[str, Any]] = []
     for part, parameters in model.parts().items():
-        if trainable[part] is None:
+        rate = trainable[part]
+        if rate is None:
             continue
-        decayed: list[nn.Parameter] = []
-        kept: list[nn.Parameter] = []
-        for _, parameter in parameters:
-            (decayed if weight_decay_on == "all" or _is_weight(part, parameter) else kept).append(parameter)
-        for name, params, decay in ((part, decayed, weight_decay), (f"{part}/no_decay", kept, 0.0)):
-            if params:
-                groups.append({"name": name, "params": params, "lr": trainable[part], "weight_decay": decay})
+        inner = {name: name.removeprefix("backbone.image.") for name, _ in parameters}
+        staged = stage(list(inner.values()), image_rates) if part == "image" and image_rates is not None else {}
+        own: dict[str, dict[str, Any]] = {}
+        for name, parameter in parameters:
+            words, factor = staged.get(inner[name], Staged("", 1.0))
+            decayed = weight_decay_on == "all" or _is_weight(part, name, parameter)
+            key = "/".join(word for word in (part, words, "" if decayed else "no_decay") if word)
+            values = {"name": key, "params": [], "lr": rate * factor, "weight_decay": weight_decay if decayed else 0.0}
+            own.setdefault(key, values)["params"].append(parameter)
+        groups += [own[key] for key in sorted(own)]
     return groups
 
 
 def build_optimizer(
-    optimizer_cfg: Mapping[str, Any], model: OrdinalCLIP, trainable: Mapping[str, float | None]
+    optimizer_cfg: Mapping[str, Any],
+    model: OrdinalCLIP,
+    trainable: Mapping[str, float | None],
+    image_rates: Mapping[str, Any] | None = None,
 ) -> Optimizer:
     """The optimiser of the `optimizer` group over the model's parameter groups.
 
@@ -116,13 +135,14 @@ def build_optimizer(
             `build_parameter_groups`) and `lookahead`, a mapping as in `schema.Lookahead` or None.
         model: see `build_parameter_groups`.
         trainable: see `build_parameter_groups`.
+        image_rates: see `build_parameter_groups`.
 
     Raises:
         ConfigError: see `build_parameter_groups`; or nothing can be trained.
     """
     arguments = {str(k): value for k, value in optimizer_cfg.items() if k not in DESCRIPTIVE["optimizer"]}
     weight_decay_on = optimizer_cfg.get("weight_decay_on", "weights")
-    groups = build_parameter_groups(model, trainable, arguments.get("weight_decay", 0.0), weight_decay_on)
+    groups = build_parameter_groups(model, trainable, arguments.get("weight_decay", 0.0), weight_decay_on, image_rates)
     if not groups:
         raise ConfigError("trainable", dict(trainable), "nothing here can be trained; evaluate it instead")
     # Not as an argument of instantiate, which would copy the parameters into a config and train the copies.
@@ -140,5 +160,6 @@ def build_scheduler(optimizer: Optimizer, schedule: Schedule, num_epochs: int) -
     return LambdaLR(optimizer, partial(schedule.factor, num_epochs=num_epochs))
 
 
-def _is_weight(part: str, parameter: nn.Parameter) -> bool:
-    return part not in _NEVER_DECAYED and parameter.ndim > 1
+def _is_weight(part: str, name: str, parameter: nn.Parameter) -> bool:
+    words = {name.rpartition(".")[2], name.removesuffix(".weight").rpartition(".")[2]}
+    return part not in _NEVER_DECAYED and parameter.ndim > 1 and not words & _NOT_WEIGHTS

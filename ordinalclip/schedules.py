@@ -86,6 +86,37 @@ class Cosine:
         return self.min_factor + (1 - self.min_factor) * (1 + math.cos(math.pi * done)) / 2
 
 
+class Step:
+    """Multiplied by `gamma` each time a share of the run has passed.
+
+    Args:
+        every: share of the whole run: 0.6 drops once, in epoch 60 of 100; 0.25 three times.
+        gamma: the factor each time.
+        warmup_epochs: number of warm-up epochs, counted within the run.
+        warmup: `constant` or `linear`, see `Warmup`.
+        warmup_factor: where warm-up starts.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: Annotated[float, Between(1e-6, 1)] = 0.6,
+        gamma: Annotated[float, Between(0, 1)] = 0.1,
+        warmup_epochs: Annotated[int, Between(0, None)] = 0,
+        warmup: Literal["constant", "linear"] = "linear",
+        warmup_factor: Annotated[float, Between(0, 1)] = 0.1,
+    ) -> None:
+        self.every, self.gamma = every, gamma
+        self.warmup = Warmup(warmup_epochs, warmup, warmup_factor)
+
+    def factor(self, epoch: int, num_epochs: int) -> float:
+        """Factor of the learning rates in an epoch 0…num_epochs-1."""
+        warm = self.warmup.factor(epoch)
+        if warm is not None:
+            return warm
+        return float(self.gamma ** math.floor(epoch / (self.every * num_epochs) + 1e-9))
+
+
 class MultiStep:
     """Multiplied by `gamma` at every milestone.
 

@@ -41,7 +41,11 @@ class Settings:
 
 @dataclass
 class Trainable:
-    """Learning rate of each part; null = frozen."""
+    """Learning rate of each part; null = frozen.
+
+    A part that the prompt lacks (a head under `prompt=rank`) may have a rate: nothing comes of it, but it is part of
+    the run's id, since only the prompt's code knows its parts.
+    """
 
     context: Rate | None
     rank: Rate | None
@@ -50,6 +54,23 @@ class Trainable:
     image: Rate | None
     text: Rate | None
     logit_scale: Rate | None
+
+
+@dataclass
+class ImageRates:
+    """Rates within a trained image tower, as factors of `trainable.image`; see `ordinalclip.image_rates`.
+
+    Attributes:
+        new_layers: names of layers in the tower, or beginnings of them in whole words (`layer4`, `blocks.11.mlp`).
+        new_factor: of these.
+        base_factor: of all others.
+        layer_decay: each of the others learns at so much of the rate of the layer behind it; null = all alike.
+    """
+
+    new_layers: list[str]
+    new_factor: Rate
+    base_factor: Rate
+    layer_decay: Annotated[float, Between(1e-6, 1)] | None
 
 
 @dataclass

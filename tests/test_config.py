@@ -171,3 +171,30 @@ def test_no_lookahead_leaves_ids_as_they_were(compose_cfg: Compose) -> None:
     assert "lookahead" not in identity(cfg, manifest_hash="", weights={})["optimizer"]
     on = compose_cfg("optimizer.lookahead={steps: 5, alpha: 0.8}")
     assert identity(on, manifest_hash="", weights={})["optimizer"]["lookahead"] == {"steps": 5, "alpha": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["image_rates.layer_decay=0.7"], "image_rates.layer_decay"),  # of a frozen tower
+        (["image_rates.base_factor=0.1"], "image_rates.base_factor"),
+        (["trainable.image=1e-4", "image_rates.new_factor=10"], "image_rates.new_factor"),  # no layer is new
+        (["trainable.image=1e-4", "image_rates.layer_decay=1.5"], "image_rates.layer_decay"),
+        (["trainable.image=1e-4", "image_rates.new_layers=proj"], "image_rates.new_layers"),
+        (["trainable.image=1e-4", "+image_rates.decay=0.7"], "image_rates.decay"),
+    ],
+)
+def test_rates_that_nothing_would_come_of(compose_cfg: Compose, overrides: list[str], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(compose_cfg(*overrides))
+    assert caught.value.key == key
+
+
+def test_rates_within_the_image_tower_are_in_the_id_once_they_say_something(compose_cfg: Compose) -> None:
+    cfg = compose_cfg("trainable.image=1e-4")
+    assert "image_rates" not in identity(cfg, manifest_hash="", weights={})
+    ids = {
+        id_of(compose_cfg("trainable.image=1e-4", f"image_rates.layer_decay={decay}")) for decay in ("null", 0.7, 0.8)
+    }
+    assert len(ids) == 3
+    assert id_of(cfg) in ids

@@ -248,6 +248,19 @@ def test_the_recorded_rate_is_the_one_that_the_epoch_was_trained_with(compose_cf
     assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001])
 
 
+@pytest.mark.slow
+def test_one_rate_a_part_is_recorded_its_largest(compose_cfg: Compose) -> None:
+    rates = ["image_rates.new_layers=[proj]", "image_rates.new_factor=10", "image_rates.layer_decay=0.5"]
+    done = run(compose_cfg, "epochs=2", "schedule=constant", "trainable.image=1e-3", *rates)
+    recorded = {name: value for name, value in values_by_epoch(done)[0].items() if name.startswith("lr/")}
+    assert recorded == {"lr/context": 1e-3, "lr/rank": 1e-3, "lr/image": 1e-2}
+    groups = torch.load(done.last_checkpoint, weights_only=True)["optimizer_states"][0]["param_groups"]
+    assert {group["name"]: group["lr"] for group in groups if "no_decay" not in group["name"]} == {
+        **{f"image/layer{layer}": 1e-3 * 0.5 ** (3 - layer) for layer in range(3)},
+        "image/new": 1e-2,
+    }
+
+
 def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(
     compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:

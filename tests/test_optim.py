@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from ordinalclip.errors import ConfigError
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.optim import build_optimizer, build_parameter_groups, build_scheduler, freeze
-from ordinalclip.schedules import Constant, Cosine, MultiStep
+from ordinalclip.schedules import Constant, Cosine, MultiStep, Step
 from ordinalclip.schema import PARTS
 from tests.test_model import PROMPTS, build_model
 
@@ -59,6 +59,48 @@ def test_every_parameter_is_in_one_group(prompt, decay_on):
     assert sorted(found) == sorted(name for name, _ in model.named_parameters())
     if decay_on == "all":
         assert {group["weight_decay"] for group in groups} == {0.1}
+
+
+def test_positions_and_class_tokens_are_not_decayed_whatever_their_shape():
+    model = build_model()
+    image = model.backbone.image
+    image.cls_token = torch.nn.Parameter(torch.zeros(1, 1, 4))
+    image.positional_embedding = torch.nn.Parameter(torch.zeros(7, 4))
+    image.position_embedding = torch.nn.Embedding(7, 4)
+    image.proj = torch.nn.Parameter(torch.zeros(4, 4))
+    decayed = {group["name"]: names_of(model, group["params"]) for group in build_parameter_groups(model, ALL, 0.1)}
+    added = {"cls_token", "positional_embedding", "position_embedding.weight"}
+    assert added <= {name.removeprefix("backbone.image.") for name in decayed["image/no_decay"]}
+    assert "backbone.image.proj" in decayed["image"]
+
+
+RATES = {"new_layers": [], "new_factor": 1.0, "base_factor": 1.0, "layer_decay": None}
+
+
+def test_new_layers_of_the_image_tower_have_groups_of_their_own():
+    model = build_model()
+    rates = RATES | {"new_layers": ["4"], "new_factor": 10.0, "base_factor": 0.5}
+    groups = {group["name"]: group for group in build_parameter_groups(model, ALL, 0.1, "weights", rates)}
+    assert names_of(model, groups["image/new"]["params"]) == ["backbone.image.4.weight"]
+    assert names_of(model, groups["image/new/no_decay"]["params"]) == ["backbone.image.4.bias"]
+    assert {name: group["lr"] for name, group in groups.items() if name.startswith("image")} == {
+        "image": 0.005,
+        "image/no_decay": 0.005,
+        "image/new": 0.1,
+        "image/new/no_decay": 0.1,
+    }
+    assert groups["image/new"]["weight_decay"] == 0.1
+    assert groups["projection"]["lr"] == 1e-2
+
+
+def test_neutral_rates_are_no_rates():
+    model = build_model()
+    assert build_parameter_groups(model, ALL, 0.1, "weights", RATES) == build_parameter_groups(model, ALL, 0.1)
+
+
+def test_a_tower_of_no_known_kind_has_no_layer_decay():
+    with pytest.raises(ConfigError, match=r"image_rates.layer_decay=0.7"):
+        build_parameter_groups(build_model(), ALL, image_rates=RATES | {"layer_decay": 0.7})
 
 
 def test_frozen_means_no_gradient_and_eval_mode():
@@ -141,7 +183,7 @@ def test_training_fits_a_few_images():
     assert losses[-1] < losses[0] / 2
 
 
-@pytest.mark.parametrize("schedule", [Constant(), Cosine(warmup_epochs=1), MultiStep()])
+@pytest.mark.parametrize("schedule", [Constant(), Cosine(warmup_epochs=1), MultiStep(), Step()])
 def test_schedulers_scale_every_rate_and_survive_pickling_and_checkpoints(schedule, tmp_path):
     model = build_model()
     optimizer = build_optimizer({"_target_": "torch.optim.SGD"}, model, DEFAULT)
