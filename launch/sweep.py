@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,28 @@ def sweep(
     return results
 
 
+def typed_axes(params: Mapping[str, Any]) -> list[str]:
+    """The axes of a `sweep=` file as overrides.
+
+    Args:
+        params: key → values as they would be typed, or a list of them.
+    """
+    listed = {
+        key: ",".join(map(str, values)) if isinstance(values, Sequence) and not isinstance(values, str) else values
+        for key, values in params.items()
+    }
+    return [f"{key}={values}" for key, values in listed.items()]
+
+
+def described(product: Sequence[Sequence[str]]) -> str:
+    """What a product of overrides varies: `shots=1,2 × seed=0,1`."""
+    axes: dict[str, dict[str, None]] = {}
+    for override in (override for overrides in product for override in overrides):
+        key, _, value = override.partition("=")
+        axes.setdefault(key, {})[value] = None
+    return " × ".join(f"{key}={','.join(values)}" for key, values in axes.items() if len(values) > 1)
+
+
 def plan(
     compose: Callable[[list[str]], DictConfig], product: Sequence[list[str]], config_dirs: Sequence[Path] = ()
 ) -> list[Job]:
@@ -116,7 +138,7 @@ def plan(
 
 def _note(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
     """Writes or extends `sweeps/<name>.json`; a run may belong to many sweeps."""
-    name = jobs[0].cfg["sweep"]
+    name = jobs[0].cfg["sweep_name"]
     if name is None:
         return
     path = Path(jobs[0].cfg["paths"]["runs"]) / "sweeps" / f"{name}.json"

@@ -34,13 +34,26 @@ PLAIN_GROUPS = {
     "init": "Init",
     "trainable": "Trainable",
     "image_rates": "ImageRates",
+    "subset": "Subset",
     "features": "Features",
     "cache": "Cache",
     "paths": "Paths",
 }
 
-# Cannot change a result, so they do not enter the id. `protocol.split` acts through the manifest's hash.
-_NOT_IN_ID = ("paths", "cache", "tracking", "num_workers", "features", "sweep", "tags", "rerun", "dataset", "lr")
+# Cannot change a result, so they do not enter the id. `protocol.split` and `subset` act through the manifest's hash.
+_NOT_IN_ID = (
+    "paths",
+    "cache",
+    "tracking",
+    "num_workers",
+    "features",
+    "sweep_name",
+    "tags",
+    "rerun",
+    "dataset",
+    "subset",
+    "lr",
+)
 _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
 # Options that came later, with the value that means what was done before they existed; left out of the id.
 _NEUTRAL: dict[str, Any] = {
@@ -143,8 +156,8 @@ def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> 
         raise ConfigError(
             "protocol.readout", protocol["readout"], "is no readout", allowed="expectation, argmax, median"
         )
-    if protocol["select_on"] != "val":
-        raise ConfigError("protocol.select_on", protocol["select_on"], "cannot be selected on", allowed="val")
+    if protocol["select_on"] not in ("val", "test"):
+        raise ConfigError("protocol.select_on", protocol["select_on"], "cannot be selected on", allowed="val, test")
 
 
 def identity(
@@ -172,6 +185,11 @@ def identity(
 
 def _sorted(parts: Sequence[str] | None) -> list[str] | None:
     return None if parts is None else sorted(parts)
+
+
+def stamp(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """What has to be told wherever a run's scores are: that its epoch was chosen on the test split, or nothing."""
+    return {"selected_on": "test"} if cfg["protocol"]["select_on"] == "test" else {}
 
 
 def augments(cfg: Mapping[str, Any]) -> bool:

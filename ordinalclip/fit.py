@@ -61,8 +61,11 @@ def fit(job: Job, mirror: Mirror) -> None:
     save_rank_features(run, before_RD, after_RD)
     record = ordinality_record(before_RD, after_RD)
     run.write_json("ordinality.json", record)
-    for split in ("val", "test"):  # the labels of the test split are touched here for the first time
-        loader = evaluation_loader(data.split(split), EVAL_BATCH, cfg["num_workers"])
+    for split in ("val", "test"):  # the test labels are touched here first, but for protocols that select on them
+        rows = data.split(split)
+        if len(rows) == 0:  # no val split where an epoch is chosen on test
+            continue
+        loader = evaluation_loader(rows, EVAL_BATCH, cfg["num_workers"])
         stats, predictions = evaluate_split(model, loader, device, manifest, split)
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
         if split == "test":
@@ -192,7 +195,8 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror
         trainer.fit(
             module,
             training_loader(train, sampler, cfg["num_workers"]),
-            evaluation_loader(data.split("val"), EVAL_BATCH, cfg["num_workers"]),
+            # Logged as val/ in any case: the split that an epoch is chosen on, which published protocols let be test.
+            evaluation_loader(data.split(cfg["protocol"]["select_on"]), EVAL_BATCH, cfg["num_workers"]),
             ckpt_path=checkpoint_to_resume(run),
             weights_only=True,
         )

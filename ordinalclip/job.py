@@ -13,6 +13,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from ordinalclip.config import stamp
 from ordinalclip.datasets.table import save_table
 from ordinalclip.lease import Superseded
 from ordinalclip.prepare import Job
@@ -128,13 +129,13 @@ def _begin(job: Job) -> None:
     """Writes what is known before the first step."""
     run, cfg = job.run, job.cfg
     resumed, _ = _epochs(job)
-    run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"])
+    run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"], **stamp(cfg))
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", list(job.overrides))
     data = {"manifest": job.manifest.content_hash, "root": str(job.manifest.root), "notes": list(job.manifest.notes)}
     run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
     names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
-    run.write_json("labels.json", names | {"sweep": cfg["sweep"], "tags": cfg["tags"]})
+    run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | stamp(cfg))
     run.publish("manifest.parquet", job.manifest.table.to_parquet)
     run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
     run.write_json("identity.json", job.identity)

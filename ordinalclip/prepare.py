@@ -9,12 +9,14 @@ from typing import Any
 from ordinalclip.backbones.weights import WeightFile, find_weights
 from ordinalclip.compiler import check_compiler
 from ordinalclip.config import check, identity, readable_name, run_id
-from ordinalclip.datasets.load import load_manifest
+from ordinalclip.datasets.load import finish_manifest, split_manifest
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.initial_file import InitialFile, find_initial
 from ordinalclip.runs import Run
 
-_MANIFESTS: dict[str, Manifest] = {}  # the runs of a sweep mostly share their data set
+# The runs of a sweep mostly share their data set, and where not that, the set that theirs are subsets of.
+_SPLIT: dict[str, Manifest] = {}
+_MANIFESTS: dict[str, Manifest] = {}
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ def _directory(root: Path, name: str, run_id: str) -> Path:
 
 
 def _manifest(cfg: Mapping[str, Any]) -> Manifest:
-    key = json.dumps([cfg["dataset"], cfg["protocol"], cfg["paths"]], sort_keys=True, default=str)
+    whole = json.dumps([cfg["dataset"], cfg["protocol"], cfg["paths"]], sort_keys=True, default=str)
+    key = json.dumps([whole, cfg["subset"]], sort_keys=True)
     if key not in _MANIFESTS:
-        paths = cfg["paths"]
-        _MANIFESTS[key] = load_manifest(
-            cfg["dataset"], cfg["protocol"], data_dir=Path(paths["data"]), cache_dir=Path(paths["cache"])
-        )
+        if whole not in _SPLIT:
+            data_dir, cache_dir = Path(cfg["paths"]["data"]), Path(cfg["paths"]["cache"])
+            _SPLIT[whole] = split_manifest(cfg["dataset"], cfg["protocol"], data_dir=data_dir, cache_dir=cache_dir)
+        _MANIFESTS[key] = finish_manifest(_SPLIT[whole], cfg["protocol"], cfg["subset"])
     return _MANIFESTS[key]

@@ -12,10 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ordinalclip.config import stamp
 from ordinalclip.prepare import Job
 from ordinalclip.runs import Run
 
 _FILE_WIDTH = 160  # a file or a pipe has room
+# What repeats an experiment without changing it; runs that differ in nothing else are one row of a table.
+_REPEATS = ("seed", "dataset.fold", "protocol.split.fold")
+_ON_TEST = "selected on test: the epoch was chosen by the test scores, as in some published protocols"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ def print_run(job: Job, console: Console | None = None) -> None:
         table.add_row("ordinality of rank features", f"{best['score']:.3f}", chance)
     _print(f"{job.cfg['dataset']['name']}: {int(stats.get('test/num_images', 0))} test images", console)
     _print(table, console)
+    if stamp(job.cfg):
+        _print(_ON_TEST, console)
     _print(f"run     {job.run.directory}", console)
 
 
@@ -83,20 +89,34 @@ def titles(jobs: Sequence[Job]) -> list[str]:
 
 
 def sweep_rows(jobs: Sequence[Job]) -> list[tuple[str, list[Run]]]:
-    """Groups of runs that differ in nothing but the seed, each with what tells it from the others."""
+    """Groups of runs that differ in nothing but seed and fold, each with what tells it from the others."""
     groups: dict[str, tuple[str, list[Run]]] = {}
     for job, title in zip(jobs, titles(jobs), strict=True):
-        key = json.dumps({k: v for k, v in job.identity.items() if k != "seed"}, sort_keys=True)
-        label = " ".join(word for word in title.split(" ") if not word.startswith("seed="))
+        key = json.dumps(_without_repeats(job), sort_keys=True, default=str)
+        label = " ".join(word for word in title.split(" ") if word.partition("=")[0] not in _REPEATS)
         name = "-".join(str(job.cfg[group]["name"]) for group in ("dataset", "backbone", "prompt"))
         groups.setdefault(key, (name if title == job.run.directory.name else label or name, []))[1].append(job.run)
     return list(groups.values())
+
+
+def _without_repeats(job: Job) -> dict[str, Any]:
+    """A job's identity without seed and fold: the data of a fold are told by how they are made, not by their hash."""
+    kept = {key: value for key, value in job.identity.items() if key != "seed"}
+    if _has_folds(job):
+        nodes = (job.cfg["dataset"], job.cfg["protocol"]["split"], job.cfg["subset"])
+        kept["manifest"] = [{key: value for key, value in node.items() if key != "fold"} for node in nodes]
+    return kept
+
+
+def _has_folds(job: Job) -> bool:
+    return any(node.get("fold") is not None for node in (job.cfg["dataset"], job.cfg["protocol"]["split"]))
 
 
 def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
     """Prints one row a setting: mean ± standard deviation over its seeds, of the runs that are finished."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     rows = sweep_rows(jobs)
+    on_test = {job.run.directory for job in jobs if stamp(job.cfg)}
     headings, settings = _columns([label for label, _ in rows])
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -108,9 +128,13 @@ def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
         stats = [run.read_json("test_stats.json") or {} for run in done]
         ordered = [(run.read_json("ordinality.json") or {}).get("best", {}).get("score") for run in done]
         cells = [_spread([s.get(f"test/{row.name}") for s in stats], percent=row.percent) for row in shown]
-        table.add_row(*map(Text, setting), f"{len(done)}/{len(runs)}", *cells, _spread(ordered, percent=False))
-    _print("test scores, mean ± standard deviation over seeds", console)
+        number = f"{len(done)}/{len(runs)}{'*' if runs[0].directory in on_test else ''}"
+        table.add_row(*map(Text, setting), number, *cells, _spread(ordered, percent=False))
+    repeats = "seeds and folds" if any(map(_has_folds, jobs)) else "seeds"
+    _print(f"test scores, mean ± standard deviation over {repeats}", console)
     _print(table, console)
+    if on_test:
+        _print(f"* {_ON_TEST}", console)
 
 
 def _columns(labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:

@@ -22,7 +22,7 @@ class Settings:
         augment: random crops and flips; null = only where the image tower is trained.
         compile: torch.compile of a trained image tower; a minute at the start, quicker steps in bfloat16.
         num_workers: processes that decode images; not used on cached features and images.
-        sweep: name under which runs are grouped.
+        sweep_name: name under which runs are grouped; typed as `sweep=`, which may also be a file of settings.
         tags: free words for MLflow.
         rerun: archive what exists of this run and repeat it.
     """
@@ -34,7 +34,7 @@ class Settings:
     augment: bool | None
     compile: bool
     num_workers: Annotated[int, Between(0, None)]
-    sweep: str | None
+    sweep_name: str | None
     tags: list[str]
     rerun: bool
 
@@ -98,6 +98,25 @@ class Init:
 
     checkpoint: str | int | None
     parts: list[Literal["context", "rank", "head", "projection", "image", "text", "logit_scale"]] | None
+
+
+@dataclass
+class Subset:
+    """Less of the data set; see `ordinalclip.datasets.subset.take_subset`.
+
+    Attributes:
+        shots: training images of each rank.
+        shift_ranks: how many of the most frequent ranks are thinned.
+        shift_keep: the share of their training images that these keep.
+        eval_min_rank: val and test keep ranks from this one on.
+        seed: of the draw.
+    """
+
+    shots: Annotated[int, Between(1, None)] | None
+    shift_ranks: Annotated[int, Between(1, "num_ranks")] | None
+    shift_keep: Annotated[float, Between(0.0, 1.0)] | None
+    eval_min_rank: Annotated[int, Between(0, "num_ranks")] | None
+    seed: Annotated[int, Between(0, None)]
 
 
 @dataclass

@@ -29,6 +29,7 @@ _ARTIFACTS = (
     "val_stats.json",
     "ordinality.json",
 )
+_TAGGED = ("sweep", "selected_on")  # labels that are tags, not parameters
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
 
 
@@ -167,7 +168,7 @@ def _milliseconds(time: str | None) -> int | None:
 
 
 def _params(run: Run) -> dict[str, str]:
-    labels = {k: v for k, v in (run.read_json("labels.json") or {}).items() if isinstance(v, str) and k != "sweep"}
+    labels = {k: v for k, v in (run.read_json("labels.json") or {}).items() if isinstance(v, str) and k not in _TAGGED}
     chosen = labels | choices(run.read_json("identity.json") or {})
     return {key: str(value)[:6000] for key, value in chosen.items()}
 
@@ -184,6 +185,7 @@ def _tags(run: Run) -> dict[str, str]:
         "git": code.get("git"),
         "dirty": code.get("dirty"),
         "sweep": labels.get("sweep"),
+        "selected_on": labels.get("selected_on"),
         "mlflow.user": os.environ.get("USER"),
     }
     tags |= {f"tag.{word}": "true" for word in labels.get("tags", [])}

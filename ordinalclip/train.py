@@ -82,6 +82,8 @@ def _run(typed: Arguments) -> None:
     wants_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and we print them
 
+    if typed.note:
+        log.info("%s", typed.note)
     interrupt = Interrupt()
     interrupt.listen()
 

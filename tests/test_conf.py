@@ -14,6 +14,7 @@ from ordinalclip.help import help_text
 from ordinalclip.job import run_job
 from ordinalclip.prepare import prepare
 from tests.conftest import Compose
+from tests.datasets.published import make_published
 
 FILES = sorted(path for path in conf_dir().glob("**/*.yaml") if path.relative_to(conf_dir()).parts[0] != "local")
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.parent == conf_dir()]
@@ -24,6 +25,9 @@ TWO_STEPS = ("epochs=1", "++trainer.limit_batches=2")
 EXTRA = {
     "protocol=blocks": ("protocol.split.block_size=4",),
     "protocol=given": ("dataset=manifest", "dataset.path={table}"),
+    "protocol=carve_val": ("dataset=manifest", "dataset.path={table}"),
+    "protocol=on_test": ("dataset=manifest", "dataset.path={table}"),
+    **{f"dataset={name}": ("paths.data={data}",) for name in ("morph", "adience", "aesthetics", "hci")},
     "dataset=manifest": ("dataset.path={table}",),
     "dataset=digits": (),
 }
@@ -41,9 +45,17 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "grades.csv"
 
 
-def small(option: str, table: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made images in the layouts of published sets."""
+    folder = tmp_path_factory.mktemp("published")
+    make_published(folder)
+    return folder
+
+
+def small(option: str, table: Path, data: Path) -> list[str]:
     """Overrides for an option; those of gauge go when another data set comes."""
-    extra = [word.format(table=table) for word in EXTRA.get(option, ())]
+    extra = [word.format(table=table, data=data) for word in EXTRA.get(option, ())]
     gauge = ["dataset.num_ranks=5", "dataset.images_per_rank=12", "dataset.size=32"]
     own_data = any(word.startswith("dataset=") for word in (option, *extra)) and option != "dataset=gauge"
     common = ["backbone=tiny", "trainer=cpu", "tracking=offline", "batch_size=16", "num_workers=0"]
@@ -92,8 +104,8 @@ def test_missing_weights_are_all_that_a_backbone_may_lack(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.partition("=")[0] in TRAINED and o not in NOT_HERE])
-def test_what_an_option_names_trains(compose_cfg: Compose, table: Path, option: str) -> None:
-    job = prepare(compose_cfg(*small(option, table), *TWO_STEPS, small=False))
+def test_what_an_option_names_trains(compose_cfg: Compose, table: Path, data: Path, option: str) -> None:
+    job = prepare(compose_cfg(*small(option, table, data), *TWO_STEPS, small=False))
     run_job(job, in_sweep=True)
     assert job.run.state() == "finished"
     assert np.isfinite(job.run.read_json("test_stats.json")["test/mae"])

@@ -20,7 +20,7 @@ def id_of(cfg: dict[str, Any], manifest: str = "m", weights: dict[str, str] = WE
     [
         "num_workers=7",
         "tracking=local",
-        "sweep=mine",
+        "sweep_name=mine",
         "tags=[a]",
         "rerun=true",
         "paths.runs=elsewhere",
@@ -104,7 +104,7 @@ def test_equal_numbers_of_two_types_are_one_experiment(compose_cfg: Compose) -> 
         ("+optimizer.momentum=0.9", "optimizer.momentum", "betas"),
         ("optimizer.weight_decay_on=some", "optimizer.weight_decay_on", "all"),
         ("protocol.readout=mode", "protocol.readout", "median"),
-        ("protocol.select_on=test", "protocol.select_on", "val"),
+        ("protocol.select_on=train", "protocol.select_on", "val, test"),
         ("trainer.precision=8", "trainer.precision", "32-true"),
         ("dataset.num_ranks=1", "dataset.num_ranks", "2"),
         ("schedule.warmup=log", "schedule.warmup", "linear"),

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ordinalclip.prepare import Job
-from ordinalclip.report import print_run, print_store, print_sweep, titles
+from ordinalclip.report import print_run, print_store, print_sweep, sweep_rows, titles
 from ordinalclip.runs import Run
 from tests.datasets.made import make_manifest
 
@@ -29,18 +30,30 @@ STATS = {
 ORDINALITY = {"before": {"score": 0.5, "score_chance": 0.7}, "best": {"score": 1.0, "score_chance": 0.7}}
 
 
-def job(folder: Path, *overrides: str, mae: float | None = 0.5, seed: int = 0, **settings: Any) -> Job:
+def job(
+    folder: Path,
+    *overrides: str,
+    mae: float | None = 0.5,
+    seed: int = 0,
+    fold: int | None = None,
+    select_on: str = "val",
+    **settings: Any,
+) -> Job:
     """A job whose run is finished with this error, or has not begun."""
     manifest = replace(make_manifest([0, 1, 2]), rank_names=("[bold]", "a rather long name of a rank, too long", "c"))
     identity = {"seed": seed} | settings
-    run = Run(folder / f"made-{abs(hash(json.dumps(identity)))}")
+    run = Run(folder / f"made-{abs(hash(json.dumps([identity, fold])))}")
     if mae is not None:
         run.directory.mkdir()
         (run.directory / "status.json").write_text('{"status": "finished"}')
         (run.directory / "test_stats.json").write_text(json.dumps(STATS | {"test/mae": mae}))
         (run.directory / "ordinality.json").write_text(json.dumps(ORDINALITY))
-    names = {group: {"name": group} for group in ("dataset", "backbone", "prompt")}
-    return Job(names | {"tracking": {}}, manifest, {}, identity, run, overrides)
+    names: dict[str, dict[str, Any]] = {group: {"name": group} for group in ("dataset", "backbone", "prompt")}
+    protocol = {"split": {}, "select_on": select_on}
+    names["dataset"] |= {} if fold is None else {"fold": fold}
+    identity |= {} if fold is None else {"manifest": f"of fold {fold}"}
+    cfg = names | {"tracking": {}, "protocol": protocol, "subset": {}}
+    return Job(cfg, manifest, {}, identity, run, overrides)
 
 
 def printed(show: Any, width: int = 80, terminal: bool = False) -> str:
@@ -120,3 +133,32 @@ def test_one_setting_is_called_by_its_parts(tmp_path: Path) -> None:
     jobs = [job(tmp_path, "seed=0"), job(tmp_path, "seed=1", seed=1)]
     assert " dataset-backbone-prompt " in printed(lambda console: print_sweep(jobs, console), width=100)
     assert " dataset-backbone-prompt " in printed(lambda console: print_sweep(jobs[:1], console))
+
+
+def test_folds_are_averaged_like_seeds(tmp_path: Path) -> None:
+    jobs = [
+        job(tmp_path, f"prompt={prompt}", f"dataset.fold={fold}", "seed=0", fold=fold, mae=1.0 + fold, prompt=prompt)
+        for prompt in ("rank", "linear")
+        for fold in (0, 1, 2)
+    ]
+    text = printed(lambda console: print_sweep(jobs, console))
+    assert re.search(r"^ rank +3/3 +2\.000±1\.000 ", text, re.MULTILINE), text
+    assert re.search(r"^ linear +3/3 +2\.000±1\.000 ", text, re.MULTILINE), text
+    assert "over seeds and folds" in text
+    # Another subset of the same folds is another experiment.
+    few = job(tmp_path, "prompt=rank", "subset.shots=1", "dataset.fold=0", fold=0, mae=9.0, prompt="rank", few=True)
+    few.cfg["subset"]["shots"] = 1
+    assert len(sweep_rows([*jobs, few])) == 3
+
+
+def test_what_was_selected_on_test_is_told_in_every_table(tmp_path: Path) -> None:
+    on_test = job(tmp_path, "protocol=on_test", select_on="test", a=1)
+    honest = job(tmp_path, "protocol=given", a=2)
+    told = "selected on test: the epoch was chosen by the test scores"
+    assert told in printed(lambda console: print_run(on_test, console))
+    assert told not in printed(lambda console: print_run(honest, console))
+    text = printed(lambda console: print_sweep([on_test, honest], console))
+    assert re.search(r"^ on_test +1/1\* ", text, re.MULTILINE), text
+    assert re.search(r"^ given +1/1 ", text, re.MULTILINE), text
+    assert f"* {told}" in text
+    assert told not in printed(lambda console: print_sweep([honest], console))

@@ -15,7 +15,7 @@ def run(tmp_path: Path) -> Run:
     run = Run(tmp_path / "runs" / "elpv-mini-rank-s0-0123456789")
     run.claim()
     run.write_json("identity.json", {"seed": 0, "prompt": {"num_base_ranks": 3}})
-    run.write_json("labels.json", {"prompt": "rank", "sweep": "mine", "tags": ["first"]})
+    run.write_json("labels.json", {"prompt": "rank", "sweep": "mine", "tags": ["first"], "selected_on": "test"})
     run.write("config.yaml", "seed: 0\n")
     for epoch in range(3):
         run.log_metrics({"val/mae": 1.0 / (epoch + 1), "train/loss": 2.0}, epoch=epoch, step=10 * epoch)
@@ -45,6 +45,8 @@ def test_a_run_is_shown_as_it_is_recorded(run: Run, tmp_path: Path) -> None:
     assert shown.data.params["prompt.num_base_ranks"] == "3"
     assert shown.data.params["prompt"] == "rank"
     assert shown.data.tags["sweep"] == "mine"
+    assert shown.data.tags["selected_on"] == "test"
+    assert not {"sweep", "selected_on"} & shown.data.params.keys()
 
     run.log_metrics({"test/mae": 0.25}, epoch=3, step=0)
     run.set_status("finished")

@@ -10,6 +10,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from ordinalclip.datasets.manifest import NUM_LISTED, SPLITS, Manifest
+from ordinalclip.datasets.subset import take_subset
 from ordinalclip.errors import ConfigError, DataError
 
 # Keys of a dataset's yaml that describe it, and are no options of its loader.
@@ -18,13 +19,19 @@ NUM_BANDS = 12
 
 
 def load_manifest(
-    dataset_cfg: Mapping[str, Any], protocol_cfg: Mapping[str, Any], *, data_dir: Path, cache_dir: Path
+    dataset_cfg: Mapping[str, Any],
+    protocol_cfg: Mapping[str, Any],
+    subset_cfg: Mapping[str, Any] | None = None,
+    *,
+    data_dir: Path,
+    cache_dir: Path,
 ) -> Manifest:
-    """Load a data set, look at all of its images, split it by the protocol, and check the outcome.
+    """Load a data set, look at all of its images, split it by the protocol, take a subset, and check the outcome.
 
     Args:
         dataset_cfg: the group `dataset`: `_target_`, the loader's options, and the descriptive keys.
-        protocol_cfg: the group `protocol`, of which `split` is used.
+        protocol_cfg: the group `protocol`, of which `split` and `select_on` are used.
+        subset_cfg: the group `subset`; None is all of the data set.
         data_dir: where data sets lie or are made.
         cache_dir: where findings are remembered.
 
@@ -35,20 +42,39 @@ def load_manifest(
         ConfigError: for settings that cannot be used.
         DataError: for broken images, ranks out of range, duplicate paths, an empty split.
     """
+    manifest = split_manifest(dataset_cfg, protocol_cfg, data_dir=data_dir, cache_dir=cache_dir)
+    return finish_manifest(manifest, protocol_cfg, subset_cfg)
+
+
+def split_manifest(
+    dataset_cfg: Mapping[str, Any], protocol_cfg: Mapping[str, Any], *, data_dir: Path, cache_dir: Path
+) -> Manifest:
+    """The first part of `load_manifest`, which looks at the images; subsets of a data set share it."""
     options, split = _plain(dataset_cfg), _plain(protocol_cfg)["split"]
     loader = _find("dataset._target_", options.pop("_target_"))
     description = {key: options.pop(key) for key in DESCRIPTIVE if key in options}
     manifest: Manifest = loader(**options, data_dir=Path(data_dir), cache_dir=Path(cache_dir))
     manifest = replace(manifest, name=description.get("name", manifest.name))
     protocol = _find("protocol.split._target_", split.pop("_target_"))
-    return check_split(protocol(manifest, **split))
+    done: Manifest = protocol(manifest, **split)
+    return done
 
 
-def check_split(manifest: Manifest) -> Manifest:
-    """Check what a protocol made.
+def finish_manifest(
+    manifest: Manifest, protocol_cfg: Mapping[str, Any], subset_cfg: Mapping[str, Any] | None
+) -> Manifest:
+    """The second part of `load_manifest`: the subset, and the check."""
+    if subset_cfg is not None:
+        manifest = take_subset(manifest, **subset_cfg)
+    return check_split(manifest, protocol_cfg.get("select_on", "val"))
+
+
+def check_split(manifest: Manifest, select_on: str = "val") -> Manifest:
+    """Check what a protocol and a subset made.
 
     Args:
         manifest: with `split` filled.
+        select_on: the split that an epoch is chosen on; val may be empty where it is "test".
 
     Returns:
         The manifest, with notes on ranks without a training image and on what stands in two splits.
@@ -58,13 +84,11 @@ def check_split(manifest: Manifest) -> Manifest:
     """
     table = manifest.table
     sizes = table["split"].value_counts()
-    empty = [split for split in SPLITS if split not in sizes]
+    empty = [split for split in SPLITS if split not in sizes and not (split == "val" and select_on == "test")]
     if empty:
         remedy = "  what to do: more images, or other shares in protocol.split"
         if empty == ["val"]:
-            remedy = (
-                "  what to do: protocol=given protocol.split.val_from_train=0.15 takes one from the training images"
-            )
+            remedy = "  what to do: protocol=carve_val takes one from the training images (val_from_train)"
         raise DataError(
             f"{manifest.name}: no image in the split {' and '.join(empty)} (of {len(table)} images: "
             f"{', '.join(f'{split} {sizes.get(split, 0)}' for split in SPLITS)})\n{remedy}"

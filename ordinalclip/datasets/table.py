@@ -112,11 +112,16 @@ def load_table(
 def save_table(manifest: Manifest, file: Path) -> None:
     """Write a manifest as a .csv that `dataset=manifest` reads back, given the manifest's root as `dataset.root`.
 
+    Images that a subset left without a split are left out.
+
     Args:
         manifest: with or without its split.
         file: where to; its folder must exist.
     """
-    table = manifest.table.drop(columns="sha256").dropna(axis="columns", how="all")
+    table = manifest.table.drop(columns="sha256")
+    if table["split"].notna().any():
+        table = table[table["split"].notna()]
+    table = table.dropna(axis="columns", how="all")
     table.insert(3, "rank_name", [manifest.rank_names[rank] for rank in table["rank"]])
     table.insert(4, "rank_value", [manifest.rank_values[rank] for rank in table["rank"]])
     table.to_csv(file, index=False, encoding="utf-8")

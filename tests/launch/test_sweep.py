@@ -128,3 +128,31 @@ def test_two_processes_with_one_configuration(tmp_path: Path) -> None:
         first.communicate(timeout=60)
     assert first.returncode == 130
     assert run.state() == "interrupted"
+
+
+def test_a_sweep_of_the_folder_brings_its_axes(tmp_path: Path) -> None:
+    first = train(tmp_path, *SMALL, "sweep=few_shot", "seed=3", "epochs=1")
+    assert first.returncode == 0, first.stderr
+    assert first.stderr.startswith("sweep few_shot: subset.shots=1,2,4,8,16,32,64\n"), first.stderr
+    rows = re.findall(r"^ (\d+) +1/1 +\d", first.stdout, re.MULTILINE)
+    # There are fewer than 8 training images a rank, so that from there on it is one and the same run.
+    assert rows == ["1", "2", "4", "8"]
+    assert "3 of 7 jobs describe a run that another one describes, too" in first.stderr
+    noted = json.loads((tmp_path / "runs" / "sweeps" / "few_shot.json").read_text())
+    assert len(noted["runs"]) == 4
+    assert len(list((tmp_path / ".cache" / "features").rglob("features.npy"))) == 1
+
+    typed = train(tmp_path, *SMALL, "-m", "sweep=few_shot", "seed=3", "epochs=1", "subset.shots=2,4")
+    assert "sweep few_shot: subset.shots=2,4\n2 runs: 2 finished\n" in typed.stderr
+
+
+def test_a_sweep_of_the_users_own(tmp_path: Path) -> None:
+    (tmp_path / "own" / "sweep").mkdir(parents=True)
+    axes = "  sweeper:\n    params:\n      lr: [1e-3, 2e-3]\n      prompt: rank,linear\n"
+    text = f"# @package _global_\n# rates\nsweep_name: rates\nepochs: 1\nhydra:\n{axes}"
+    (tmp_path / "own" / "sweep" / "rates.yaml").write_text(text)
+    words = [word for word in SMALL if not word.startswith("epochs=")]
+    done = train(tmp_path, *words, "--config-dir", "own", "sweep=rates", "prompt=context")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("sweep rates: lr=0.001,0.002\n2 runs: 2 new\n"), done.stderr
+    assert [run.read_json("labels.json")["sweep"] for run in find_runs(tmp_path / "runs")] == ["rates"] * 2

@@ -1,0 +1,64 @@
+"""One list file: a path and its labels on each line."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from ordinalclip.datasets.manifest import NUM_LISTED
+from ordinalclip.datasets.tablefile import normal_paths
+from ordinalclip.errors import DataError
+
+# Labels are the integers at a line's end, so that paths may hold blanks. Blanks, tabs, commas and semicolons separate.
+_LINE = re.compile(r"\s*(?P<path>.*?\S)(?P<labels>(?:[\s,;]+[+-]?\d+)+)[\s,;]*")
+
+
+def read_list(file: Path, num_ranks: int) -> pd.DataFrame:
+    """Read a list.
+
+    Args:
+        file: UTF-8 text with LF, CRLF or CR line ends; empty lines are passed over.
+        num_ranks: R; labels are 0…R-1.
+
+    Returns:
+        `path` (normalised, forward slashes), `rank` (the middle label in order, of an even number the upper of the two
+        in the middle) and `labels` (all of them as written, separated by a blank).
+
+    Raises:
+        DataError: naming the lines that are not a path and labels, and those whose labels are no ranks.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    paths, ranks, labels, unread, outside = [], [], [], [], []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        found = _LINE.fullmatch(line)
+        if found is None:
+            unread.append(f"line {number}: {line.strip()[:80]}")
+            continue
+        given = [int(label) for label in re.findall(r"[+-]?\d+", found["labels"])]
+        if not all(0 <= label < num_ranks for label in given):
+            outside.append(f"line {number}: {line.strip()[:80]}")
+            continue
+        paths.append(found["path"].replace("\\", "/"))
+        ranks.append(sorted(given)[len(given) // 2])
+        labels.append(" ".join(map(str, given)))
+    _refuse(file, unread, "are not a path and integer labels")
+    _refuse(file, outside, f"have a label outside 0…{num_ranks - 1}")
+    if not paths:
+        raise DataError(f"{file}: names no image; a line is a path and one or more integer labels")
+    normal = normal_paths(pd.Series(paths, dtype="str"), file)
+    _refuse(file, [path for path in normal if path.startswith(("..", "/"))], "lead out of the data set's folder")
+    return pd.DataFrame(
+        {"path": pd.Series(normal, dtype="str"), "rank": ranks, "labels": pd.Series(labels, dtype="str")}
+    )
+
+
+def _refuse(file: Path, offenders: list[str], problem: str) -> None:
+    if offenders:
+        more = [f"  … and {len(offenders) - NUM_LISTED} more"] if len(offenders) > NUM_LISTED else []
+        shown = "\n".join([*(f"  {offender}" for offender in offenders[:NUM_LISTED]), *more])
+        raise DataError(f"{file}: {len(offenders)} lines {problem}:\n{shown}")
