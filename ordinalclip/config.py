@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ordinalclip.errors import ConfigError
+from ordinalclip.prompts.names import check_tokens, rank_names_of
 from ordinalclip.signatures import check_target, did_you_mean
 
 # What the code hands to a `_target_` beside what the yaml says.
@@ -27,7 +28,7 @@ RUNTIME = {
 DESCRIPTIVE = {
     "dataset": ("name", "context", "licence", "citation"),
     "backbone": ("name",),
-    "prompt": ("name",),
+    "prompt": ("name", "rank_names"),
     "optimizer": ("weight_decay_on", "lookahead"),
 }
 PLAIN_GROUPS = {
@@ -99,6 +100,10 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
         arguments = {k: v for k, v in cfg[group].items() if k not in DESCRIPTIVE.get(group, ())}
         check_target(arguments, group, known=known, runtime=runtime)
     _check_protocol(cfg["protocol"], known)
+    num_ranks = known.get("num_ranks")
+    rank_names_of(cfg["prompt"], None if num_ranks is None else int(num_ranks))
+    if num_ranks is not None:
+        check_tokens(cfg["prompt"], int(num_ranks))
     _check_optimizer(cfg["optimizer"])
     _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 

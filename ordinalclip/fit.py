@@ -26,6 +26,7 @@ from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_optimizer, build_scheduler, freeze
 from ordinalclip.prepare import Job
+from ordinalclip.prompts.names import rank_names_of
 from ordinalclip.tracking import Mirror
 from ordinalclip.trainer import build_trainer
 
@@ -54,8 +55,10 @@ def fit(job: Job, mirror: Mirror) -> None:
     if any(parameter.requires_grad for parameter in model.parameters()):
         module = _train(job, model, data, selection, mirror)
         module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
-    elif model.initialised:
-        run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": initialised_state(model)}))
+    else:
+        log.info("nothing to train: every part that this model has is frozen; it is tested as it stands")
+        if model.initialised:
+            run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": initialised_state(model)}))
 
     after_RD = _rank_features(model, device)
     save_rank_features(run, before_RD, after_RD)
@@ -101,9 +104,9 @@ def build_model(job: Job) -> OrdinalCLIP:
     )
     # A backbone built before in this process draws nothing, so the prompt's values start from a seed of their own.
     torch.manual_seed(cfg["seed"])
-    prompt = build(
-        cfg["prompt"], "prompt", text=backbone.text, embed_dim=backbone.embed_dim, rank_names=job.manifest.rank_names
-    )
+    given = rank_names_of(cfg["prompt"])
+    names = job.manifest.rank_names if given is None else given
+    prompt = build(cfg["prompt"], "prompt", text=backbone.text, embed_dim=backbone.embed_dim, rank_names=names)
     model = OrdinalCLIP(backbone, prompt)
     if initial is not None:
         initial.copy_into(model)

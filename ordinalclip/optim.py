@@ -40,13 +40,14 @@ class Schedule(Protocol):
 def freeze(model: OrdinalCLIP, trainable: Mapping[str, float | None]) -> None:
     """Let each part's parameters learn or not, and put frozen parts into eval mode for good.
 
+    Nothing may be left to learn: then the model is one to be evaluated, such as a prompt that is tried as it starts.
+
     Args:
         model: the model; its mode (training or evaluation) is kept.
         trainable: learning rate of every part; None freezes it.
 
     Raises:
-        ConfigError: a part is missing or unknown, a rate is not above 0, or nothing at all would be trained
-            although the prompt has something to learn.
+        ConfigError: a part is missing or unknown, or a rate is not above 0.
     """
     check_trainable(trainable)
     parts = model.parts()
@@ -54,12 +55,6 @@ def freeze(model: OrdinalCLIP, trainable: Mapping[str, float | None]) -> None:
         for _, parameter in parameters:
             parameter.requires_grad_(trainable[part] is not None)
     model.train(model.training)
-    learns = any(parameters for part, parameters in parts.items() if trainable[part] is not None)
-    prompt_learns = any(parts[part] for part in ("context", "rank", "head"))
-    if prompt_learns and not learns:
-        allowed = ", ".join(f"trainable.{part}" for part, parameters in parts.items() if parameters)
-        problem = "every part of this model is frozen"
-        raise ConfigError("trainable", dict(trainable), problem, allowed=f"a learning rate for one of {allowed}")
 
 
 def check_trainable(trainable: Mapping[str, float | None]) -> None:

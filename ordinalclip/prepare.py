@@ -12,6 +12,7 @@ from ordinalclip.config import check, identity, readable_name, run_id
 from ordinalclip.datasets.load import finish_manifest, split_manifest
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.initial_file import InitialFile, find_initial
+from ordinalclip.prompts.names import with_names_read
 from ordinalclip.runs import Run
 
 # The runs of a sweep mostly share their data set, and where not that, the set that theirs are subsets of.
@@ -54,6 +55,7 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
         DataError: for a data set that cannot be used.
     """
     weights, initial = check_settings(cfg)
+    cfg = with_names_read(cfg)
     manifest = _manifest(cfg)
     check(cfg, known={"num_ranks": manifest.num_ranks})
     what = identity(

@@ -224,6 +224,37 @@ def test_fixed_prompts_are_tested_without_training(compose_cfg: Compose, monkeyp
     assert 0 <= done.read_json("test_stats.json")["test/accuracy"] <= 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("prompt", ["rank", "context"])
+def test_a_learner_with_nothing_trainable_is_tested_as_it_stands(
+    compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch, prompt: str
+) -> None:
+    monkeypatch.setattr(OrdinalModule, "training_step", None)
+    with monkeypatch.context() as watched:
+        said: list[str] = []
+        watched.setattr(fit.log, "info", lambda text, *args: said.append(text % args))
+        done = run(compose_cfg, f"prompt={prompt}", "trainable={context: null, rank: null}")
+    assert done.state() == "finished"
+    assert any("nothing to train" in line for line in said)
+    assert not (done.directory / "ckpt").exists()
+    features = load_file(done.directory / "rank_features.safetensors")
+    assert torch.equal(features["rank_features"], features["before"])
+    assert "test/mae" in done.read_json("test_stats.json")
+
+
+@pytest.mark.slow
+def test_the_published_baseline_has_a_head_that_stays_as_it_was_drawn(compose_cfg: Compose) -> None:
+    """`prompt=linear trainable.head=null`: the tower learns to fit random directions."""
+    done = run(compose_cfg, "prompt=linear", "trainable.head=null", "trainable.image=1e-3", "epochs=2")
+    features = load_file(done.directory / "rank_features.safetensors")
+    assert torch.equal(features["rank_features"], features["before"])
+    trained = torch.load(done.last_checkpoint, weights_only=True)["state_dict"]
+    assert trained
+    assert all(name.startswith("model.backbone.image") for name in trained)
+    losses = [values["train/loss"] for epoch, values in values_by_epoch(done).items() if epoch < 2]
+    assert losses[1] < losses[0]
+
+
 @pytest.mark.parametrize("option", ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=0.5", "trainer=debug"])
 def test_ways_of_training_run_to_their_end(compose_cfg: Compose, option: str) -> None:
     done = run(compose_cfg, option, "epochs=1")

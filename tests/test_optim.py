@@ -120,8 +120,6 @@ def test_frozen_means_no_gradient_and_eval_mode():
 @pytest.mark.parametrize(
     ("trainable", "key"),
     [
-        (FROZEN, "trainable"),
-        (FROZEN | {"head": 1e-3}, "trainable"),  # a rank prompt has no head
         (DEFAULT | {"rank": 0.0}, "trainable.rank"),
         (DEFAULT | {"rank": -1.0}, "trainable.rank"),
         (DEFAULT | {"rank": float("nan")}, "trainable.rank"),
@@ -135,10 +133,14 @@ def test_settings_that_cannot_be(trainable, key):
     assert caught.value.key == key
 
 
-def test_fixed_prompts_between_frozen_towers_leave_nothing_to_train():
-    assert build_parameter_groups(build_model("fixed"), FROZEN) == []
+@pytest.mark.parametrize("trainable", [FROZEN, FROZEN | {"head": 1e-3}])  # none of these has a head
+@pytest.mark.parametrize("prompt", ["fixed", "rank", "context"])
+def test_any_prompt_between_frozen_towers_may_be_left_as_it_is(prompt, trainable):
+    model = build_model(prompt)
+    assert build_parameter_groups(model, trainable) == []
+    assert not any(parameter.requires_grad for parameter in model.parameters())
     with pytest.raises(ConfigError, match="nothing here can be trained"):
-        build_optimizer({"_target_": "torch.optim.SGD"}, build_model("fixed"), FROZEN)
+        build_optimizer({"_target_": "torch.optim.SGD"}, model, trainable)
 
 
 def test_unknown_weight_decay_on():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.prompts.rank import tokenize_names
+from ordinalclip.prompts.rank import tokenize_names, tokens_by_rank
 from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids
 from ordinalclip.signatures import Between
 from ordinalclip.text import PromptTokens, TextTower
@@ -21,7 +21,8 @@ class ContextPrompt(nn.Module):
 
     Args:
         rank_init: start from the names, or from N(0, 0.02²).
-        tokens_per_rank: tokens of every rank where `rank_init` is random; None: 1. Names bring their own number.
+        tokens_per_rank: tokens of every rank, or of each of the R ranks, where `rank_init` is random; None: 1. Names
+            bring their own number.
         rank_position: where the rank stands in the sentence.
         context: phrase the context starts from; None: random.
         num_context_tokens: M of a random context; None: 10.
@@ -39,7 +40,7 @@ class ContextPrompt(nn.Module):
         self,
         *,
         rank_init: Literal["names", "random"] = "names",
-        tokens_per_rank: Annotated[int, Between(1, None)] | None = None,
+        tokens_per_rank: Annotated[int, Between(1, None)] | list[Annotated[int, Between(1, None)]] | None = None,
         rank_position: Literal["tail", "front", "middle"] = "tail",
         context: str | None = None,
         num_context_tokens: Annotated[int, Between(1, None)] | None = None,
@@ -51,7 +52,7 @@ class ContextPrompt(nn.Module):
     ) -> None:
         super().__init__()
         if rank_init == "random":
-            counts = [1 if tokens_per_rank is None else tokens_per_rank] * len(rank_names)
+            counts = tokens_by_rank(1 if tokens_per_rank is None else tokens_per_rank, len(rank_names))
             rank_tokens_NW = torch.randn(sum(counts), text.width) * RANDOM_STD
         else:
             if tokens_per_rank is not None:

@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.interpolation import base_positions, interpolation_weights
+from ordinalclip.prompts.names import check_tokens
 from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids
 from ordinalclip.signatures import Between
 from ordinalclip.text import PromptTokens, TextTower
@@ -16,13 +18,15 @@ from ordinalclip.text import PromptTokens, TextTower
 class RankPrompt(nn.Module):
     """Rank tokens = weights [R, K] @ base ranks [K, T, W], so that neighbouring ranks move together.
 
-    All ranks have the same number of tokens T. Base ranks start from the names of the ranks at their positions; names
+    Base ranks have T tokens, and so have all ranks. They start from the names of the ranks at their positions; names
     shorter than T are filled with the padding token, whose slots are part of the sentence and trained like the others.
+    Where each rank has a number of tokens of its own, T is the largest and rank r says the first of its T tokens.
 
     Args:
         num_base_ranks: K.
         interpolation: see `interpolation_weights`.
-        tokens_per_rank: T; None is as many as the longest base rank's name needs, or 1 where `rank_init` is random.
+        tokens_per_rank: T, or a number of tokens for each of the R ranks; None is as many as the longest base rank's
+            name needs, or 1 where `rank_init` is random.
         rank_init: start from names, or from N(0, 0.02²).
         base_rank_names: K names to start from, instead of those of the ranks at the base ranks' positions.
         rank_position: where the rank stands in the sentence.
@@ -39,13 +43,14 @@ class RankPrompt(nn.Module):
     """
 
     weights: Tensor
+    said: Tensor  # which of the R · T interpolated tokens stand in a sentence
 
     def __init__(
         self,
         *,
         num_base_ranks: Annotated[int, Between(1, "num_ranks")] = 3,
         interpolation: Literal["linear", "inv_prop", "normal", "piecewise"] = "linear",
-        tokens_per_rank: Annotated[int, Between(1, None)] | None = None,
+        tokens_per_rank: Annotated[int, Between(1, None)] | list[Annotated[int, Between(1, None)]] | None = None,
         rank_init: Literal["names", "random"] = "names",
         base_rank_names: Sequence[str] | None = None,
         rank_position: Literal["tail", "front", "middle"] = "tail",
@@ -61,12 +66,12 @@ class RankPrompt(nn.Module):
         num_ranks = len(rank_names)
         weights_RK = interpolation_weights(interpolation, num_ranks, num_base_ranks)
         self.register_buffer("weights", weights_RK, persistent=False)
+        num_tokens = max(tokens_per_rank) if isinstance(tokens_per_rank, list) else tokens_per_rank
         if rank_init == "random":
             if base_rank_names is not None:
                 problem = "not used with prompt.rank_init=random"
                 raise ConfigError("prompt.base_rank_names", list(base_rank_names), problem, allowed="null")
-            num_tokens = 1 if tokens_per_rank is None else tokens_per_rank
-            base_KTW = torch.randn(num_base_ranks, num_tokens, text.width) * RANDOM_STD
+            base_KTW = torch.randn(num_base_ranks, 1 if num_tokens is None else num_tokens, text.width) * RANDOM_STD
         else:
             names = base_rank_names
             if names is None:
@@ -74,11 +79,15 @@ class RankPrompt(nn.Module):
             elif len(names) != num_base_ranks:
                 problem = f"{len(names)} names for {num_base_ranks} base ranks"
                 raise ConfigError("prompt.base_rank_names", list(names), problem, allowed=f"{num_base_ranks} names")
-            base_KTW = embed_padded(text, names, tokens_per_rank)
+            base_KTW = embed_padded(text, names, num_tokens)
         self.base_ranks = nn.Parameter(base_KTW)
+        longest = base_KTW.shape[1]
+        counts = tokens_by_rank(longest if tokens_per_rank is None else tokens_per_rank, num_ranks)
+        said = [rank * longest + token for rank, count in enumerate(counts) for token in range(count)]
+        self.register_buffer("said", torch.tensor(said), persistent=False)
         self.sentence = Sentence(
             text=text,
-            num_rank_tokens=[base_KTW.shape[1]] * num_ranks,
+            num_rank_tokens=counts,
             context=context,
             num_context_tokens=num_context_tokens,
             rank_specific_context=rank_specific_context,
@@ -89,11 +98,26 @@ class RankPrompt(nn.Module):
     def forward(self) -> PromptTokens:
         """The R sentences, as token embeddings."""
         rank_tokens_RTW = torch.einsum("rk,ktw->rtw", self.weights, self.base_ranks)
-        return self.sentence(rank_tokens_RTW.flatten(end_dim=1))
+        rank_tokens_NW = rank_tokens_RTW.flatten(end_dim=1)
+        if len(self.said) < len(rank_tokens_NW):
+            rank_tokens_NW = F.embedding(self.said, rank_tokens_NW)
+        return self.sentence(rank_tokens_NW)
 
     def parts(self) -> dict[str, list[str]]:
         """Names of this module's parameters by the part they belong to."""
         return {"context": ["sentence.context"], "rank": ["base_ranks"]}
+
+
+def tokens_by_rank(tokens_per_rank: int | Sequence[int], num_ranks: int) -> list[int]:
+    """One number for each of the R ranks, from one for all of them or one each.
+
+    Raises:
+        ConfigError: another number of numbers.
+    """
+    if isinstance(tokens_per_rank, int):
+        return [tokens_per_rank] * num_ranks
+    check_tokens({"tokens_per_rank": list(tokens_per_rank)}, num_ranks)
+    return list(tokens_per_rank)
 
 
 def nearest_ranks(num_ranks: int, num_base_ranks: int) -> list[int]:

@@ -51,6 +51,15 @@ def test_random_rank_tokens():
     assert module.rank_tokens.std().item() == pytest.approx(0.02, rel=0.05)
 
 
+def test_a_number_of_random_tokens_for_each_rank():
+    module = prompt(rank_init="random", tokens_per_rank=[2, 1, 4, 1, 3])
+    assert module.rank_tokens.shape == (11, 8)
+    lengths = module().eot - prompt(rank_init="random")().eot
+    assert lengths.tolist() == [1, 0, 3, 0, 2]
+    with pytest.raises(ConfigError, match="2 numbers for 5 ranks"):
+        prompt(rank_init="random", tokens_per_rank=[2, 1])
+
+
 def test_parts_name_every_parameter():
     module = prompt()
     named = [name for names in module.parts().values() for name in names]

@@ -61,12 +61,41 @@ def test_given_base_rank_names_and_number_of_tokens():
     )
 
 
+@pytest.mark.parametrize("num_base_ranks", range(1, 6))
+def test_any_number_of_base_ranks_takes_its_names_from_r_names(num_base_ranks):
+    """Names given at the prompt reach it in the place of the data set's; each base rank starts from one of them."""
+    text, names = FakeText(), ["baby", "child", "teen", "adult", "senior"]
+    module = prompt(text, rank_names=names, num_base_ranks=num_base_ranks)
+    at = {1: [2], 2: [0, 4], 3: [0, 2, 4], 4: [0, 1, 3, 4], 5: range(5)}[num_base_ranks]
+    ids = torch.tensor([text.tokenize(names[rank]) for rank in at])
+    assert torch.equal(module.base_ranks.data, text.embed(ids))
+
+
 @pytest.mark.parametrize(("tokens_per_rank", "expected"), [(None, 1), (8, 8)])
 def test_random_base_ranks(tokens_per_rank, expected):
     torch.manual_seed(0)
     module = prompt(FakeText(width=2048), rank_init="random", tokens_per_rank=tokens_per_rank)
     assert module.base_ranks.shape == (3, expected, 2048)
     assert module.base_ranks.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize("position", ["tail", "front", "middle"])
+@pytest.mark.parametrize("rank_init", ["names", "random"])
+def test_a_rank_says_the_first_of_its_interpolated_tokens(rank_init, position):
+    counts = [1, 4, 2, 3, 4]
+    module = prompt(rank_init=rank_init, tokens_per_rank=counts, rank_position=position)
+    assert module.base_ranks.shape == (3, 4, 8)
+    whole = torch.einsum("rk,ktw->rtw", interpolation_weights("linear", 5, 3), module.base_ranks)
+    tokens = module()
+    for rank, count in enumerate(counts):
+        row, eot = slow_sentence(FakeText(), module.sentence.context, whole[rank, :count], position, ".")
+        assert tokens.eot[rank] == eot
+        torch.testing.assert_close(tokens.embeddings[rank, : eot + 1], row)
+
+
+def test_one_number_each_that_is_the_same_for_all_is_one_number():
+    one, each = (prompt(tokens_per_rank=tokens)().embeddings for tokens in (4, [4] * 5))
+    assert torch.equal(one, each)
 
 
 def test_nearest_ranks():
