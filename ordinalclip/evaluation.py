@@ -1,5 +1,6 @@
 """A fitted model on the test split, and the files that hold what came out."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +21,7 @@ from ordinalclip.model import OrdinalCLIP
 from ordinalclip.runs import Run
 
 
-def predict(model: OrdinalCLIP, loader: DataLoader[Batch], device: torch.device) -> tuple[Tensor, Tensor]:
+def predict(model: OrdinalCLIP, loader: Iterable[Batch], device: torch.device) -> tuple[Tensor, Tensor]:
     """Probabilities [N, R] of all items and their rows in the manifest [N], on the CPU. Text is computed once."""
     model.eval().to(device)  # not in inference mode: towers are shared with runs that are still to be trained
     probs, rows = [], []

@@ -15,6 +15,9 @@ several rounds. Seconds depend on the machine, ratios much less. Written by `mak
 """
 
 
+Row = dict[str, str | int | float | None]
+
+
 @dataclass(frozen=True)
 class Section:
     """What one benchmark found.
@@ -27,7 +30,7 @@ class Section:
 
     title: str
     text: str
-    rows: list[dict[str, str | int | float | None]]
+    rows: list[Row]
 
 
 def update_page(folder: Path, name: str, section: Section) -> None:
@@ -42,7 +45,8 @@ def update_page(folder: Path, name: str, section: Section) -> None:
     file = folder / "benchmarks.json"
     sections: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     sections[name] = asdict(section) | {"machine": describe_machine()}
-    file.write_text(json.dumps(sections, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    sections = {name: sections[name] for name in sorted(sections)}  # the columns of a row keep their order
+    file.write_text(json.dumps(sections, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     pages = [INTRODUCTION, *(markdown(sections[name]) for name in sorted(sections))]
     (folder / "benchmarks.md").write_text("\n".join(pages), encoding="utf-8")
 

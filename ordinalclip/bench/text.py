@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from ordinalclip.backbones.openclip_text import CausalText
 from ordinalclip.bench.measure import alternate, kept_bytes
-from ordinalclip.bench.page import Section
+from ordinalclip.bench.naive import rank_by_rank, whole_sentences
+from ordinalclip.bench.page import Row, Section
 from ordinalclip.prompts.rank import RankPrompt
 from ordinalclip.text import encode_prompts
 
@@ -27,8 +28,6 @@ is run once for all ranks, and the last layer computes only what EOT needs. *Mem
 the backward pass, weights not counted. *Differs by* is the norm of the difference from the naive result, relative to
 its norm: rank features, and gradients of context and base ranks. Where naive is *extrapolated*, it is from {longest}
 ranks: its cost is proportional to their number."""
-
-Row = dict[str, str | int | float | None]
 
 
 class Naive(NamedTuple):
@@ -114,20 +113,6 @@ def measure_ranks(tower: CausalText, num_ranks: int, naive: Naive | None, rounds
         "gradients differ by": differences[1],
     }
     return row, naive
-
-
-def whole_sentences(tower: CausalText, prompt: RankPrompt) -> Tensor:
-    """Rank features [R, D] from sentences filled up to the tower's context length."""
-    tokens = prompt()
-    padded = F.pad(tokens.embeddings, (0, 0, 0, tower.context_length - tokens.embeddings.shape[1]))
-    return tower.encode(padded, tokens.eot)
-
-
-def rank_by_rank(tower: CausalText, prompt: RankPrompt) -> Tensor:
-    """As `whole_sentences`, one rank after the other."""
-    tokens = prompt()
-    padded = F.pad(tokens.embeddings, (0, 0, 0, tower.context_length - tokens.embeddings.shape[1]))
-    return torch.cat([tower.encode(padded[r : r + 1], tokens.eot[r : r + 1]) for r in range(len(padded))])
 
 
 def shared_prefix(tower: CausalText, prompt: RankPrompt) -> Tensor:

@@ -1,0 +1,85 @@
+"""An evaluation pass: rank features once against once a batch, cached features against images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ordinalclip.batches import Batch, FeatureRows, evaluation_loader
+from ordinalclip.bench.made import BATCH_SIZE, made_model
+from ordinalclip.bench.measure import alternate
+from ordinalclip.bench.naive import naive_output
+from ordinalclip.bench.page import Row, Section
+from ordinalclip.evaluation import predict
+from ordinalclip.model import OrdinalCLIP
+
+TEXT = """Probabilities of {images} images that are decoded already, random weights, float32. *Naive* takes batches of
+32 and computes rank features for each, rank by rank from 77 tokens. *Ours* computes them once: with a trained image
+tower that runs on the images, and with a frozen one on cached features. *Differs by* is of the probabilities, the
+largest difference of all."""
+
+
+def measure_evaluation(*, quick: bool) -> Iterator[Section]:
+    """Measure evaluation passes; yields what there is after each number of ranks.
+
+    Args:
+        quick: a small model, few ranks, one round.
+    """
+    name, ranks, rounds, num_images = ("RN50", (5,), 1, 8) if quick else ("ViT-B-16", (5, 101), 3, 3 * BATCH_SIZE)
+    rows: list[Row] = []
+    for num_ranks in ranks:
+        rows += measure_pass(name, num_ranks, num_images, rounds)
+        yield Section("Evaluation pass", TEXT.format(images=num_images), list(rows))
+
+
+def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Iterator[Row]:
+    """A row with images, and one with cached features.
+
+    Args:
+        name: of the model.
+        num_ranks: R.
+        num_images: in the pass.
+        rounds: how often each way is timed.
+    """
+    with TemporaryDirectory() as folder:
+        model = made_model(name, num_ranks, trained=("context", "rank"), cache_dir=Path(folder))
+    torch.manual_seed(0)
+    side = model.backbone.preprocessing.size
+    rank, row = torch.zeros(num_images, dtype=torch.long), torch.arange(num_images)
+    images = torch.randn(num_images, 3, side, side)
+    whole = [Batch(rank, row, images=images)]
+    with torch.inference_mode():
+        features = torch.cat([model.backbone.image(batch) for batch in images.split(BATCH_SIZE)]).numpy()
+    cached = FeatureRows(features, np.arange(num_images), np.zeros(num_images, dtype=np.int64))
+    probs: dict[str, Tensor] = {}
+
+    def naive() -> None:
+        probs["naive"] = _naive(model, images)
+
+    def on_images() -> None:
+        probs["images"] = predict(model, whole, torch.device("cpu"))[0]
+
+    def on_features() -> None:
+        loader = evaluation_loader(cached, 256, 0)
+        probs["cached features"] = predict(model, loader, torch.device("cpu"))[0]
+
+    on_features()  # a first time is slower
+    seconds = alternate({"naive": naive, "images": on_images, "cached features": on_features}, rounds)
+    for way in ("images", "cached features"):
+        yield {
+            "model": name,
+            "ranks": num_ranks,
+            "ours runs on": way,
+            "naive, s": seconds["naive"],
+            "ours, s": seconds[way],
+            "times faster": seconds["naive"] / seconds[way],
+            "differs by": float((probs[way] - probs["naive"]).abs().max()),
+        }
+
+
+@torch.inference_mode()
+def _naive(model: OrdinalCLIP, images: Tensor) -> Tensor:
+    return torch.cat([naive_output(model.eval(), batch).logits.softmax(-1) for batch in images.split(BATCH_SIZE)])

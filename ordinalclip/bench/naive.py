@@ -1,0 +1,75 @@
+"""The naive mode that everything is measured against: 77 tokens a sentence, rank by rank, nothing kept.
+
+It uses our own modules, so that only the way differs: images are decoded and run through the tower whenever they are
+needed, and rank features are computed for every batch, evaluation included.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.datasets.images import open_rgb
+from ordinalclip.model import OrdinalCLIP, Output
+from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.prompts.rank import RankPrompt
+
+
+def whole_sentences(tower: CausalText, prompt: RankPrompt) -> Tensor:
+    """Rank features [R, D] from sentences filled up to the tower's context length."""
+    tokens = prompt()
+    padded = F.pad(tokens.embeddings, (0, 0, 0, tower.context_length - tokens.embeddings.shape[1]))
+    return tower.encode(padded, tokens.eot)
+
+
+def rank_by_rank(tower: CausalText, prompt: RankPrompt) -> Tensor:
+    """As `whole_sentences`, one rank after the other."""
+    tokens = prompt()
+    padded = F.pad(tokens.embeddings, (0, 0, 0, tower.context_length - tokens.embeddings.shape[1]))
+    return torch.cat([tower.encode(padded[r : r + 1], tokens.eot[r : r + 1]) for r in range(len(padded))])
+
+
+def naive_output(model: OrdinalCLIP, images: Tensor) -> Output:
+    """Logits of a batch, with rank features computed for it alone."""
+    tower, prompt = cast(CausalText, model.backbone.text), cast(RankPrompt, model.prompt)
+    return model(images=images, rank_features=F.normalize(rank_by_rank(tower, prompt), dim=-1))
+
+
+def naive_epoch(
+    model: OrdinalCLIP,
+    loss: nn.Module,
+    optimizer: Optimizer,
+    train: Sequence[tuple[Sequence[Path], Tensor]],
+    val: Sequence[tuple[Sequence[Path], Tensor]],
+) -> Tensor:
+    """A training epoch of a prompt on a frozen image tower, and its validation pass.
+
+    Args:
+        model: in training mode where it is trained.
+        loss: of outputs and ranks.
+        optimizer: over what is trained.
+        train: batches of image files and their ranks [B].
+        val: as `train`.
+
+    Returns:
+        Validation logits [N, R].
+    """
+    for images, rank in decoded(train, model.backbone.preprocessing):
+        optimizer.zero_grad()
+        loss(naive_output(model, images), rank)["loss"].backward()
+        optimizer.step()
+    with torch.no_grad():
+        return torch.cat([naive_output(model, x).logits for x, _ in decoded(val, model.backbone.preprocessing)])
+
+
+def decoded(
+    batches: Sequence[tuple[Sequence[Path], Tensor]], preprocessing: Preprocessing
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of images [B, 3, H, W], decoded one after the other, and their ranks."""
+    for paths, rank in batches:
+        yield torch.stack([preprocessing.to_tensor(open_rgb(path)) for path in paths]), rank
