@@ -3,30 +3,27 @@
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import get_class
 from torch import Tensor
 
 from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.backbones.load import load_backbone
 from ordinalclip.batches import EpochSampler, FeatureRows, ImageRows, evaluation_loader, training_loader
+from ordinalclip.build import assemble, build
 from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, checkpoint_to_resume
-from ordinalclip.config import DESCRIPTIVE, augments
+from ordinalclip.config import augments
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
 from ordinalclip.features import load_features
 from ordinalclip.image_cache import Geometry, ImageSource, load_images
 from ordinalclip.image_training import speed_up
-from ordinalclip.initialise import initialised_state, read_initial
+from ordinalclip.initialise import initialised_state
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_optimizer, build_scheduler, freeze
 from ordinalclip.prepare import Job
-from ordinalclip.prompts.names import rank_names_of
 from ordinalclip.tracking import Mirror
 from ordinalclip.trainer import build_trainer
 
@@ -90,33 +87,8 @@ def _rank_features(model: OrdinalCLIP, device: torch.device) -> Tensor:
 
 
 def build_model(job: Job) -> OrdinalCLIP:
-    """Backbone and prompt of a job, with initial values drawn from its seed alone, then those that `init` names."""
-    cfg = job.cfg
-    initial = None if job.initial is None else read_initial(job.initial)
-    # A tower that gets other values is the run's own, even where it stays frozen.
-    own = {} if initial is None else dict.fromkeys(initial.towers(), 1.0)
-    backbone = load_backbone(
-        cfg["backbone"],
-        weights=job.weights,
-        trainable=cfg["trainable"] | own,
-        cache_dir=Path(cfg["paths"]["cache"]),
-        seed=cfg["seed"],
-    )
-    # A backbone built before in this process draws nothing, so the prompt's values start from a seed of their own.
-    torch.manual_seed(cfg["seed"])
-    given = rank_names_of(cfg["prompt"])
-    names = job.manifest.rank_names if given is None else given
-    prompt = build(cfg["prompt"], "prompt", text=backbone.text, embed_dim=backbone.embed_dim, rank_names=names)
-    model = OrdinalCLIP(backbone, prompt)
-    if initial is not None:
-        initial.copy_into(model)
-    return model
-
-
-def build(node: dict[str, Any], group: str, **runtime: Any) -> Any:
-    """Instantiates a group's `_target_` with its options and what the program adds."""
-    skipped = ("_target_", *DESCRIPTIVE.get(group, ()))
-    return get_class(node["_target_"])(**{k: v for k, v in node.items() if k not in skipped}, **runtime)
+    """The model of a job, with initial values drawn from its seed alone, then those that `init` names."""
+    return assemble(job.cfg, job.weights, job.manifest.rank_names, job.initial)
 
 
 def best_device() -> torch.device:
@@ -148,8 +120,9 @@ class SplitData:
             )
 
     def split(self, name: str) -> FeatureRows | ImageRows:
-        """A split; only "train" is ever augmented."""
-        rows = np.flatnonzero((self.manifest.table["split"] == name).to_numpy())
+        """A split, or "all" of them; only "train" is ever augmented."""
+        split = self.manifest.table["split"]
+        rows = np.arange(len(split)) if name == "all" else np.flatnonzero((split == name).to_numpy())
         rank = self.manifest.table["rank"].to_numpy()[rows]
         if self.features is not None:
             return FeatureRows(self.features, rows, rank)

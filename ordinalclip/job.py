@@ -138,6 +138,7 @@ def _begin(job: Job) -> None:
     run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | stamp(cfg))
     run.publish("manifest.parquet", job.manifest.table.to_parquet)
     run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
+    run.write_json("ranks.json", job.manifest.ranks())
     run.write_json("identity.json", job.identity)
     if resumed > 0:
         log.info("resuming %s after epoch %d of %d", run.directory.name, resumed, cfg["epochs"])

@@ -54,23 +54,44 @@ def print_run(job: Job, console: Console | None = None) -> None:
     """Prints a finished run's test scores, each beside the constant predictor's, and where its record is."""
     stats = job.run.read_json("test_stats.json") or {}
     ordinality = job.run.read_json("ordinality.json") or {}
-    names = job.manifest.rank_names
+    print_scores(job.cfg["dataset"]["name"], "test", stats, ordinality, job.manifest.rank_names, console)
+    if stamp(job.cfg):
+        _print(_ON_TEST, console)
+    _print(f"run     {job.run.directory}", console)
+
+
+def print_scores(
+    dataset: str,
+    split: str,
+    stats: Mapping[str, Any],
+    ordinality: Mapping[str, Any],
+    rank_names: Sequence[str],
+    console: Console | None = None,
+) -> None:
+    """Prints the scores of a split as a table, each beside the constant predictor's.
+
+    Args:
+        dataset: its name, for the heading.
+        split: what stands before the slash of the names in `stats`.
+        stats: of `evaluate_split`, and the number of images.
+        ordinality: content of a run's ordinality.json; may be empty.
+        rank_names: one a rank.
+        console: None is the terminal.
+    """
     table = Table("", "this run", "constant predictor", box=box.SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
     for row in _ROWS:
-        constant = _number(stats.get(f"test/constant_{row.constant}"), row.percent)
-        index = stats.get(f"test/constant_{row.rank}_rank")
-        which = "" if index is None else f" ({row.rank}: {_short(names[int(index)])})"
-        table.add_row(row.heading, _number(stats.get(f"test/{row.name}"), row.percent), Text(constant + which))
+        constant = _number(stats.get(f"{split}/constant_{row.constant}"), row.percent)
+        index = stats.get(f"{split}/constant_{row.rank}_rank")
+        which = "" if index is None else f" ({row.rank}: {_short(rank_names[int(index)])})"
+        table.add_row(row.heading, _number(stats.get(f"{split}/{row.name}"), row.percent), Text(constant + which))
     if "best" in ordinality:
         best, before = ordinality["best"], ordinality["before"]
         chance = f"{best['score_chance']:.3f} by chance, {before['score']:.3f} untrained"
         table.add_row("ordinality of rank features", f"{best['score']:.3f}", chance)
-    _print(f"{job.cfg['dataset']['name']}: {int(stats.get('test/num_images', 0))} test images", console)
+    kind = "" if split == "all" else f"{split} "
+    _print(f"{dataset}: {int(stats.get(f'{split}/num_images', 0))} {kind}images", console)
     _print(table, console)
-    if stamp(job.cfg):
-        _print(_ON_TEST, console)
-    _print(f"run     {job.run.directory}", console)
 
 
 def print_store(cfg: Mapping[str, Any], console: Console | None = None) -> None:

@@ -6,7 +6,6 @@ Only Hydra is imported here: help, typing errors and finished runs answer before
 import logging
 import os
 import sys
-import warnings
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,29 +13,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 import ordinalclip
-from launch.sweep import SweepFailed
 from ordinalclip.arguments import Arguments, read_arguments
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import plain
-from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.explain import explain
 from ordinalclip.help import print_help
 from ordinalclip.interrupt import Interrupt
 from ordinalclip.job import run_job
-from ordinalclip.lease import Busy, Superseded
+from ordinalclip.lease import Busy
 from ordinalclip.prepare import prepare
 from ordinalclip.report import print_store
+from ordinalclip.terminal import log_to_terminal, tell
 
 log = logging.getLogger("ordinalclip")
-
-_COMPLETE = (
-    ConfigError,
-    DataError,
-    Busy,
-    Superseded,
-    SweepFailed,
-    FloatingPointError,
-)  # their messages need no class before them
 
 
 def task(cfg: DictConfig, typed: Arguments) -> None:
@@ -74,11 +62,7 @@ def main() -> None:
 
 
 def _run(typed: Arguments) -> None:
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("ordinalclip"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
-    logging.raiseExceptions = False  # on a closed pipe, say
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
+    log_to_terminal()
     wants_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and we print them
 
@@ -94,7 +78,9 @@ def _run(typed: Arguments) -> None:
         except Exception as error:
             if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
-            sys.exit(_tell(error, typed))  # Hydra would let it through, but add a line of its own
+            sys.exit(
+                tell(error, typed.overrides, typed.config_dirs)
+            )  # Hydra would let it through, but add a line of its own
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(composed)()
@@ -106,19 +92,7 @@ def _run(typed: Arguments) -> None:
     except Exception as error:
         if wants_traceback:
             raise
-        sys.exit(_tell(error, typed))
-
-
-def _tell(error: Exception, typed: Arguments) -> int:
-    """Prints what went wrong in the words of who can mend it; returns the exit status."""
-    mistake = explain(error, typed.overrides, typed.config_dirs)
-    if mistake is not None or isinstance(error, _COMPLETE):
-        message, notes = str(mistake or error), getattr(error, "__notes__", [])
-    else:
-        message = f"{type(error).__name__}: {error}"
-        notes = getattr(error, "__notes__", ["HYDRA_FULL_ERROR=1 shows the traceback"])
-    print("\n".join([f"error: {message}", *(f"  {note}" for note in notes)]), file=sys.stderr)
-    return 2 if mistake is not None or isinstance(error, ConfigError | DataError) else 1
+        sys.exit(tell(error, typed.overrides, typed.config_dirs))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,10 @@ class Manifest:
         for row in self.table[columns].astype(object).itertuples(index=False, name=None):
             digest.update(json.dumps([None if pd.isna(cell) else cell for cell in row]).encode() + b"\n")
         return digest.hexdigest()
+
+    def ranks(self) -> dict[str, Any]:
+        """What the ranks are, for a run's record: `names`, `values`, `unit`."""
+        return {"names": list(self.rank_names), "values": list(self.rank_values), "unit": self.unit}
 
     def files(self) -> list[Path]:
         """The images' full paths, in the table's order."""

@@ -1,0 +1,33 @@
+"""A data set under a model's ranks, which are the same where their values are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.errors import DataError
+
+
+def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float]) -> Manifest:
+    """A data set with its ranks in a model's order, matched by their values.
+
+    Args:
+        manifest: with its own ranks.
+        names: of the model's R ranks, which the data set takes over.
+        values: of the model's R ranks.
+
+    Raises:
+        DataError: the values differ; it says how.
+    """
+    theirs = manifest.rank_values
+    if sorted(theirs) != sorted(values):
+        there = ", ".join(f"{value:g}" for value in theirs if value not in values) or "none"
+        here = ", ".join(f"{value:g}" for value in values if value not in theirs) or "none"
+        raise DataError(
+            f"{manifest.name} has {len(theirs)} ranks, the run {len(values)}; "
+            f"values only in {manifest.name}: {there}; only in the run: {here}\n"
+            "  what to do: give the same ranks the same values, with dataset=manifest by dataset.rank_values=[…]"
+        )
+    place = {value: rank for rank, value in enumerate(values)}
+    rank = manifest.table["rank"].map(lambda rank: place[theirs[rank]]).astype("int64")
+    table = manifest.table.assign(rank=rank)
+    return replace(manifest, table=table, rank_names=tuple(names), rank_values=tuple(values))

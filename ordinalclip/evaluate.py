@@ -1,0 +1,164 @@
+"""`python -m ordinalclip.evaluate`: a finished run on its own test split again, or on another data set.
+
+torch is imported once everything that was typed has been checked.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config import check, plain
+from ordinalclip.datasets.load import load_manifest
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.match import match_ranks
+from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.find_run import find_run
+from ordinalclip.reopen import Record, open_record, recorded_cfg
+from ordinalclip.report import print_scores
+from ordinalclip.terminal import log_to_terminal, tell
+
+_SPLITS = ("test", "val", "train", "all")
+_HERE = ("paths", "cache", "num_workers", "features", "trainer")  # how to compute, not what
+_USAGE = """\
+OrdinalCLIP opens a finished run and evaluates it, on its own data or on another data set with the same ranks.
+
+  python -m ordinalclip.evaluate run=RUN [split=test] [dataset=… dataset.KEY=… protocol=…] [KEY=VALUE …]
+
+  run       a run's directory, its name below paths.runs, or its id
+  split     test, val, train, or all of them together
+  dataset   another data set, with its keys and its protocol; by default the run's own
+  other keys: dataset.KEY where the data have moved, backbone.weights, paths.KEY, num_workers, features.KEY, trainer=cpu
+
+Scores are printed and kept in RUN/evaluations/<data set>-<split>-<hash of the data>/; the run's own files stay.
+
+Examples
+  python -m ordinalclip.evaluate run=runs/elpv-mini-rank-s0-0123456789
+  python -m ordinalclip.evaluate run=0123456789 dataset=manifest dataset.path=other.csv split=all"""
+
+
+def main() -> None:
+    """Entry point; ends with 0, with 2 on a mistake of the user's, with 1 on anything else."""
+    words = sys.argv[1:]
+    if not words or {"-h", "--help"} & set(words):
+        print(_USAGE)
+        return
+    log_to_terminal()
+    try:
+        evaluate(words)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(tell(error, words))
+
+
+def evaluate(words: Sequence[str]) -> dict[str, float]:
+    """Evaluates what was typed, prints a table, writes it below the run's directory.
+
+    Args:
+        words: of the form key=value; `run=` is needed.
+
+    Returns:
+        The scores, named `<split>/<score>`.
+
+    Raises:
+        ConfigError: for what cannot be used, before torch is imported.
+        DataError: for data that cannot be used, or are not the run's.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    if "run" not in typed:
+        raise ConfigError("run", "", "which run?", allowed="a run's directory, its name below paths.runs, or its id")
+    split = typed.get("split", "test")
+    if split not in _SPLITS:
+        raise ConfigError("split", split, "there is no such split", allowed=", ".join(_SPLITS))
+    other_data = "dataset" in typed
+    changes = [word for word in words if word.partition("=")[0] not in ("run", "split")]
+    of_record = [word for word in changes if _changes_record(word, typed)]
+    here = plain(_compose([word for word in changes if word not in of_record]))
+    run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")
+    cfg = _changed(recorded_cfg(run), of_record) | {key: here[key] for key in _HERE}
+    if other_data or "protocol" in typed:
+        cfg["protocol"] = here["protocol"]
+    if other_data:
+        cfg |= {"dataset": here["dataset"], "subset": here["subset"]}
+    check(here | {group: cfg[group] for group in ("dataset", "protocol", "subset", "backbone") if group in cfg})
+    record = open_record(run, cfg)
+    manifest = _manifest(record, is_own=not other_data and "protocol" not in typed)
+    return _evaluate(record, manifest, split)
+
+
+def _changes_record(word: str, typed: Mapping[str, str]) -> bool:
+    """Whether a word changes the record's settings, rather than choosing anew or saying how to compute here."""
+    key = word.partition("=")[0].lstrip("+~")
+    group, _, rest = key.partition(".")
+    if group in ("dataset", "protocol", "subset"):
+        return rest != "" and group not in typed and "dataset" not in typed
+    if key.startswith("backbone.weights"):
+        return True
+    if group not in _HERE:
+        allowed = f"run, split, dataset, protocol, backbone.weights, {', '.join(_HERE)}"
+        raise ConfigError(key, word.partition("=")[2], "belongs to the run and stays as it is", allowed=allowed)
+    return False
+
+
+def _compose(overrides: list[str]) -> Any:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("train", overrides)
+
+
+def _changed(cfg: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """A recorded configuration with some values changed."""
+    node = OmegaConf.create(cfg)
+    for word in words:
+        key, _, value = word.partition("=")
+        parent, _, leaf = key.rpartition(".")
+        keys = OmegaConf.select(node, parent)
+        if keys is None or leaf not in keys:
+            raise ConfigError(key, value, "the run has no such key", allowed=", ".join(keys or node))
+        OmegaConf.update(node, key, yaml.safe_load(value))
+    return plain(node)
+
+
+def _manifest(record: Record, *, is_own: bool) -> Manifest:
+    """The data to evaluate on, its ranks in the run's order.
+
+    Raises:
+        DataError: other data than the run's where its own were meant; ranks that are not the run's.
+    """
+    paths = record.cfg["paths"]
+    manifest = load_manifest(
+        record.cfg["dataset"],
+        record.cfg["protocol"],
+        record.cfg.get("subset"),
+        data_dir=Path(paths["data"]),
+        cache_dir=Path(paths["cache"]),
+    )
+    if is_own and manifest.content_hash != record.identity["manifest"]:
+        raise DataError(
+            f"{manifest.name}: the images, labels or splits are not those that the run was made with\n"
+            f"  what to do: name them as another data set: dataset={record.cfg['dataset']['name']} …"
+        )
+    return manifest if is_own else match_ranks(manifest, record.rank_names, record.rank_values)
+
+
+def _evaluate(record: Record, manifest: Manifest, split: str) -> dict[str, float]:
+    from ordinalclip.reevaluation import evaluate_again, save_evaluation
+
+    stats, predictions = evaluate_again(record, manifest, split)
+    ordinality = record.run.read_json("ordinality.json") or {}
+    print_scores(manifest.name, split, stats, ordinality, manifest.rank_names)
+    folder = save_evaluation(record.run, manifest, split, stats, predictions)
+    print(f"written {folder}")
+    return stats
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A reopened run on data: its scores and predictions, and where they are kept."""
+
+import logging
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from ordinalclip.batches import evaluation_loader
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.evaluation import evaluate_split
+from ordinalclip.fit import EVAL_BATCH, SplitData, best_device
+from ordinalclip.prepare import Job
+from ordinalclip.reopen import Record, load_run
+from ordinalclip.runs import Run
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict[str, float], pd.DataFrame]:
+    """Scores, each `<split>/<name>`, and a table of predictions, one row an image.
+
+    Args:
+        record: of a finished run.
+        manifest: data with the run's ranks.
+        split: one of the manifest's, or "all".
+    """
+    import torch
+
+    model = load_run(record)
+    cfg = record.cfg | {"augment": False}
+    data = SplitData(Job(cfg, manifest, record.weights, record.identity, record.run), model.backbone)
+    device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
+    loader = evaluation_loader(data.split(split), EVAL_BATCH, cfg["num_workers"])
+    stats, predictions = evaluate_split(model, loader, device, manifest, split)
+    stats[f"{split}/num_images"] = len(predictions)
+    if split != "train":
+        stats[f"{split}/num_trained_on"] = trained_on = _count_trained_on(record.run, predictions)
+        if trained_on > 0:
+            log.warning("%d of these %d images were trained on", trained_on, len(predictions))
+    return stats, predictions
+
+
+def save_evaluation(
+    run: Run, manifest: Manifest, split: str, stats: dict[str, float], predictions: pd.DataFrame
+) -> Path:
+    """Writes `evaluations/<data set>-<split>-<hash of the data>/` below a run's directory; returns it.
+
+    Raises:
+        Busy: another process works on the run.
+        ConfigError: the directory cannot be written to.
+    """
+    readable = re.sub(r"[^\w.+-]+", "_", manifest.name)
+    name = f"evaluations/{readable}-{split}-{manifest.content_hash[:8]}"
+    run.claim()
+    try:
+        run.publish(f"{name}/predictions.parquet", predictions.to_parquet)
+        run.write_json(f"{name}/stats.json", stats | {"manifest": manifest.content_hash, "root": str(manifest.root)})
+    finally:
+        run.release("evaluated")
+    return run.directory / name
+
+
+def _count_trained_on(run: Run, predictions: pd.DataFrame) -> int:
+    """How many images stood in the training split of the run, by their content."""
+    file = run.directory / "manifest.parquet"
+    if not file.is_file():
+        return 0
+    table = pd.read_parquet(file, columns=["sha256", "split"])
+    trained = set(table.loc[table["split"] == "train", "sha256"])
+    return int(predictions["sha256"].isin(list(trained)).sum())

@@ -1,0 +1,35 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.match import match_ranks
+from ordinalclip.errors import DataError
+
+HERE = Manifest(
+    name="theirs",
+    table=pd.DataFrame({"path": list("abcd"), "rank": [0, 1, 2, 2]}),
+    rank_names=("old", "middle", "new"),
+    rank_values=(30.0, 20.0, 10.0),
+    unit="years",
+    root=Path(),
+)
+
+
+def test_ranks_follow_their_values() -> None:
+    matched = match_ranks(HERE, ("a", "b", "c"), (10.0, 20.0, 30.0))
+    assert list(matched.table["rank"]) == [2, 1, 0, 0]
+    assert matched.rank_names == ("a", "b", "c")
+    assert matched.rank_values == (10.0, 20.0, 30.0)
+    assert list(HERE.table["rank"]) == [0, 1, 2, 2]
+    same = match_ranks(replace(HERE, rank_values=(1.0, 2.0, 3.0)), HERE.rank_names, (1.0, 2.0, 3.0))
+    assert list(same.table["rank"]) == [0, 1, 2, 2]
+
+
+def test_other_values_are_told() -> None:
+    with pytest.raises(DataError, match="has 3 ranks, the run 2; values only in theirs: 20; only in the run: none"):
+        match_ranks(HERE, ("a", "b"), (10.0, 30.0))
+    with pytest.raises(DataError, match=r"only in theirs: 20; only in the run: 25.5"):
+        match_ranks(HERE, ("a", "b", "c"), (10.0, 25.5, 30.0))
