@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ordinalclip.errors import ConfigError
+from ordinalclip.prompts.continued import tokenize_continued
 from ordinalclip.prompts.interpolation import base_positions, interpolation_weights
 from ordinalclip.prompts.names import check_tokens
 from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids
@@ -151,8 +152,8 @@ def embed_padded(text: TextTower, names: Sequence[str], num_tokens: int | None) 
 
 
 def tokenize_names(text: TextTower, names: Sequence[str]) -> list[list[int]]:
-    """Token ids of each name, without special tokens; a ConfigError where a name has none."""
-    ids = [text.tokenize(name) for name in names]
+    """Token ids of each name as it follows other words; a ConfigError where a name has none."""
+    ids = [tokenize_continued(text, f" {name}") for name in names]
     if not all(ids):
         raise ConfigError("rank names", list(names), f"the name {names[ids.index([])]!r} has no tokens")
     return ids

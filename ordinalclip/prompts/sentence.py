@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ordinalclip.errors import ConfigError
+from ordinalclip.prompts.continued import tokenize_continued
 from ordinalclip.text import PromptTokens, TextTower
 
 RankPosition = Literal["tail", "front", "middle"]
@@ -117,7 +118,7 @@ class Sentence(nn.Module):
                 else context_MW.expand(num_ranks, -1, -1).clone()
             )
         self.context = nn.Parameter(context_MW)
-        special_ids = [text.pad_id, *text.prefix_ids, *text.tokenize(ending), *text.suffix_ids]
+        special_ids = [text.pad_id, *text.prefix_ids, *tokenize_continued(text, ending), *text.suffix_ids]
         layout = sentence_layout(
             num_rank_tokens,
             num_context_tokens=num_context,

@@ -68,6 +68,20 @@ def write_tokenizer(folder: Path, kind: str) -> Path:
     return folder
 
 
+def write_byte_pairs(folder: Path) -> Path:
+    """A tokenizer of bytes, RoBERTa's kind, without any pair: a space in front of a word is a token."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
 def write_encoder(folder: Path, repository: str) -> None:
     """A small Hugging Face text encoder's `config.json` beside its tokenizer."""
     if "mt5" in repository:
