@@ -39,7 +39,7 @@ check: setup ## Lint, format, types, spelling
 	.venv/bin/python -m codespell_lib
 
 bench: setup ## Measure speed and memory against a naive mode; writes docs/benchmarks.md (ARGS=--quick)
-	@.venv/bin/python -m ordinalclip.bench text $(ARGS)
+	@.venv/bin/python -m ordinalclip.bench $(ARGS)
 
 ui: setup ## Open MLflow on the runs (STORE=runs/mlflow.db PORT=5000)
 	@if [ ! -f "$(STORE)" ]; then

@@ -1,0 +1,79 @@
+"""The data path of a run that trains the image tower: images from their files against pixels from the cache."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from ordinalclip.batches import EpochSampler, ImageRows
+from ordinalclip.bench.made import BATCH_SIZE, made_images
+from ordinalclip.bench.measure import alternate
+from ordinalclip.bench.page import Row, Section
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.image_cache import Geometry, ImageSource, load_images
+from ordinalclip.preprocessing import Preprocessing
+
+TEXT = """Shuffled training batches of 32 with random crops and flips, as tensors of 3 × 224 × 224 for the tower, in one
+process. *Cold*, the naive way, decodes and resizes a file whenever it is asked for; *warm* reads pixels that were
+decoded once, in the seconds given as *stored once*, and crops and flips the batch. Both give the same bits."""
+
+
+def measure_images(*, quick: bool) -> Iterator[Section]:
+    """Measure the data path; yields what there is after each kind of file.
+
+    Args:
+        quick: few images, one round.
+    """
+    number, rounds = (64, 1) if quick else (512, 3)
+    rows: list[Row] = []
+    for kind, side in (("png", 300), ("jpg", 1000)):
+        with TemporaryDirectory() as folder:
+            rows.append(measure_files(Path(folder), number, side, kind, rounds))
+        yield Section("Data path", TEXT, list(rows))
+
+
+def measure_files(folder: Path, number: int, side: int, kind: str, rounds: int) -> Row:
+    """One row.
+
+    Args:
+        folder: to work in.
+        number: of images.
+        side: of their files, in pixels.
+        kind: the files' ending.
+        rounds: how often each way is timed.
+    """
+    paths = made_images(folder / "files", number, side=side, kind=kind)
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    table = pd.DataFrame({"path": [path.name for path in paths], "rank": 0, "sha256": hashes})
+    manifest = Manifest("made", table, ("0",), (0.0,), "", folder / "files")
+    geometry = Geometry(Preprocessing(224, (0.5,) * 3, (0.5,) * 3, "bicubic", "squash"), augmented=True)
+    every = np.arange(number)
+    stored: list[ImageSource] = []
+
+    def store() -> None:
+        stored.append(load_images(manifest, every, geometry, cache_dir=folder / "cache"))
+
+    once = alternate({"store": store}, 1)["store"]
+    cold, warm = _epoch(ImageSource(paths, geometry), every), _epoch(stored[0], every)
+    warm()  # the first time reads the disk
+    seconds = alternate({"cold": cold, "warm": warm}, rounds)
+    return {
+        "files": f"{side} × {side} {kind}",
+        "stored once, s": once,
+        "cold, images/s": number / seconds["cold"],
+        "warm, images/s": number / seconds["warm"],
+        "times faster": seconds["cold"] / seconds["warm"],
+    }
+
+
+def _epoch(source: ImageSource, rows: np.ndarray) -> Callable[[], None]:
+    images = ImageRows(source, rows, np.zeros(len(rows), dtype=np.int64), augment_seed=0)
+
+    def run() -> None:
+        for keys in EpochSampler(len(rows), BATCH_SIZE, seed=0):
+            images.__getitems__(keys)
+
+    return run
