@@ -6,13 +6,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ordinalclip.model import Output
+from ordinalclip.parallel import gather_batch
 from ordinalclip.signatures import Between
 
 
 class CrossEntropy(nn.Module):
     """Mean cross entropy of the logits [B, R] with the true ranks [B].
 
-    A mean over the batch: who averages batches of different size weighs each by its number of images.
+    A mean over the batch, that of all processes where there are several: who averages batches of different size weighs
+    each by its number of images.
 
     Args:
         label_smoothing: share of the target that is spread evenly over all ranks.
@@ -24,5 +26,6 @@ class CrossEntropy(nn.Module):
 
     def forward(self, output: Output, rank: Tensor) -> dict[str, Tensor]:
         """The loss and its one term `ce`."""
-        ce = F.cross_entropy(output.logits, rank, label_smoothing=self.label_smoothing)
+        logits_BR, rank_B = gather_batch(output.logits, rank)  # else a short batch would weigh as much as a full one
+        ce = F.cross_entropy(logits_BR, rank_B, label_smoothing=self.label_smoothing)
         return {"loss": ce, "ce": ce}

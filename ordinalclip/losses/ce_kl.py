@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.model import Output
+from ordinalclip.parallel import gather_batch
 from ordinalclip.signatures import Between
 
 
@@ -16,7 +17,8 @@ def text_to_image_kl(logits_BR: Tensor, rank_B: Tensor, target_scale: float = 10
     For a rank c that occurs in the batch, with softmaxes over the images b:
     KL(softmax_b(target_scale · 1[rank_b = c]) ‖ softmax_b(logits[b, c])); the mean over the ranks that occur.
 
-    The images of a batch are compared with each other, so under data parallelism the logits have to be gathered first.
+    The images of a batch are compared with each other, so under data parallelism the logits have to be gathered first;
+    `CrossEntropyKL` does so.
 
     Args:
         logits_BR: logits [B, R].
@@ -38,7 +40,8 @@ def text_to_image_kl(logits_BR: Tensor, rank_B: Tensor, target_scale: float = 10
 class CrossEntropyKL(nn.Module):
     """`ce_weight` · cross entropy(image → text) + `kl_weight` · `text_to_image_kl`.
 
-    Both are means over the batch: who averages batches of different size weighs each by its number of images.
+    Both are means over the batch, that of all processes where there are several: who averages batches of different
+    size weighs each by its number of images.
 
     Args:
         ce_weight: weight of the cross entropy.
@@ -63,6 +66,7 @@ class CrossEntropyKL(nn.Module):
 
     def forward(self, output: Output, rank: Tensor) -> dict[str, Tensor]:
         """The loss and its unweighted terms `ce` and `kl`."""
-        ce = F.cross_entropy(output.logits, rank)
-        kl = text_to_image_kl(output.logits.float(), rank, self.kl_target_scale)
+        logits_BR, rank_B = gather_batch(output.logits, rank)
+        ce = F.cross_entropy(logits_BR, rank_B)
+        kl = text_to_image_kl(logits_BR.float(), rank_B, self.kl_target_scale)
         return {"loss": self.ce_weight * ce + self.kl_weight * kl, "ce": ce, "kl": kl}
