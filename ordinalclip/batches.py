@@ -1,6 +1,6 @@
 """What the model is fed: batches of cached features or of decoded images, in an order that can be resumed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ordinalclip.crops import crop_batch, draw, stack_batch
 from ordinalclip.image_cache import ImageSource
+from ordinalclip.samplers import EpochSampler, InOrder
 
 
 @dataclass
@@ -33,32 +34,6 @@ class Batch:
         """The same batch on another device."""
         move = lambda tensor: None if tensor is None else tensor.to(device, non_blocking=True)  # noqa: E731
         return Batch(self.rank.to(device), self.row.to(device), move(self.features), move(self.images))
-
-
-class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Shuffled batches of (epoch, position) that depend on the seed and the epoch alone.
-
-    It counts its epochs itself: Lightning builds the first iterator of a resumed fit before any hook that could tell it
-    the epoch, and a dataset in a worker process hears of no epoch at all, hence the epoch travels with each position.
-
-    Args:
-        size: number of items.
-        batch_size: items a batch; the last may be smaller.
-        seed: of the order.
-    """
-
-    def __init__(self, size: int, batch_size: int, seed: int) -> None:
-        self.size, self.batch_size, self.seed = size, batch_size, seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.size)
-        for start in range(0, self.size, self.batch_size):
-            yield [(epoch, int(position)) for position in order[start : start + self.batch_size]]
 
 
 class FeatureRows(Dataset[Batch]):
@@ -150,28 +125,16 @@ class ImageRows(Dataset[Batch]):
         return Batch(self.rank[index], rows, images=self.preprocessing.normalise_pixels(pixels))
 
 
-class _InOrder(Sampler[list[tuple[int, int]]]):
-    """All positions once, in order, in batches."""
-
-    def __init__(self, size: int, batch_size: int) -> None:
-        self.size, self.batch_size = size, batch_size
-
-    def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for start in range(0, self.size, self.batch_size):
-            yield [(0, position) for position in range(start, min(start + self.batch_size, self.size))]
-
-
 def training_loader(dataset: Dataset[Batch], sampler: EpochSampler, num_workers: int) -> DataLoader[Batch]:
     """Shuffled batches for fitting."""
     return _loader(dataset, sampler, num_workers)
 
 
-def evaluation_loader(dataset: FeatureRows | ImageRows, batch_size: int, num_workers: int) -> DataLoader[Batch]:
+def evaluation_loader(
+    dataset: FeatureRows | ViewRows | ImageRows, batch_size: int, num_workers: int
+) -> DataLoader[Batch]:
     """Every item once, in order."""
-    return _loader(dataset, _InOrder(len(dataset), batch_size), num_workers)
+    return _loader(dataset, InOrder(len(dataset), batch_size), num_workers)
 
 
 def _loader(dataset: Dataset[Batch], sampler: Sampler[list[tuple[int, int]]], num_workers: int) -> DataLoader[Batch]:

@@ -47,7 +47,6 @@ _NOT_IN_ID = (
     "cache",
     "tracking",
     "num_workers",
-    "features",
     "sweep_name",
     "tags",
     "rerun",
@@ -63,6 +62,9 @@ _NEUTRAL: dict[str, Any] = {
     "image_rates.new_factor": 1,
     "image_rates.base_factor": 1,
     "image_rates": {},  # what is left of it then
+    "features": {},
+    "features.views": 0,
+    "features.precision": "fp32",
 }
 
 
@@ -104,6 +106,9 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
     rank_names_of(cfg["prompt"], None if num_ranks is None else int(num_ranks))
     if num_ranks is not None:
         check_tokens(cfg["prompt"], int(num_ranks))
+    if cfg["augment"] is False and cfg["features"]["views"] > 0:
+        problem = "keeps augmented views, which augment=false does not use"
+        raise ConfigError("features.views", cfg["features"]["views"], problem, allowed="0, or augment=null")
     _check_optimizer(cfg["optimizer"])
     _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 
@@ -183,6 +188,8 @@ def identity(
     kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
     kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k != "split"}
     kept["augment"] = augments(cfg)
+    # The batch size can change last bits only; without features none of it has an effect.
+    kept["features"] = {k: v for k, v in cfg["features"].items() if k != "batch_size"} if uses_features(cfg) else {}
     kept["manifest"] = manifest_hash
     kept["init"] = None if initial is None else {"checkpoint": initial, "parts": _sorted(cfg["init"]["parts"])}
     return _canonical(kept, "")
@@ -198,8 +205,15 @@ def stamp(cfg: Mapping[str, Any]) -> dict[str, str]:
 
 
 def augments(cfg: Mapping[str, Any]) -> bool:
-    """Whether training images are cropped and flipped at random; `augment=null` ties it to a trained image tower."""
-    return cfg["trainable"]["image"] is not None if cfg["augment"] is None else cfg["augment"]
+    """Whether training images are cropped and flipped; `augment=null`: where they are trained on or views are kept."""
+    if cfg["augment"] is None:
+        return cfg["trainable"]["image"] is not None or cfg["features"]["views"] > 0
+    return cfg["augment"]
+
+
+def uses_features(cfg: Mapping[str, Any]) -> bool:
+    """Whether a run is fitted on features from disk: the image tower is frozen, and sees no fresh view each time."""
+    return cfg["trainable"]["image"] is None and (not augments(cfg) or cfg["features"]["views"] > 0)
 
 
 def _canonical(value: Any, key: str) -> Any:

@@ -5,9 +5,11 @@ starts takes the chunks that are missing, beginning at a place of its own, so se
 talking to each other; in the worst case a chunk is computed twice, with the same result.
 """
 
+import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,9 +19,15 @@ import torch
 from torch import Tensor
 
 from ordinalclip.backbones.backbone import Backbone
+from ordinalclip.crops import crop_batch, draw, stack_batch
 from ordinalclip.datasets.files import write_atomically
-from ordinalclip.datasets.images import open_rgb
+from ordinalclip.feature_store import checksum
+from ordinalclip.features import Extraction
+from ordinalclip.image_cache import ImageSource
+from ordinalclip.image_geometry import Geometry
 from ordinalclip.progress import progress
+
+log = logging.getLogger(__name__)
 
 CHUNK = 64  # images a file: a few seconds of work, all that a kill can cost
 
@@ -27,69 +35,94 @@ CHUNK = 64  # images a file: a few seconds of work, all that a kill can cost
 def extract(
     backbone: Backbone,
     paths: Sequence[Path],
-    hashes: Sequence[str],
-    folder: Path,
+    hashes: np.ndarray,
+    folders: Mapping[int | None, Path],
     *,
-    batch_size: int,
-    num_threads: int,
+    cache_dir: Path,
+    how: Extraction,
     name: str,
 ) -> None:
-    """Writes `features.npy` [U, F] and `images.txt` into a folder; computes in float32, on a GPU where there is one.
+    """Writes `features.npy` [U, F] and `images.txt` into a folder for each view, on a GPU where there is one.
+
+    Images come from the cache of decoded images where a run has left them there; one pass is not worth filling it for.
 
     Args:
         backbone: with its preprocessing; its image tower comes back in eval mode and on the CPU.
         paths: image files.
         hashes: SHA-256 of each.
-        folder: is made.
-        batch_size: images in one pass of the tower; a pass never spans two chunks.
-        num_threads: that decode images.
+        folders: view → folder, which is made; either the plain image (None) or augmented views.
+        cache_dir: the platform's cache.
+        how: batch size (a pass never spans two chunks), decoding threads, precision.
         name: of the data set, for the progress bar.
 
     Raises:
         DataError: if an image cannot be read.
     """
-    parts = folder / "parts"
-    parts.mkdir(parents=True, exist_ok=True)
+    source = ImageSource(paths, Geometry(backbone.preprocessing, None not in folders), hashes, cache_dir)
     starts = list(range(0, len(paths), CHUNK))
     turn = os.getpid() % len(starts)
-    missing = [start for start in starts[turn:] + starts[:turn] if not _part(parts, start).is_file()]
-    done = len(paths) - sum(min(CHUNK, len(paths) - start) for start in missing)
+    parts = {view: folder / "parts" for view, folder in folders.items()}
+    for folder in parts.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    missing = {
+        start: [view for view in folders if not _part(parts[view], start).is_file()]
+        for start in starts[turn:] + starts[:turn]
+    }
+    missing = {start: views for start, views in missing.items() if views}
+    total = len(paths) * len(folders)
+    left = sum(min(CHUNK, len(paths) - start) * len(views) for start, views in missing.items())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tower = backbone.image.eval().to(device)
+    began = time.perf_counter()
     with (
-        ThreadPoolExecutor(num_threads) as pool,
-        progress(f"features of {name}", len(paths), " images", delay=1, initial=done) as bar,
+        ThreadPoolExecutor(how.num_threads) as pool,
+        progress(f"features of {name}", total, " images", delay=1, initial=total - left) as bar,
     ):
-        for start, images in _decoded(backbone, paths, missing, pool):
-            if not _part(parts, start).is_file() and not (folder / "features.npy").is_file():
-                features = _forward(tower, images, batch_size, device)
-                write_atomically(_part(parts, start), partial(_save, features))
-            bar.update(len(images))
+        for start, images in _decoded(source, list(missing), pool):
+            for view in missing[start]:
+                part = _part(parts[view], start)
+                if not part.is_file() and not (folders[view] / "features.npy").is_file():
+                    pixels = _view(backbone, images, hashes[start : start + CHUNK], view)
+                    write_atomically(part, partial(_save, _forward(tower, backbone, pixels, how, device)))
+                bar.update(len(images))
     tower.to("cpu")
-    _assemble(folder, parts, starts, hashes)
+    seconds = time.perf_counter() - began
+    log.info("features of %s: %d images in %.1f s, %.0f images/s", name, left, seconds, left / seconds)
+    for view, folder in folders.items():
+        _assemble(folder, parts[view], starts, hashes)
 
 
 def _decoded(
-    backbone: Backbone, paths: Sequence[Path], starts: Sequence[int], pool: ThreadPoolExecutor
-) -> Iterator[tuple[int, Tensor]]:
-    """Chunks as tensors [C, 3, H, W] with where they start, the next one decoded while one is worked on."""
+    source: ImageSource, starts: Sequence[int], pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Chunks of pixels [3, H, W] with where they start, the next one decoded while one is worked on."""
 
-    def decode(path: Path) -> Tensor:
-        return backbone.preprocessing.to_tensor(open_rgb(path))
-
-    def submit(start: int) -> list[Future[Tensor]]:
-        return [pool.submit(decode, path) for path in paths[start : start + CHUNK]]
+    def submit(start: int) -> list[Future[np.ndarray]]:
+        return [pool.submit(source.__getitem__, number) for number in range(len(source.paths))[start : start + CHUNK]]
 
     pending = submit(starts[0]) if starts else []
     for index, start in enumerate(starts):
         current, pending = pending, submit(starts[index + 1]) if index + 1 < len(starts) else []
-        yield start, torch.stack([future.result() for future in current])
+        yield start, [future.result() for future in current]
+
+
+def _view(backbone: Backbone, images: Sequence[np.ndarray], hashes: np.ndarray, view: int | None) -> Tensor:
+    """Pixels [C, 3, S, S]; a view's crop is drawn from its number and the image's hash."""
+    if view is None:
+        return stack_batch(images)
+    return crop_batch(backbone.preprocessing, images, [draw((view, int(sha256, 16))) for sha256 in hashes])
 
 
 @torch.inference_mode()
-def _forward(tower: torch.nn.Module, images: Tensor, batch_size: int, device: torch.device) -> np.ndarray:
-    batches = [tower(batch.to(device)).float().cpu() for batch in images.split(batch_size)]
-    return torch.cat(batches).numpy()
+def _forward(
+    tower: torch.nn.Module, backbone: Backbone, pixels: Tensor, how: Extraction, device: torch.device
+) -> np.ndarray:
+    features = []
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=how.precision == "bf16"):
+        for batch in pixels.split(how.batch_size):
+            images = backbone.preprocessing.normalise_pixels(batch.to(device))
+            features.append(tower(images).float().cpu())
+    return torch.cat(features).numpy()
 
 
 def _part(parts: Path, start: int) -> Path:
@@ -101,21 +134,21 @@ def _save(features: np.ndarray, path: Path) -> None:
         np.save(file, features)
 
 
-def _assemble(folder: Path, parts: Path, starts: Sequence[int], hashes: Sequence[str]) -> None:
+def _assemble(folder: Path, parts: Path, starts: Sequence[int], hashes: np.ndarray) -> None:
     """Joins the chunks. Where another process has done so and swept them away, there is nothing left to do."""
     target = folder / "features.npy"
     if not target.is_file():
         text = "\n".join(hashes) + "\n"
         write_atomically(folder / "images.txt", lambda path: path.write_text(text, encoding="ascii"))
         try:
-            write_atomically(target, partial(_join, [_part(parts, start) for start in starts], len(hashes)))
+            write_atomically(target, partial(_join, [_part(parts, start) for start in starts], len(hashes), folder))
         except FileNotFoundError:
             if not target.is_file():
                 raise
     shutil.rmtree(parts, ignore_errors=True)
 
 
-def _join(files: Sequence[Path], num_rows: int, path: Path) -> None:
+def _join(files: Sequence[Path], num_rows: int, folder: Path, path: Path) -> None:
     width = np.load(files[0], mmap_mode="r").shape[1]
     joined = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(num_rows, width))
     row = 0
@@ -124,3 +157,5 @@ def _join(files: Sequence[Path], num_rows: int, path: Path) -> None:
         joined[row : row + len(chunk)] = chunk
         row += len(chunk)
     joined.flush()
+    value = checksum(path)  # before the features take their name, so that there are none without it
+    write_atomically(folder / "checksum.txt", lambda draft: draft.write_text(value + "\n", encoding="ascii"))

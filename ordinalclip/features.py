@@ -1,32 +1,43 @@
-"""Image features of a frozen tower, computed once per image and kept on disk.
+"""Image features of a frozen tower, computed once per image and kept on disk: what is missing is computed first."""
 
-`<cache>/features/<tower>/<images>/` has `features.npy` [U, F] in float32 and `images.txt`, the SHA-256 of the U images
-in the same, sorted order. Rows are found by an image's hash, so splits, subsets and copies of a data set share them.
-"""
-
-import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.errors import ConfigError
+from ordinalclip.feature_store import feature_key, find_features, folder_of, hash_of, lookup
+from ordinalclip.stores import describe, refusal
 
 if TYPE_CHECKING:  # reading features takes no torch
     from ordinalclip.backbones.backbone import Backbone
 
-# Part of the key: raise it when decoding or extraction changes what is stored.
-_FORMAT = 1
+
+@dataclass(frozen=True)
+class Extraction:
+    """How features are computed where they are not on disk.
+
+    Attributes:
+        batch_size: images in one pass of the tower. Not part of the key: it can change last bits only.
+        num_threads: that decode images.
+        precision: that the tower computes in; bf16 is part of the key. Features are float32 either way: they are small,
+            and float16 would overflow where a tower ends in large numbers.
+        limit_gb: of decoded images and features together; None = as much as the disk holds.
+        label: of the tower, for the list of what the cache holds.
+    """
+
+    batch_size: int = 32
+    num_threads: int = 2
+    precision: Literal["fp32", "bf16"] = "fp32"
+    limit_gb: float | None = None
+    label: str = ""
 
 
 def load_features(
-    backbone: "Backbone",
-    manifest: Manifest,
-    *,
-    cache_dir: Path,
-    batch_size: int = 32,
-    num_threads: int = 2,
+    backbone: "Backbone", manifest: Manifest, *, cache_dir: Path, how: Extraction = Extraction()
 ) -> np.ndarray:
     """Features [N, F] (float32) of every row of a manifest, in its order, from disk or from the image tower.
 
@@ -37,69 +48,71 @@ def load_features(
         backbone: from `load_backbone`, its image tower frozen.
         manifest: rows with `path` and `sha256`.
         cache_dir: the platform's cache.
-        batch_size: images in one pass of the tower. Not part of the key: it can change last bits only.
-        num_threads: that decode images.
+        how: to compute what is not there.
 
     Raises:
         DataError: if an image cannot be read.
+        ConfigError: if what is to be stored goes over the limit or the disk.
     """
-    found = find_features(backbone.tower_key, manifest, cache_dir)
-    if found is not None:
-        return found
+    return _load(backbone, manifest, [None], cache_dir, how)[0]
+
+
+def load_views(
+    backbone: "Backbone",
+    manifest: Manifest,
+    rows: np.ndarray,
+    *,
+    num_views: int,
+    cache_dir: Path,
+    how: Extraction = Extraction(),
+) -> np.ndarray:
+    """Features [V, len(rows), F] of augmented views of some rows; otherwise like `load_features`.
+
+    A view is a random crop, mirrored or not, drawn from its number and the image's hash: runs, seeds and splits share
+    views, and more of them add to those that are there.
+    """
+    part = replace(manifest, table=manifest.table.iloc[rows].reset_index(drop=True))
+    return np.stack(_load(backbone, part, range(num_views), cache_dir, how))
+
+
+def _load(
+    backbone: "Backbone", manifest: Manifest, views: Sequence[int | None], cache_dir: Path, how: Extraction
+) -> list[np.ndarray]:
+    keys = {view: feature_key(backbone.tower_key, precision=how.precision, view=view) for view in views}
+    found = {view: find_features(key, manifest, cache_dir) for view, key in keys.items()}
+    absent = [view for view in views if found[view] is None]
+    if absent:
+        _compute(backbone, manifest, {view: folder_of(keys[view], cache_dir) for view in absent}, cache_dir, how)
+    found |= {view: find_features(keys[view], manifest, cache_dir) for view in absent}
+    features = [array for array in found.values() if array is not None]
+    if len(features) < len(views):
+        raise RuntimeError(f"features in {cache_dir} were removed while they were made; start again")
+    return features
+
+
+def _compute(
+    backbone: "Backbone", manifest: Manifest, folders: dict[int | None, Path], cache_dir: Path, how: Extraction
+) -> None:
+    """Computes what is missing; views that lack the same images are computed together, each image decoded once."""
     from ordinalclip.extraction import extract
 
-    table = manifest.table
-    first = table.drop_duplicates("sha256").sort_values("sha256")
-    paths = [manifest.root / path for path in first["path"]]
-    hashes = list(first["sha256"])
-    folder = _folder(backbone.tower_key, cache_dir) / _hash_of(hashes)
-    extract(backbone, paths, hashes, folder, batch_size=batch_size, num_threads=num_threads, name=manifest.name)
-    found = find_features(backbone.tower_key, manifest, cache_dir)
-    assert found is not None
-    return found
-
-
-def find_features(key: str, manifest: Manifest, cache_dir: Path) -> np.ndarray | None:
-    """Features [N, F] of every row of a manifest in its order, if they are on disk; needs neither torch nor the tower.
-
-    Args:
-        key: from `ordinalclip.backbones.key.tower_key`.
-        manifest: rows with `sha256`.
-        cache_dir: the platform's cache.
-
-    Returns:
-        A memory map where rows lie on disk in the manifest's order, else a copy; None where some image is missing.
-    """
-    wanted = manifest.table["sha256"].to_numpy(dtype=str)
-    unique = np.unique(wanted)
-    folder = _folder(key, cache_dir)
-    exact = folder / _hash_of(unique)
-    others = sorted(path for path in folder.glob("*") if path != exact) if folder.is_dir() else []
-    for candidate in (exact, *others):
-        stored = _read(candidate)
-        if stored is None:
+    unique, first = np.unique(manifest.hashes(), return_index=True)
+    lacking: dict[bytes, list[int | None]] = {}
+    for view, folder in folders.items():
+        lacking.setdefault((lookup(folder, unique)[1] < 0).tobytes(), []).append(view)
+    masks = {missing: np.frombuffer(missing, dtype=bool) for missing in lacking}
+    number = sum(int(masks[missing].sum()) * len(views) for missing, views in lacking.items())
+    reason = refusal(cache_dir, number * backbone.feature_dim * 4, how.limit_gb)
+    if reason:
+        raise ConfigError("cache.limit_gb", how.limit_gb, f"features of {manifest.name}: {reason}")
+    paths = manifest.files()
+    for missing, views in lacking.items():
+        hashes = unique[masks[missing]]
+        if len(hashes) == 0:  # another process has just finished
             continue
-        hashes, features = stored
-        rows = np.searchsorted(hashes, wanted)
-        if len(hashes) > 0 and np.array_equal(hashes[rows.clip(max=len(hashes) - 1)], wanted):
-            in_place = np.array_equal(rows, np.arange(len(features)))
-            return features if in_place else np.asarray(features[rows])
-    return None
-
-
-def _folder(key: str, cache_dir: Path) -> Path:
-    return cache_dir / "features" / hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()[:16]
-
-
-def _hash_of(hashes: Sequence[str] | np.ndarray) -> str:
-    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
-
-
-def _read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Sorted hashes and their features, or None where they are not complete."""
-    try:
-        features = np.load(folder / "features.npy", mmap_mode="r")
-        hashes = np.array((folder / "images.txt").read_text(encoding="ascii").split())
-    except (OSError, ValueError):
-        return None
-    return (hashes, features) if len(hashes) == len(features) else None
+        targets = {view: folders[view] / hash_of(hashes) for view in views}
+        for view, folder in targets.items():
+            form = [how.label, *([] if view is None else [f"view {view}"]), how.precision]
+            describe(folder, name=manifest.name, form=", ".join(filter(None, form)), number=len(hashes))
+        files = [paths[row] for row in first[masks[missing]]]
+        extract(backbone, files, hashes, targets, cache_dir=cache_dir, how=how, name=manifest.name)

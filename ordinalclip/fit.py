@@ -2,21 +2,15 @@
 
 import logging
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.batches import EpochSampler, FeatureRows, ImageRows, evaluation_loader, training_loader
+from ordinalclip.batches import evaluation_loader, training_loader
 from ordinalclip.build import assemble, build
 from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, checkpoint_to_resume
-from ordinalclip.config import augments
-from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
-from ordinalclip.features import load_features
-from ordinalclip.image_cache import Geometry, ImageSource, load_images
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state
 from ordinalclip.metrics.collection import RankMetrics
@@ -24,6 +18,8 @@ from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_optimizer, build_scheduler, freeze
 from ordinalclip.prepare import Job
+from ordinalclip.samplers import EpochSampler
+from ordinalclip.split_data import SplitData
 from ordinalclip.tracking import Mirror
 from ordinalclip.trainer import build_trainer
 
@@ -94,51 +90,6 @@ def build_model(job: Job) -> OrdinalCLIP:
 def best_device() -> torch.device:
     """A GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-class SplitData:
-    """The splits of a job as datasets: cached features where the image tower is frozen, images where it is not.
-
-    Args:
-        job: with its manifest.
-        backbone: with its preprocessing.
-    """
-
-    def __init__(self, job: Job, backbone: Backbone) -> None:
-        self.manifest: Manifest = job.manifest
-        self.preprocessing = backbone.preprocessing
-        self.augment_seed = job.cfg["seed"] if augments(job.cfg) else None
-        self.cache, self.cache_dir = job.cfg["cache"], Path(job.cfg["paths"]["cache"])
-        self._sources: dict[str, ImageSource] = {}
-        self.features: np.ndarray | None = None
-        if job.cfg["trainable"]["image"] is None and self.augment_seed is None:
-            self.features = load_features(
-                backbone,
-                job.manifest,
-                cache_dir=self.cache_dir,
-                batch_size=job.cfg["features"]["batch_size"],
-            )
-
-    def split(self, name: str) -> FeatureRows | ImageRows:
-        """A split, or "all" of them; only "train" is ever augmented."""
-        split = self.manifest.table["split"]
-        rows = np.arange(len(split)) if name == "all" else np.flatnonzero((split == name).to_numpy())
-        rank = self.manifest.table["rank"].to_numpy()[rows]
-        if self.features is not None:
-            return FeatureRows(self.features, rows, rank)
-        seed = self.augment_seed if name == "train" else None
-        if name not in self._sources:
-            self._sources[name] = self._images(name, rows, augmented=seed is not None)
-        return ImageRows(self._sources[name], rows, rank, seed)
-
-    def _images(self, name: str, rows: np.ndarray, *, augmented: bool) -> ImageSource:
-        geometry = Geometry(self.preprocessing, augmented)
-        if not self.cache["images"]:
-            return ImageSource(self.manifest.files(), geometry)
-        if name == "test":  # read once: taken from the cache where it is there, not worth filling the disk for
-            return ImageSource(self.manifest.files(), geometry, self.manifest.hashes(), self.cache_dir)
-        limit_gb = self.cache["limit_gb"]
-        return load_images(self.manifest, rows, geometry, cache_dir=self.cache_dir, limit_gb=limit_gb)
 
 
 def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror: Mirror) -> OrdinalModule:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from ordinalclip.batches import Batch, EpochSampler
+from ordinalclip.batches import Batch
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
+from ordinalclip.samplers import EpochSampler
 
 
 class OrdinalModule(pl.LightningModule):

@@ -19,7 +19,7 @@ class Settings:
         epochs: passes over the training split.
         lr: what `trainable` refers to.
         batch_size: images a batch, over all devices; a step takes `trainer.accumulate_grad_batches` of them.
-        augment: random crops and flips; null = only where the image tower is trained.
+        augment: random crops and flips; null = where the image tower is trained or `features.views` are kept.
         compile: torch.compile of a trained image tower; a minute at the start, quicker steps in bfloat16.
         num_workers: processes that decode images; not used on cached features and images.
         sweep_name: name under which runs are grouped; typed as `sweep=`, which may also be a file of settings.
@@ -124,11 +124,15 @@ class Features:
     """How features of a frozen image tower are extracted.
 
     Attributes:
-        lr: what `trainable` refers to.
         batch_size: images per forward pass of the extraction.
+        views: augmented views kept of each training image, one of which is drawn in each epoch; 0 = the plain image,
+            or with `augment=true` a fresh view through the tower in each epoch.
+        precision: that the tower computes in; what it gives is kept in float32.
     """
 
     batch_size: Annotated[int, Between(1, None)]
+    views: Annotated[int, Between(0, 1000)]
+    precision: Literal["fp32", "bf16"]
 
 
 @dataclass

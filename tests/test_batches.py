@@ -5,8 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
-from ordinalclip.batches import Batch, EpochSampler, FeatureRows, ImageRows, evaluation_loader, training_loader
-from ordinalclip.image_cache import Geometry, ImageSource
+from ordinalclip.batches import (
+    Batch,
+    EpochSampler,
+    FeatureRows,
+    ImageRows,
+    ViewRows,
+    evaluation_loader,
+    training_loader,
+)
+from ordinalclip.image_cache import ImageSource
+from ordinalclip.image_geometry import Geometry
 from ordinalclip.preprocessing import Preprocessing
 
 NUM_IMAGES = 10
@@ -110,3 +119,36 @@ def test_loading_draws_nothing_from_the_global_generator(paths: list[Path]) -> N
     before = torch.get_rng_state()
     epochs(images(paths, augment_seed=1), 0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_each_epoch_takes_one_view_of_a_row_by_seed_epoch_and_row_alone() -> None:
+    rows = np.array([1, 4, 9, 17, 30])
+    views = np.arange(3 * 5, dtype=np.float32).reshape(3, 5, 1)
+    dataset = ViewRows(views, rows, rows % 3, seed=2)
+
+    def taken(dataset: ViewRows, num_epochs: int, first: int = 0) -> list[dict[int, int]]:
+        sampler = EpochSampler(len(dataset), batch_size=2, seed=0)
+        sampler.epoch = first
+        loader = training_loader(dataset, sampler, num_workers=0)
+        every = [[batch for batch in loader] for _ in range(num_epochs)]
+        place = {int(row): index for index, row in enumerate(dataset.rows)}
+        picked = []
+        for batches in every:
+            numbers: dict[int, int] = {}
+            for batch in batches:
+                assert batch.features is not None
+                assert batch.rank.tolist() == [row % 3 for row in batch.row.tolist()]
+                for row, value in zip(batch.row.tolist(), batch.features[:, 0].tolist(), strict=True):
+                    numbers[row], own = divmod(int(value), len(dataset))
+                    assert own == place[row]
+            picked.append(numbers)
+        return picked
+
+    epochs = taken(dataset, 60)
+    assert all(set(numbers) == set(rows.tolist()) for numbers in epochs)
+    for row in rows.tolist():
+        assert {numbers[row] for numbers in epochs} == {0, 1, 2}
+    assert taken(ViewRows(views, rows, rows % 3, seed=2), 3, first=40) == epochs[40:43]
+    assert taken(ViewRows(views, rows, rows % 3, seed=3), 60) != epochs
+    fewer = ViewRows(views[:, [0, 3]], rows[[0, 3]], rows[[0, 3]] % 3, seed=2)
+    assert [fewer.drawn(5)[index] for index in range(2)] == [dataset.drawn(5)[index] for index in (0, 3)]

@@ -31,6 +31,7 @@ def id_of(cfg: dict[str, Any], manifest: str = "m", weights: dict[str, str] = WE
         "dataset.name=another",
         "backbone.name=another",
         "features.batch_size=5",
+        "features={views: 0, precision: fp32}",
         "cache.images=false",
         "cache.limit_gb=null",
         "dataset.on_error=skip",
@@ -68,10 +69,29 @@ def test_what_cannot_change_the_result_keeps_the_id(compose_cfg: Compose, overri
         "backbone.projection=linear",
         "protocol.readout=argmax",
         "augment=true",
+        "features.views=2",
+        "features.precision=bf16",
     ],
 )
 def test_what_changes_the_result_changes_the_id(compose_cfg: Compose, override: str) -> None:
     assert id_of(compose_cfg(override)) != id_of(compose_cfg())
+
+
+def test_settings_of_features_enter_only_where_features_are_used(compose_cfg: Compose) -> None:
+    identity_of = lambda *words: identity(compose_cfg(*words), manifest_hash="m", weights=WEIGHTS)  # noqa: E731
+    assert "features" not in identity_of()  # as in the ids of runs before there were views
+    words = ("features.views=3", "features.precision=bf16")
+    assert identity_of(*words)["features"] == {"views": 3, "precision": "bf16"}
+    assert identity_of(*words)["augment"] is True
+    trained = "trainable.image=1e-4"
+    assert identity_of(trained, *words) == identity_of(trained)
+    assert identity_of("augment=true", words[1]) == identity_of("augment=true")  # the tower sees each batch
+
+
+def test_views_that_would_not_be_used_are_refused(compose_cfg: Compose) -> None:
+    with pytest.raises(ConfigError, match=r"features\.views=3: keeps augmented views") as caught:
+        check(compose_cfg("features.views=3", "augment=false"))
+    assert caught.value.key == "features.views"
 
 
 def test_data_and_weights_enter_by_content(compose_cfg: Compose) -> None:
@@ -93,6 +113,8 @@ def test_equal_numbers_of_two_types_are_one_experiment(compose_cfg: Compose) -> 
         ("seed=abc", "seed", "abc"),
         ("seed=-1", "seed", "0"),
         ("cache.limit_gb=-1", "cache.limit_gb", "0"),
+        ("features.precision=fp16", "features.precision", "bf16"),
+        ("features.views=-1", "features.views", "0"),
         ("+cache.limit=1", "cache.limit", "limit_gb"),
         ("epochs=0", "epochs", "1"),
         ("+epoch=3", "epoch", "epochs"),
@@ -142,7 +164,7 @@ from ordinalclip import prepare, job, report, tracking, train
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):
     cfg = plain(compose("train", ["optimizer=adam"]))
 del cfg["optimizer"]["_target_"]
-cfg["optimizer"] = {"_target_": "ordinalclip.schema.Features", "batch_size": 1}
+cfg["optimizer"] = {"_target_": "ordinalclip.schema.Cache", "images": True, "limit_gb": 1}
 check(cfg)
 assert not {"torch", "lightning", "mlflow", "open_clip"} & set(sys.modules), "heavy"
 """

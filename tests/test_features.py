@@ -14,12 +14,16 @@ from torch import Tensor, nn
 from ordinalclip import extraction
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.errors import DataError
-from ordinalclip.features import find_features, load_features
+from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.feature_store import feature_key, find_features
+from ordinalclip.features import Extraction, load_features, load_views
+from ordinalclip.image_cache import load_images
+from ordinalclip.image_geometry import Geometry
 from ordinalclip.preprocessing import Preprocessing
 from tests.fakes import FakeText
 
 NUM_IMAGES = 23
+STORE = {"features.npy", "images.txt", "checksum.txt", "about.json"}
 
 
 class CountingTower(nn.Module):
@@ -99,12 +103,12 @@ def files(cache: Path) -> dict[str, bytes]:
 
 def test_features_come_in_the_manifests_order_each_image_computed_once(manifest: Manifest, tmp_path: Path) -> None:
     model = backbone()
-    features = load_features(model, manifest, cache_dir=tmp_path / "cache", batch_size=3)
+    features = load_features(model, manifest, cache_dir=tmp_path / "cache", how=Extraction(batch_size=3))
     np.testing.assert_array_equal(features, expected(manifest))
     assert features.dtype == np.float32
     assert isinstance(model.image, CountingTower)
     assert model.image.num_images == NUM_IMAGES - 1
-    assert set(files(tmp_path / "cache")) == {"features.npy", "images.txt"}
+    assert set(files(tmp_path / "cache")) == STORE
 
 
 def test_a_second_reading_takes_no_tower(manifest: Manifest, tmp_path: Path) -> None:
@@ -161,7 +165,7 @@ def test_what_another_process_has_finished_meanwhile_is_used(manifest: Manifest,
     model.image = Overtaken()
     np.testing.assert_array_equal(load_features(model, manifest, cache_dir=tmp_path), expected(manifest))
     assert model.image.num_images <= extraction.CHUNK
-    assert set(files(tmp_path)) - {path.name for path in manifest.root.iterdir()} == {"features.npy", "images.txt"}
+    assert set(files(tmp_path)) - {path.name for path in manifest.root.iterdir()} == STORE
 
 
 def test_a_broken_image_is_named(manifest: Manifest, tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ import sys
 from pathlib import Path
 import pandas as pd
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.features import find_features
+from ordinalclip.feature_store import find_features
 table = pd.read_pickle({str(tmp_path / "table.pickle")!r})
 manifest = Manifest("noise", table, ("a",), (0.0,), "", Path("."), ())
 assert find_features("tower", manifest, Path({str(tmp_path)!r})).shape == ({NUM_IMAGES}, 6)
@@ -210,10 +214,7 @@ print(features.shape, features.sum())
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
-    assert {path.name for path in (tmp_path / "cache" / "features").rglob("*") if path.is_file()} == {
-        "features.npy",
-        "images.txt",
-    }
+    assert {path.name for path in (tmp_path / "cache" / "features").rglob("*") if path.is_file()} == STORE
 
 
 def test_the_image_tower_of_an_extraction_is_in_eval_mode_and_draws_nothing(manifest: Manifest, tmp_path: Path) -> None:
@@ -223,3 +224,122 @@ def test_the_image_tower_of_an_extraction_is_in_eval_mode_and_draws_nothing(mani
     load_features(model, manifest, cache_dir=tmp_path)
     assert not model.image.training
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def counted(model: Backbone) -> int:
+    assert isinstance(model.image, CountingTower)
+    return model.image.num_images
+
+
+def test_a_larger_set_computes_only_what_is_new(manifest: Manifest, tmp_path: Path) -> None:
+    for rows, new in (([3, 1, 8], 3), ([1, 5, 8, 6], 2), (list(range(NUM_IMAGES)), NUM_IMAGES - 1 - 5)):
+        model, part = backbone(), select(manifest, rows)
+        np.testing.assert_array_equal(load_features(model, part, cache_dir=tmp_path), expected(part))
+        assert counted(model) == new
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "no hashes"])
+def test_damaged_features_are_noticed_and_computed_again(manifest: Manifest, tmp_path: Path, damage: str) -> None:
+    load_features(backbone(), manifest, cache_dir=tmp_path / "cache")
+    before = files(tmp_path / "cache")
+    (target,) = (tmp_path / "cache").rglob("features.npy")
+    data = bytearray(target.read_bytes())
+    data[300] ^= 1
+    if damage == "no hashes":
+        (target.parent / "images.txt").unlink()
+    else:
+        target.write_bytes(data if damage == "flip" else data[:-5])
+    model = backbone()
+    np.testing.assert_array_equal(load_features(model, manifest, cache_dir=tmp_path / "cache"), expected(manifest))
+    assert counted(model) == NUM_IMAGES - 1
+    assert files(tmp_path / "cache") == before
+
+
+def test_features_without_a_checksum_are_from_before_there_were_any(manifest: Manifest, tmp_path: Path) -> None:
+    load_features(backbone(), manifest, cache_dir=tmp_path / "cache")
+    for name in ("checksum.txt", "about.json"):
+        next((tmp_path / "cache").rglob(name)).unlink()
+    assert find_features("tower", manifest, tmp_path / "cache") is not None
+
+
+def test_over_the_limit_nothing_is_decoded_and_the_key_is_named(manifest: Manifest, tmp_path: Path) -> None:
+    needed = (NUM_IMAGES - 1) * 6 * 4
+    model = backbone()
+    with pytest.raises(ConfigError, match="make clean-cache") as caught:
+        load_features(model, manifest, cache_dir=tmp_path / "cache", how=Extraction(limit_gb=(needed - 1) / 1e9))
+    assert caught.value.key == "cache.limit_gb"
+    assert counted(model) == 0
+    assert not (tmp_path / "cache").exists()
+    load_features(model, manifest, cache_dir=tmp_path / "cache", how=Extraction(limit_gb=needed / 1e9))
+
+
+def test_views_are_crops_drawn_from_number_and_hash(manifest: Manifest, tmp_path: Path) -> None:
+    rows = np.array([4, 0, 22, 7])  # 22 is a copy of 0
+    views = load_views(backbone(), manifest, rows, num_views=3, cache_dir=tmp_path / "cache")
+    assert views.shape == (3, 4, 6)
+    np.testing.assert_array_equal(views[:, 1], views[:, 2])
+    for number in range(3):
+        for place, row in enumerate(rows):
+            words = np.random.SeedSequence([number, int(manifest.hashes()[row], 16)]).generate_state(2)
+            generator = torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+            with Image.open(manifest.files()[row]) as image:
+                view = backbone().preprocessing.augment(image, generator)
+            np.testing.assert_array_equal(views[number, place], view.flatten()[:6].numpy())
+    assert not np.array_equal(views[0], views[1])
+
+
+def test_more_views_and_other_folds_add_to_those_that_are_there(manifest: Manifest, tmp_path: Path) -> None:
+    fold, other = np.arange(10), np.arange(5, 15)
+    for rows, num_views, new in ((fold, 2, 20), (fold, 3, 10), (other, 3, 15), (other, 1, 0)):
+        model = backbone()
+        load_views(model, manifest, rows, num_views=num_views, cache_dir=tmp_path)
+        assert counted(model) == new
+    whole = load_views(backbone(), manifest, np.arange(12), num_views=3, cache_dir=tmp_path / "other")
+    np.testing.assert_array_equal(load_views(model, manifest, np.arange(12), num_views=3, cache_dir=tmp_path), whole)
+    assert find_features("tower", manifest, tmp_path) is None  # evaluation's are others
+
+
+def test_killed_views_go_on_to_the_same_bits(manifest: Manifest, tmp_path: Path) -> None:
+    rows = np.arange(NUM_IMAGES)
+    whole = load_views(backbone(), manifest, rows, num_views=3, cache_dir=tmp_path / "whole")
+    model = backbone()
+    assert isinstance(model.image, CountingTower)
+    model.image.fails_after = 30
+    with pytest.raises(KeyboardInterrupt):
+        load_views(model, manifest, rows, num_views=3, cache_dir=tmp_path / "killed")
+    model.image.fails_after = None
+    again = load_views(model, manifest, rows, num_views=3, cache_dir=tmp_path / "killed")
+    np.testing.assert_array_equal(again, whole)
+    assert counted(model) <= 3 * (NUM_IMAGES - 1) + 4
+
+
+def test_bf16_is_kept_apart_and_in_float32(manifest: Manifest, tmp_path: Path) -> None:
+    model = backbone()
+    model.image = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
+    exact = load_features(model, manifest, cache_dir=tmp_path)
+    rough = load_features(model, manifest, cache_dir=tmp_path, how=Extraction(precision="bf16"))
+    assert rough.dtype == np.float32
+    # What bfloat16 can hold: the lower 16 bits of a float32 are zero.
+    assert not (np.ascontiguousarray(rough).view(np.uint32) & 0xFFFF).any()
+    np.testing.assert_allclose(rough, exact, atol=0.03)
+    assert not np.array_equal(rough, exact)
+    assert len({feature_key("a"), feature_key("a", precision="bf16"), feature_key("a", view=0)}) == 3
+    assert feature_key("a") == "a"  # so that what was stored before stays found
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_images_that_a_run_has_left_in_the_cache_are_not_decoded(
+    manifest: Manifest, tmp_path: Path, views: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(cache: Path) -> np.ndarray:
+        if views == 0:
+            return load_features(backbone(), manifest, cache_dir=cache)
+        return load_views(backbone(), manifest, rows, num_views=views, cache_dir=cache)
+
+    rows = np.arange(NUM_IMAGES)
+    expected = load(tmp_path / "without")
+    assert not (tmp_path / "without" / "images").exists()
+    load_images(manifest, rows, Geometry(backbone().preprocessing, views > 0), cache_dir=tmp_path / "with")
+    for path in manifest.files():
+        path.unlink()
+    np.testing.assert_array_equal(load(tmp_path / "with"), expected)

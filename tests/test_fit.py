@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ordinalclip import fit
-from ordinalclip.fit import SplitData, build_model
+from ordinalclip.fit import build_model
 from ordinalclip.job import run_job
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.prepare import Job, prepare
 from ordinalclip.runs import Run
+from ordinalclip.split_data import SplitData
 from tests.conftest import Compose
 
 

@@ -42,3 +42,24 @@ def test_stored_images_are_the_same_run_and_the_test_split_is_not_stored(
     # Nothing fits into 0 GB: a warning for training and one for validation, and the same run.
     assert not (tmp_path / "no" / "images").exists()
     assert len([message for message in caplog.messages if "every epoch" in message]) == 2
+
+
+@pytest.mark.slow
+def test_views_are_shared_by_seeds_and_evaluation_uses_the_plain_image(
+    compose_cfg: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    words = ("features.views=2", "epochs=3", f"paths.cache={tmp_path / 'cache'}")
+    first = trained(compose_cfg(*words))
+    told = [message for message in caplog.messages if message.startswith("features of")]
+    assert [message.split(" ")[3] for message in told] == ["60", "72"]  # all images, two views of 36
+    caplog.clear()
+    other = trained(compose_cfg(*words, "seed=1"))
+    assert not [message for message in caplog.messages if message.startswith("features of")]
+    plain = trained(compose_cfg(*words, "features.views=0"))
+    assert len({first.run_id, other.run_id, plain.run_id}) == 3
+    losses = [next(iter(run.metrics()))["values"]["train/loss"] for run in (first, plain)]
+    assert losses[0] != losses[1]
+    assert not (tmp_path / "cache" / "images").exists()
+    again = trained(compose_cfg(*words, f"paths.runs={tmp_path / 'again'}"))
+    assert [line["values"] for line in again.metrics()] == [line["values"] for line in first.metrics()]

@@ -10,14 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from ordinalclip import image_build, image_cache
-from ordinalclip.batches import EpochSampler, ImageRows, evaluation_loader, training_loader
+from ordinalclip import image_build, image_geometry
+from ordinalclip.batches import ImageRows, evaluation_loader, training_loader
 from ordinalclip.datasets.images import open_rgb
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import DataError
-from ordinalclip.image_cache import Geometry, ImageSource, load_images
+from ordinalclip.image_cache import ImageSource, load_images
+from ordinalclip.image_geometry import Geometry
 from ordinalclip.image_shards import read_shard
 from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.samplers import EpochSampler
 from tests.made_images import SIZES, manifest_of, select, write_images
 
 NUM_IMAGES = 30
@@ -52,7 +54,7 @@ def only_from_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise AssertionError(path)
 
-    monkeypatch.setattr(image_cache, "open_rgb", refuse)
+    monkeypatch.setattr(image_geometry, "open_rgb", refuse)
 
 
 def batches(dataset: ImageRows, seed: int, num_workers: int = 0) -> dict[tuple[int, int], Tensor]:
@@ -249,6 +251,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from ordinalclip import image_build, image_cache
+from ordinalclip.image_geometry import Geometry
 from ordinalclip.preprocessing import Preprocessing
 from tests.made_images import manifest_of
 root, cache, kill_after = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -262,7 +265,7 @@ def write(*arguments):
     write_shard(*arguments)
 image_build.write_shard = write
 manifest = manifest_of(root, sorted(path.name for path in root.iterdir()))
-geometry = image_cache.Geometry(Preprocessing(14, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28), "bicubic", "squash"), True)
+geometry = Geometry(Preprocessing(14, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28), "bicubic", "squash"), True)
 source = image_cache.load_images(manifest, np.arange(len(manifest.table)), geometry, cache_dir=cache)
 assert source.stored.all()
 print(len(written))

@@ -6,13 +6,14 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.utils.data import DataLoader
 
-from ordinalclip.batches import Batch, EpochSampler
+from ordinalclip.batches import Batch
 from ordinalclip.losses.ce import CrossEntropy
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule, check_names
 from ordinalclip.optim import build_scheduler, freeze
 from ordinalclip.prompts.linear import LinearPrompt
+from ordinalclip.samplers import EpochSampler
 from ordinalclip.schedules import Constant
 from ordinalclip.schema import PARTS
 from ordinalclip.trainer import build_trainer

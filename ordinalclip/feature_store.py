@@ -1,0 +1,128 @@
+"""Features on disk: where they lie, how they are found, whether they are sound. Needs neither torch nor a tower.
+
+`<cache>/features/<key>/<images>/` has `features.npy` [U, F] in float32, `images.txt`, the SHA-256 of the U images in
+the same, sorted order, and a checksum. Rows are found by an image's hash in all stores of a key, so splits, folds,
+subsets and copies of a data set share them.
+"""
+
+import hashlib
+import logging
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.stores import mark_used
+
+log = logging.getLogger(__name__)
+
+# Part of the key: raise it when decoding or extraction changes what is stored.
+_FORMAT = 1
+_SOUND: set[tuple[str, int, int]] = set()  # files that this process has checked
+
+
+def feature_key(tower_key: str, *, precision: str = "fp32", view: int | None = None) -> str:
+    """The name of features: equal keys, equal features of an image.
+
+    Args:
+        tower_key: from `ordinalclip.backbones.key.tower_key`.
+        precision: that the tower computes in.
+        view: number of an augmented view; None is the plain image.
+    """
+    words = [tower_key, *([precision] if precision != "fp32" else []), *([f"view {view}"] if view is not None else [])]
+    return " ".join(words)
+
+
+def find_features(key: str, manifest: Manifest, cache_dir: Path) -> np.ndarray | None:
+    """Features [N, F] of every row of a manifest in its order, if they are on disk; needs neither torch nor the tower.
+
+    Args:
+        key: from `feature_key`, which for plain images in fp32 is the tower's own.
+        manifest: rows with `sha256`.
+        cache_dir: the platform's cache.
+
+    Returns:
+        A memory map where rows lie on disk in the manifest's order, else a copy; None where some image is missing.
+    """
+    unique, place = np.unique(manifest.hashes(), return_inverse=True)
+    stores, store_of, row_of = lookup(folder_of(key, cache_dir), unique)
+    if (store_of < 0).any():
+        return None
+    store_of, row_of = store_of[place], row_of[place]
+    if len(stores) == 1:
+        in_place = np.array_equal(row_of, np.arange(len(stores[0])))
+        return stores[0] if in_place else np.asarray(stores[0][row_of])
+    features = np.empty((len(place), stores[0].shape[1]), dtype=np.float32)
+    for number, store in enumerate(stores):
+        features[store_of == number] = store[row_of[store_of == number]]
+    return features
+
+
+def folder_of(key: str, cache_dir: Path) -> Path:
+    """The folder of a key's stores."""
+    return cache_dir / "features" / hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()[:16]
+
+
+def hash_of(hashes: Sequence[str] | np.ndarray) -> str:
+    """The name of the store that is made for these images."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
+
+
+def lookup(folder: Path, unique: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Stores that have some of the images, and for each image [U] its store (-1 where none has it) and row there."""
+    exact = folder / hash_of(unique)
+    others = sorted(path for path in folder.glob("*") if path != exact) if folder.is_dir() else []
+    store_of, row_of = np.full(len(unique), -1), np.zeros(len(unique), dtype=np.int64)
+    stores: list[np.ndarray] = []
+    for candidate in (exact, *others):
+        stored = _read(candidate) if (store_of < 0).any() else None
+        if stored is None:
+            continue
+        hashes, features = stored
+        rows = np.searchsorted(hashes, unique).clip(max=len(hashes) - 1)
+        new = (hashes[rows] == unique) & (store_of < 0)
+        if new.any():
+            store_of[new], row_of[new] = len(stores), rows[new]
+            stores.append(features)
+            mark_used(candidate)
+    return stores, store_of, row_of
+
+
+def _read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Sorted hashes and their features; None where they are not complete, and gone where they are damaged."""
+    target = folder / "features.npy"
+    if not target.is_file():
+        return None
+    try:
+        features = np.load(target, mmap_mode="r")
+        hashes = np.array((folder / "images.txt").read_text(encoding="ascii").split())
+        if 0 < len(hashes) == len(features) and _is_sound(target):
+            return hashes, features
+    except (OSError, ValueError, EOFError):
+        pass
+    log.warning("%s: stored features are damaged; they are computed again", target)
+    target.unlink(missing_ok=True)
+    return None
+
+
+def checksum(path: Path) -> str:
+    """CRC-32 of a file, in hexadecimal."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return f"{value:08x}"
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a file has the checksum that lies beside it; read once a process. Early stores have none."""
+    expected = path.with_name("checksum.txt")
+    if not expected.is_file():
+        return True
+    status = path.stat()
+    state = (str(path), status.st_size, status.st_mtime_ns)
+    if state not in _SOUND and expected.read_text(encoding="ascii").strip() == checksum(path):
+        _SOUND.add(state)
+    return state in _SOUND
