@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast check bench ui lock clean
+.PHONY: help setup train test test-fast check bench ui lock clean-cache clean
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
@@ -17,7 +17,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 help: ## Show this list
 	@echo 'make TARGET [ARGS="…"]    such as: make train ARGS="prompt=context seed=1"'
 	echo
-	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Make .venv from requirements.lock (the others do it where it is needed)
 	@PYTHON="$(PYTHON)" bash .ci/setup
@@ -60,6 +60,9 @@ lock: setup ## Write requirements.lock anew from pyproject.toml (ARGS=--upgrade 
 	.cache/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
 		--no-emit-find-links --no-emit-index-url --no-emit-trusted-host \
 		--extra demo --extra dev --output-file requirements.lock $(ARGS) pyproject.toml
+
+clean-cache: setup ## Remove decoded images and features, never weights (ARGS="--to-gb 10" keeps the newest)
+	@.venv/bin/python -m ordinalclip.cache --clean $(ARGS)
 
 clean: ## Remove what tools and builds leave behind; never runs/ or data/
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .coverage build dist *.egg-info

@@ -42,6 +42,6 @@ def progress(description: str, total: int, unit: str, *, delay: float = 2.0, **s
     """
     if sys.stderr.isatty():
         return tqdm(desc=description, total=total, unit=unit, delay=delay, dynamic_ncols=True, **settings)
-    shown = "{desc}: {n_fmt} of {total_fmt}{unit}, {elapsed} so far, {remaining} to go{postfix}"
+    shown = "{desc}: {n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed} so far, {remaining} to go{postfix}"
     pause = {"delay": max(delay, FILE_EVERY_S), "mininterval": FILE_EVERY_S}
     return _Lines(desc=description, total=total, unit=unit, **(settings | pause | {"bar_format": shown}))

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ def _store(folder: Path, kind: str) -> Store:
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):  # another process is at work on it
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                continue
             total, newest = total + status.st_size, max(newest, status.st_mtime)
     about: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):

@@ -25,7 +25,7 @@ def test_a_file_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(monkeypatch, io.StringIO(), delay=0).split("\n")
     assert lines[-1] == ""
     assert len(lines) > 2
-    assert all(line.startswith("looking: ") and "of 3 images" in line for line in lines[:-1])
+    assert all(line.startswith("looking: ") and "of 3 images" in line and "images/s" in line for line in lines[:-1])
     assert "\r" not in "".join(lines)
 
 

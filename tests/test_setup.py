@@ -129,7 +129,7 @@ def test_the_build_backend_is_installed_first_with_its_hashes(tree: Path) -> Non
 def test_help_names_every_target(tree: Path) -> None:
     status, calls, output = make(tree, "help")
     assert (status, calls) == (0, [])
-    for target in ("setup", "train", "test", "test-fast", "check", "ui", "lock", "clean"):
+    for target in ("setup", "train", "test", "test-fast", "check", "ui", "lock", "clean-cache", "clean"):
         assert f"\n  {target} " in output
 
 
