@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from ordinalclip.config import plain
 from ordinalclip.explain import explain
-from ordinalclip.job import mirror_of
+from ordinalclip.job import mirror_of, tell_notes
 from ordinalclip.lease import Busy
 from ordinalclip.prepare import Job, check_settings, prepare
 from ordinalclip.report import print_store, print_sweep, titles
@@ -60,8 +60,7 @@ def sweep(
         "s" if len(jobs) != 1 else "",
         ", ".join(f"{number} {word}" for word, number in words.items()),
     )
-    for note in dict.fromkeys(note for job in jobs for note in job.manifest.notes):
-        log.info("%s", note)
+    tell_notes([note for job in jobs for note in job.manifest.notes])
     missing = [job for job in jobs if job.cfg["rerun"] or states[job.run.run_id] not in ("finished", "running")]
     for job in jobs:
         if states[job.run.run_id] == "running":

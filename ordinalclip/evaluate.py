@@ -154,7 +154,8 @@ def _evaluate(record: Record, manifest: Manifest, split: str) -> dict[str, float
 
     stats, predictions = evaluate_again(record, manifest, split)
     ordinality = record.run.read_json("ordinality.json") or {}
-    print_scores(manifest.name, split, stats, ordinality, manifest.rank_names)
+    on_test = (record.run.read_json("labels.json") or {}).get("selected_on") == "test"
+    print_scores(manifest.name, split, stats, ordinality, manifest.rank_names, on_test=on_test)
     folder = save_evaluation(record.run, manifest, split, stats, predictions)
     print(f"written {folder}")
     return stats

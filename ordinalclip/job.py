@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
 
+_TOLD: set[str] = set()
 _MIRRORS: dict[str, Mirror] = {}  # one a store and process
 
 
@@ -33,6 +34,16 @@ def mirror_of(cfg: dict[str, Any]) -> Mirror:
     if key not in _MIRRORS:
         _MIRRORS[key] = instantiate(cfg["tracking"])
     return _MIRRORS[key]
+
+
+def tell_notes(notes: Sequence[str], run_log: logging.Handler | None = None) -> None:
+    """Logs each note once a process, since the runs of a sweep share most; a run's own log gets it in any case."""
+    for note in notes:
+        if note not in _TOLD:
+            _TOLD.add(note)
+            log.info("%s", note)
+        elif run_log is not None:
+            run_log.handle(log.makeRecord(log.name, logging.INFO, "", 0, note, (), None))
 
 
 def run_job(job: Job, *, in_sweep: bool = False) -> None:
@@ -92,7 +103,7 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
     run = job.run
     with _log_to(job) as run_log:
         try:
-            _begin(job)
+            _begin(job, run_log)
             started = time.perf_counter()
             _fit(job, mirror)
             run.set_status("finished", seconds=round(time.perf_counter() - started, 1))
@@ -125,7 +136,7 @@ def _fit(job: Job, mirror: Mirror) -> None:
     fit(job, mirror)
 
 
-def _begin(job: Job) -> None:
+def _begin(job: Job, run_log: logging.Handler) -> None:
     """Writes what is known before the first step."""
     run, cfg = job.run, job.cfg
     resumed, _ = _epochs(job)
@@ -142,8 +153,7 @@ def _begin(job: Job) -> None:
     run.write_json("identity.json", job.identity)
     if resumed > 0:
         log.info("resuming %s after epoch %d of %d", run.directory.name, resumed, cfg["epochs"])
-    for note in job.manifest.notes:
-        log.info("%s", note)
+    tell_notes(job.manifest.notes, run_log)
 
 
 def _earlier(run: Run, resumed: int) -> dict[str, Any]:

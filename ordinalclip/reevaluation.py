@@ -50,12 +50,16 @@ def save_evaluation(
         Busy: another process works on the run.
         ConfigError: the directory cannot be written to.
     """
+    labels = run.read_json("labels.json") or {}
+    stamp = {key: labels[key] for key in ("selected_on",) if key in labels}
     readable = re.sub(r"[^\w.+-]+", "_", manifest.name)
     name = f"evaluations/{readable}-{split}-{manifest.content_hash[:8]}"
     run.claim()
     try:
         run.publish(f"{name}/predictions.parquet", predictions.to_parquet)
-        run.write_json(f"{name}/stats.json", stats | {"manifest": manifest.content_hash, "root": str(manifest.root)})
+        run.write_json(
+            f"{name}/stats.json", stats | {"manifest": manifest.content_hash, "root": str(manifest.root)} | stamp
+        )
     finally:
         run.release("evaluated")
     return run.directory / name

@@ -19,7 +19,7 @@ from ordinalclip.runs import Run
 _FILE_WIDTH = 160  # a file or a pipe has room
 # What repeats an experiment without changing it; runs that differ in nothing else are one row of a table.
 _REPEATS = ("seed", "dataset.fold", "protocol.split.fold")
-_ON_TEST = "selected on test: the epoch was chosen by the test scores, as in some published protocols"
+_ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,8 @@ def print_run(job: Job, console: Console | None = None) -> None:
     """Prints a finished run's test scores, each beside the constant predictor's, and where its record is."""
     stats = job.run.read_json("test_stats.json") or {}
     ordinality = job.run.read_json("ordinality.json") or {}
-    print_scores(job.cfg["dataset"]["name"], "test", stats, ordinality, job.manifest.rank_names, console)
-    if stamp(job.cfg):
-        _print(_ON_TEST, console)
+    names, on_test = job.manifest.rank_names, bool(stamp(job.cfg))
+    print_scores(job.cfg["dataset"]["name"], "test", stats, ordinality, names, console, on_test=on_test)
     _print(f"run     {job.run.directory}", console)
 
 
@@ -67,6 +66,8 @@ def print_scores(
     ordinality: Mapping[str, Any],
     rank_names: Sequence[str],
     console: Console | None = None,
+    *,
+    on_test: bool = False,
 ) -> None:
     """Prints the scores of a split as a table, each beside the constant predictor's.
 
@@ -77,6 +78,7 @@ def print_scores(
         ordinality: content of a run's ordinality.json; may be empty.
         rank_names: one a rank.
         console: None is the terminal.
+        on_test: whether the run's epoch was chosen on test, which is told below the table.
     """
     table = Table("", "this run", "constant predictor", box=box.SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
@@ -92,6 +94,8 @@ def print_scores(
     kind = "" if split == "all" else f"{split} "
     _print(f"{dataset}: {int(stats.get(f'{split}/num_images', 0))} {kind}images", console)
     _print(table, console)
+    if on_test:
+        _print(_ON_TEST, console)
 
 
 def print_store(cfg: Mapping[str, Any], console: Console | None = None) -> None:

@@ -128,6 +128,25 @@ def test_a_sweep_has_a_tables_settings(sweep: str) -> None:
         assert {frozenset(word for word in words if not word.startswith(skipped)) for words in rows} == settings
 
 
+@pytest.mark.parametrize(
+    ("tuned", "trained", "from_words"),
+    [
+        ("rank", {"rank"}, False),
+        ("context", {"context"}, False),
+        ("rank_context", {"rank", "context"}, False),
+        ("rank_init", {"rank"}, True),
+        ("context_init", {"context"}, True),
+        ("all", {"rank", "context"}, True),
+    ],
+)
+@pytest.mark.parametrize("prompt", ["context", "rank_random"])
+def test_what_is_tuned(tuned: str, trained: set[str], from_words: bool, prompt: str) -> None:
+    cfg = composed("experiment=ablation_tuned", f"tuned={tuned}", f"prompt={prompt}", "paths.data=x")
+    assert {part for part in ("rank", "context") if cfg["trainable"][part] is not None} == trained
+    assert (cfg["prompt"]["context"] is not None) == from_words
+    assert cfg["prompt"]["rank_init"] == ("names" if from_words and prompt == "context" else "random")
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_says_what_it_is(experiment: str) -> None:
     lines = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()

@@ -154,7 +154,7 @@ def test_folds_are_averaged_like_seeds(tmp_path: Path) -> None:
 def test_what_was_selected_on_test_is_told_in_every_table(tmp_path: Path) -> None:
     on_test = job(tmp_path, "protocol=on_test", select_on="test", a=1)
     honest = job(tmp_path, "protocol=given", a=2)
-    told = "selected on test: the epoch was chosen by the test scores"
+    told = "selected on test: the run's epoch was chosen by its test scores"
     assert told in printed(lambda console: print_run(on_test, console))
     assert told not in printed(lambda console: print_run(honest, console))
     text = printed(lambda console: print_sweep([on_test, honest], console))

@@ -7,10 +7,11 @@ import pytest
 from ordinalclip import extraction
 from ordinalclip.config import check
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.evaluate import evaluate
 from ordinalclip.job import run_job
 from ordinalclip.prepare import Job, prepare
 from tests.conftest import Compose
-from tests.datasets.published import make_morph
+from tests.datasets.published import AGES, make_morph
 
 MORPH = ("backbone=tiny", "trainer=cpu", "tracking=offline", "dataset=morph", "num_workers=0", "epochs=3", "lr=1e-2")
 
@@ -28,7 +29,9 @@ def done(job: Job) -> Job:
 
 
 @pytest.mark.slow
-def test_a_run_selected_on_test_is_stamped(compose_cfg: Compose, morph: str) -> None:
+def test_a_run_selected_on_test_is_stamped(
+    compose_cfg: Compose, morph: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = done(prepare(compose_cfg(*MORPH, morph, "protocol=on_test", small=False)))
     assert set(job.manifest.table["split"]) == {"train", "test"}
     assert job.run.status()["selected_on"] == "test"
@@ -38,7 +41,14 @@ def test_a_run_selected_on_test_is_stamped(compose_cfg: Compose, morph: str) -> 
     assert len(watched) == 3
     tested = job.run.read_json("test_stats.json")
     assert tested["test/mae"] == pytest.approx(min(watched), rel=1e-5)
-    assert tested["test/num_images"] == 20
+    assert tested["test/num_images"] == 2 * len(AGES)
+
+    paths = [f"paths.{key}={value}" for key, value in job.cfg["paths"].items()]
+    scores = evaluate([f"run={job.run.directory}", "trainer=cpu", *paths])
+    assert scores["test/mae"] == pytest.approx(tested["test/mae"], rel=1e-5)
+    assert "selected on test" in capsys.readouterr().out
+    (again,) = (job.run.directory / "evaluations").glob("morph-test-*")
+    assert '"selected_on": "test"' in (again / "stats.json").read_text()
 
     honest = done(prepare(compose_cfg(*MORPH, morph, small=False)))
     assert honest.run.run_id != job.run.run_id
