@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast check bench ui lock clean-cache clean
+.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
@@ -24,6 +24,9 @@ setup: ## Make .venv from requirements.lock (the others do it where it is needed
 
 train: setup ## Train, test and report; ARGS are settings, ARGS=--help lists them
 	@.venv/bin/python -m ordinalclip.train $(ARGS)
+
+weights: setup ## Fetch a backbone's weights, say what to copy to machines without internet (backbone=vit_b16)
+	@.venv/bin/python -m ordinalclip.weights $(if $(backbone),backbone=$(backbone)) $(ARGS)
 
 # Two processes of one thread each: torch's own threads gain little on the small towers of the tests.
 test: setup ## Run all tests

@@ -1,4 +1,4 @@
-"""Published weights on this machine, or fetched from the Hugging Face hub within a time that is bounded."""
+"""Published weights on this machine, or fetched within a time that is bounded until a server answers."""
 
 import os
 import threading
@@ -7,31 +7,26 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.backbones.openclip_table import Pretrained
+from ordinalclip.backbones.download import download
+from ordinalclip.backbones.published import Published
 
-PATIENCE_SECONDS = 4.0  # for the hub to answer at all; the download itself takes what it takes
+PATIENCE_SECONDS = 4.0  # for a server to answer at all; the download itself takes what it takes
 
 
-def search(where: Pretrained, model: str, tag: str, cache_dir: Path) -> tuple[Path | None, list[Path]]:
+def search(where: Published, cache_dir: Path) -> tuple[Path | None, list[Path]]:
     """The file of published weights on this machine, and every place that was looked at.
 
     Args:
-        where: from `openclip_table.pretrained_tags`.
-        model: open_clip's name.
-        tag: the weights' name.
-        cache_dir: the platform's cache; `clip/` in it is looked at first.
+        where: from `published_weights`.
+        cache_dir: the platform's cache, which is looked at first.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
-    clip = cache_dir / "clip"
-    candidates = [clip / where.url_file, Path("~/.cache/clip").expanduser() / where.url_file] if where.url else []
-    name = where.repository.rpartition("/")[2]
-    candidates += [clip / name / file for file in where.hub_files] if name else []
-    candidates.append(clip / f"{model}-{tag}.safetensors")
+    candidates = where.places(cache_dir)
     for path in candidates:
         if path.is_file():
             return path, candidates
-    if name:
+    if where.repository:
         candidates.append(Path(constants.HF_HUB_CACHE) / f"models--{where.repository.replace('/', '--')}")
         for file in where.hub_files:
             cached = try_to_load_from_cache(where.repository, file)
@@ -40,58 +35,86 @@ def search(where: Pretrained, model: str, tag: str, cache_dir: Path) -> tuple[Pa
     return None, candidates
 
 
-def fetch(where: Pretrained) -> tuple[Path | None, str]:
-    """Downloads published weights into the hub's cache.
+def fetch(where: Published, cache_dir: Path) -> tuple[Path | None, str]:
+    """Downloads published weights into the platform's cache, from the hub where they are on it.
+
+    Args:
+        where: from `published_weights`.
+        cache_dir: the platform's cache.
 
     Returns:
         The file, or None and why there is none, as a clause.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub import constants
 
-    if not where.repository:
-        return None, "not on this machine, and not on the hub"
-    problem = _unreachable()
+    if where.repository:
+        problem = _unreachable(constants.ENDPOINT, "the hub")
+        if problem:
+            return None, problem
+        found, problem = _from_hub(where, cache_dir)
+        if found is not None or not where.url:
+            return found, problem
+    if not where.url:
+        return None, "not on this machine, and published nowhere"
+    problem = _unreachable(where.url, where.url)
     if problem:
         return None, problem
-    problem = "the hub has no such file"
-    for file in where.hub_files:
-        try:
-            return Path(hf_hub_download(where.repository, file, etag_timeout=PATIENCE_SECONDS)), ""
-        except EntryNotFoundError:
-            continue
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            problem = f"downloading failed: {type(error).__name__}"
-            break
-    return None, problem
+    target = where.folder(cache_dir) / where.url_file
+    problem = download(where.url, target, where.sha256)
+    return (None, problem) if problem else (target, "")
 
 
-def fetch_folder(repository: str, patterns: Sequence[str]) -> tuple[Path | None, str]:
-    """Downloads the files of a repository that fit any of the patterns into the hub's cache.
+def fetch_folder(repository: str, patterns: Sequence[str], target: Path) -> tuple[Path | None, str]:
+    """Downloads the files of a repository that fit any of the patterns.
+
+    Args:
+        repository: on the hub.
+        patterns: of file names.
+        target: the folder that they go to.
 
     Returns:
         Their folder, or None and why there is none, as a clause.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    problem = _unreachable()
+    problem = _unreachable(constants.ENDPOINT, "the hub")
     if problem:
         return None, problem
     try:
-        return Path(snapshot_download(repository, allow_patterns=list(patterns), etag_timeout=PATIENCE_SECONDS)), ""
+        got = snapshot_download(
+            repository, allow_patterns=list(patterns), local_dir=target, etag_timeout=PATIENCE_SECONDS
+        )
     except (HfHubHTTPError, OSError, ValueError) as error:
         return None, f"downloading failed: {type(error).__name__}"
+    return Path(got), ""
 
 
-def _unreachable() -> str:
+def _from_hub(where: Published, cache_dir: Path) -> tuple[Path | None, str]:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    folder = where.folder(cache_dir) / where.repository_name
+    for file in where.hub_files:
+        try:
+            # Into a folder of ours, so that one folder is all there is to copy to machines without internet.
+            found = hf_hub_download(where.repository, file, local_dir=folder, etag_timeout=PATIENCE_SECONDS)
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError, ValueError) as error:
+            return None, f"downloading from the hub failed: {type(error).__name__}"
+        return Path(found), ""
+    return None, "the hub has no such file"
+
+
+def _unreachable(url: str, name: str) -> str:
     """Why nothing can be downloaded, as a clause, or ""."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
         return "not on this machine, and HF_HUB_OFFLINE is set"
-    if not _answers(constants.ENDPOINT):
-        return f"not on this machine, and the hub did not answer within {PATIENCE_SECONDS:g} s"
+    if not _answers(url):
+        return f"not on this machine, and {name} did not answer within {PATIENCE_SECONDS:g} s"
     return ""
 
 

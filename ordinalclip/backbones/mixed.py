@@ -13,7 +13,8 @@ from ordinalclip.adapters import LastLayer
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.backbones.lazy import LazyTower
 from ordinalclip.backbones.networks import ImageNetwork, feature_width, on_meta
-from ordinalclip.backbones.openclip_model import load_half, origin, published_settings
+from ordinalclip.backbones.openclip_files import load_half
+from ordinalclip.backbones.openclip_model import origin, published_settings
 from ordinalclip.backbones.openclip_network import OpenClipNetwork
 from ordinalclip.backbones.plain_state import fit_state, initial_projection, read_plain
 from ordinalclip.backbones.text_tower import text_tower_of

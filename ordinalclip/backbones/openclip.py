@@ -7,7 +7,8 @@ from torch import nn
 
 from ordinalclip.adapters import LinearProjection, ResidualAdapter
 from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.backbones.openclip_model import empty_model, load_whole, origin, preprocessing_of, published_settings
+from ordinalclip.backbones.openclip_files import load_whole
+from ordinalclip.backbones.openclip_model import empty_model, origin, preprocessing_of, published_settings
 from ordinalclip.backbones.text_tower import text_tower_of
 from ordinalclip.backbones.weights import WeightFile
 from ordinalclip.errors import ConfigError

@@ -4,7 +4,8 @@ from typing import Literal, cast
 
 from torch import nn
 
-from ordinalclip.backbones.openclip_model import empty_model, load_half, preprocessing_of, published_settings
+from ordinalclip.backbones.openclip_files import load_half
+from ordinalclip.backbones.openclip_model import empty_model, preprocessing_of, published_settings
 from ordinalclip.backbones.weights import WeightFile
 
 

@@ -95,6 +95,11 @@ def _unfit(text: dict[str, Any]) -> list[str]:
     return reasons
 
 
+def open_clip_models() -> list[str]:
+    """Names of all models."""
+    return sorted(path.stem for path in (_folder() / "model_configs").glob("*.json"))
+
+
 def pretrained_tags(model: str) -> dict[str, Pretrained]:
     """Tag → where its weights are, for a model's name as in open_clip, `-quickgelu` variants included."""
     table = _table()

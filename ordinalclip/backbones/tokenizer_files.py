@@ -54,7 +54,7 @@ def find_tokenizer(model: str, folder: str | None, cache_dir: Path, download: bo
     found = next((place for place in looked if _complete(place, needed)), None)
     if found is not None:
         return found
-    fetched, problem = fetch_folder(repository, PATTERNS) if download else (None, "not on this machine")
+    fetched, problem = fetch_folder(repository, PATTERNS, target) if download else (None, "not on this machine")
     if fetched is not None and _complete(fetched, needed):
         return fetched
     from huggingface_hub import constants

@@ -1,17 +1,20 @@
 """Which weight files a backbone needs, where they are, what they hash to. Imports no torch: it runs first."""
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.backbones.hub import fetch, search
-from ordinalclip.backbones.openclip_table import check_model, pretrained_tags
+from ordinalclip.backbones.published import Published
+from ordinalclip.backbones.quick_gelu import check_origin, check_tag
 from ordinalclip.backbones.tokenizer_files import find_tokenizer, tokenizer_hash
+from ordinalclip.backbones.weight_owner import Owner, owners_of
+from ordinalclip.backbones.weight_paths import OR_RANDOM, is_torchscript, names_a_path, resolve
 from ordinalclip.errors import ConfigError
+
+__all__ = ["RANDOM", "WeightFile", "find_weights", "is_torchscript", "names_a_path", "resolve"]
 
 RANDOM = "random"
 
@@ -34,11 +37,11 @@ class WeightFile:
 def find_weights(backbone_cfg: Mapping[str, Any], cache_dir: Path, *, download: bool = True) -> dict[str, WeightFile]:
     """Finds the files that `backbone.weights` names, and those of a tokenizer that is not CLIP's.
 
-    A tag's weights are looked for in `<cache_dir>/clip`, where open_clip keeps its own, and in the hub's cache; then
-    they are downloaded, unless `HF_HUB_OFFLINE` is set or the hub does not answer within seconds.
+    A tag's weights are looked for in the platform's cache (`clip/`, `torchvision/`, `timm/`) and where their library
+    keeps its own; then they are downloaded, unless `HF_HUB_OFFLINE` is set or nobody answers within seconds.
 
     Args:
-        backbone_cfg: the backbone's yaml; with a key `model` tags are that open_clip model's.
+        backbone_cfg: the backbone's yaml; see `owners_of` for whose weights its tags are.
         cache_dir: the platform's cache.
         download: whether to try.
 
@@ -49,116 +52,76 @@ def find_weights(backbone_cfg: Mapping[str, Any], cache_dir: Path, *, download: 
     Raises:
         ConfigError: naming the setting, where it was looked, and what to do.
     """
-    model = backbone_cfg.get("model")
-    reader = backbone_cfg.get("text_model", model)
-    if reader is not None:
-        check_model(reader)
-    found = _find_all(backbone_cfg, model, cache_dir, download)
+    owners = owners_of(backbone_cfg)
+    for owner in owners.values():
+        owner.check()
+    weights = backbone_cfg["weights"]
+    sources = {str(p): str(s) for p, s in weights.items()} if isinstance(weights, Mapping) else {"all": str(weights)}
+    _check_parts(sources, list(owners))
+    found = {}
+    for part, source in sources.items():
+        key = f"backbone.weights.{part}" if isinstance(weights, Mapping) else "backbone.weights"
+        path = _find(source, key, owners.get(part), cache_dir, download)
+        found[part] = WeightFile(source, path, RANDOM if path is None else sha256_of(path, cache_dir))
+    reader = backbone_cfg.get("text_model", backbone_cfg.get("model"))
     folder = None if reader is None else find_tokenizer(reader, backbone_cfg.get("tokenizer"), cache_dir, download)
     if folder is not None:
         found["tokenizer"] = WeightFile(str(folder), folder, tokenizer_hash(folder, cache_dir))
     return found
 
 
-def resolve(source: str, key: str = "backbone.weights") -> Path:
-    """The file of `package:<import name>/<path in it>` or of a path.
-
-    Raises:
-        ConfigError: if there is no such file.
-    """
-    if not source.startswith("package:"):
-        path = Path(source).expanduser()
-        if path.is_file():
-            return path
-        raise ConfigError(key, source, "there is no such file", remedy=f"give the path of one, {_remedy()}")
-    package, _, inner = source.removeprefix("package:").partition("/")
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        problem = f"the package {package} is not installed"
-        raise ConfigError(key, source, problem, remedy=f"install the extra that has it (make setup), {_remedy()}")
-    path = Path(spec.submodule_search_locations[0]) / inner
-    if path.is_file():
-        return path
-    problem = f"the package {package} has no such file ({path})"
-    raise ConfigError(key, source, problem, remedy=f"give the path of one, {_remedy()}")
+def _check_parts(sources: Mapping[str, str], parts: list[str]) -> None:
+    """Checks that every part has a source; a backbone without published weights checks its own parts."""
+    if not parts or set(sources) == set(parts) or sources == {"all": RANDOM}:
+        return
+    words = ", ".join(f"{part}: …" for part in parts)
+    if "all" in parts:
+        allowed = "one tag, path or random: both towers are in one file"
+        raise ConfigError("backbone.weights", dict(sources), "are several files", allowed=allowed)
+    if "all" in sources:
+        problem = "the towers are of two files; one for both can only be random"
+        raise ConfigError("backbone.weights", sources["all"], problem, allowed=f"{RANDOM}, or {{{words}}}")
+    for part in sources.keys() - set(parts):
+        raise ConfigError(f"backbone.weights.{part}", sources[part], "there is no such part", allowed=", ".join(parts))
+    for part in set(parts) - sources.keys():
+        raise ConfigError(f"backbone.weights.{part}", "null", "is missing", allowed=f"a tag, a path, {RANDOM}")
 
 
-def names_a_path(source: str) -> bool:
-    """Whether a source is a file's name rather than a tag."""
-    return source.startswith("package:") or "/" in source or Path(source).suffix != ""
-
-
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, the form in which OpenAI publishes its models."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _find_all(
-    backbone_cfg: Mapping[str, Any], model: str | None, cache_dir: Path, download: bool
-) -> dict[str, WeightFile]:
-    weights = backbone_cfg["weights"]
-    if not isinstance(weights, Mapping):
-        key = "backbone.weights"
-        return {"all": _find(str(weights), key, model, backbone_cfg.get("tag"), cache_dir, download)}
-    found = {}
-    for part, source in weights.items():
-        is_clip = part == "text" or (part == "image" and backbone_cfg.get("image_library") == "open_clip")
-        model, tag = (backbone_cfg.get(f"{part}_{what}") if is_clip else None for what in ("model", "tag"))
-        found[part] = _find(str(source), f"backbone.weights.{part}", model, tag, cache_dir, download)
-    return found
-
-
-def _find(source: str, key: str, model: str | None, tag: str | None, cache_dir: Path, download: bool) -> WeightFile:
+def _find(source: str, key: str, owner: Owner | None, cache_dir: Path, download: bool) -> Path | None:
+    if owner is None:
+        return None if source == RANDOM else resolve(source, key)
+    published = owner.published()
+    if source in published:
+        return _find_published(published[source], key, cache_dir, download)
     if source == RANDOM:
-        return WeightFile(RANDOM, None, RANDOM)
-    tags = {} if model is None else pretrained_tags(model)
-    if source in tags:
-        path = _find_tag(source, key, str(model), cache_dir, download)
-    elif model is None or names_a_path(source):
-        path = resolve(source, key)
-        if model is not None:
-            _check_tag(tag, path, model, list(tags))
-    else:
-        allowed = f"{', '.join(tags)}{', ' if tags else ''}a path, {RANDOM}"
-        raise ConfigError(key, source, f"no published weights of {model} have this name", allowed=allowed)
-    return WeightFile(source, path, sha256_of(path, cache_dir))
+        if owner.tag not in (None, "config"):  # it decides the activation and how images are prepared
+            check_tag(owner, str(owner.tag), owner.tag_key, ", ".join(published))
+        return None
+    if not names_a_path(source):
+        check_tag(owner, source, key, f"{', '.join(published)}{', ' if published else ''}a path, {RANDOM}")
+    path = resolve(source, key)
+    if owner.library == "open_clip":
+        check_origin(owner, path)
+    elif owner.tag is not None:
+        check_tag(owner, owner.tag, owner.tag_key, ", ".join(published))
+    return path
 
 
-def _find_tag(tag: str, key: str, model: str, cache_dir: Path, download: bool) -> Path:
-    where = pretrained_tags(model)[tag]
-    found, looked = search(where, model, tag, cache_dir)
+def _find_published(where: Published, key: str, cache_dir: Path, download: bool) -> Path:
+    found, looked = search(where, cache_dir)
     problem = "weights are not on this machine"
     if found is None and download:
-        found, problem = fetch(where)
+        found, problem = fetch(where, cache_dir)
     if found is None:
-        target = cache_dir / "clip" / where.repository.rpartition("/")[2]
-        fetching = f"hf download {where.repository} {where.hub_files[0]} --local-dir {target}"
-        if not where.repository:
-            fetching = f"download {where.url} into {cache_dir / 'clip'}"
-        remedy = f"on a machine with internet `{fetching}`, then copy that folder here; {_remedy()}"
         looked_in = ", ".join(str(path) for path in looked)
-        raise ConfigError(key, tag, f"the weights of {model} ({problem}); looked for {looked_in}", remedy=remedy)
-    expected = where.url_sha256
-    if found.name == where.url_file and expected and sha256_of(found, cache_dir) != expected:
-        problem = f"{found} is not the published file (its SHA-256 is not {expected[:12]}…): damaged, or another model"
-        raise ConfigError(key, tag, problem, remedy=f"fetch it again, or name it as a path: {key}={found}")
+        raise ConfigError(
+            key,
+            where.tag,
+            f"the weights of {where.model} ({problem}); looked for {looked_in}",
+            remedy=f"on a machine with internet `make weights` with these settings of backbone, or "
+            f"`{where.command(cache_dir)}`, then copy {where.folder(cache_dir)} here; {OR_RANDOM}",
+        )
+    if found.name == where.url_file and not sha256_of(found, cache_dir).startswith(where.sha256):
+        problem = f"{found} is not the published file (its SHA-256 is not {where.sha256[:12]}…): damaged or another's"
+        raise ConfigError(key, where.tag, problem, remedy=f"fetch it again, or name it as a path: {key}={found}")
     return found
-
-
-def _check_tag(tag: str | None, path: Path, model: str, tags: list[str]) -> None:
-    """A file does not say which activation and which mean and deviation it was trained with; its tag does."""
-    if tag is None and is_torchscript(path):
-        return
-    allowed = f"{', '.join(tags)}{', ' if tags else ''}config (as the model's configuration says, CLIP's mean and std)"
-    if tag is None:
-        problem = f"{path.name} was trained with an activation and a preprocessing that only its origin tells"
-        raise ConfigError("backbone.tag", "null", problem, allowed=allowed)
-    if tag != "config" and tag not in tags:
-        raise ConfigError("backbone.tag", tag, f"no published weights of {model} have this name", allowed=allowed)
-
-
-def _remedy() -> str:
-    return "or run the true architecture untrained with backbone.weights=random"

@@ -96,7 +96,7 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatc
 
 
 def test_downloading_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ordinalclip.backbones.weights.fetch", lambda _: pytest.fail("tried to download"))
+    monkeypatch.setattr("ordinalclip.backbones.weights.fetch", lambda *_: pytest.fail("tried to download"))
     with pytest.raises(ConfigError, match="not on this machine"):
         find_weights(CLIP, tmp_path, download=False)
 
@@ -123,8 +123,8 @@ def test_openais_own_file_must_have_its_published_hash(tmp_path: Path, monkeypat
     digest = write(tmp_path / "clip/ViT-B-16.pt")
     with pytest.raises(ConfigError, match="not the published file"):
         find_weights(CLIP, tmp_path)
-    published = openclip_table.Pretrained(f"https://host/{digest}/ViT-B-16.pt", "", "")
-    monkeypatch.setattr("ordinalclip.backbones.weights.pretrained_tags", lambda _: {"openai": published})
+    at = openclip_table.Pretrained(f"https://host/{digest}/ViT-B-16.pt", "", "")
+    monkeypatch.setattr("ordinalclip.backbones.published.pretrained_tags", lambda _: {"openai": at})
     assert find_weights(CLIP, tmp_path)["all"].sha256 == digest
 
 

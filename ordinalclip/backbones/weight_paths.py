@@ -1,0 +1,45 @@
+"""Weights that are named by a file: a path, or a place inside an installed package."""
+
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from ordinalclip.errors import ConfigError
+
+OR_RANDOM = "or run the true architecture untrained with backbone.weights=random"
+
+
+def resolve(source: str, key: str = "backbone.weights") -> Path:
+    """The file of `package:<import name>/<path in it>` or of a path.
+
+    Raises:
+        ConfigError: if there is no such file.
+    """
+    if not source.startswith("package:"):
+        path = Path(source).expanduser()
+        if path.is_file():
+            return path
+        raise ConfigError(key, source, "there is no such file", remedy=f"give the path of one, {OR_RANDOM}")
+    package, _, inner = source.removeprefix("package:").partition("/")
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        problem = f"the package {package} is not installed"
+        raise ConfigError(key, source, problem, remedy=f"install the extra that has it (make setup), {OR_RANDOM}")
+    path = Path(spec.submodule_search_locations[0]) / inner
+    if path.is_file():
+        return path
+    problem = f"the package {package} has no such file ({path})"
+    raise ConfigError(key, source, problem, remedy=f"give the path of one, {OR_RANDOM}")
+
+
+def names_a_path(source: str) -> bool:
+    """Whether a source is a file's name rather than a tag."""
+    return source.startswith("package:") or "/" in source or Path(source).suffix != ""
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, the form in which OpenAI publishes its models."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())

@@ -1,0 +1,87 @@
+"""`python -m ordinalclip.weights backbone=…`: fetches a backbone's weights and says what to copy to other machines."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from ordinalclip.arguments import Arguments, read_arguments
+from ordinalclip.backbones.gather import gather
+from ordinalclip.backbones.weights import WeightFile, find_weights
+from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config import DESCRIPTIVE, RUNTIME, plain
+from ordinalclip.errors import ConfigError
+from ordinalclip.explain import explain
+from ordinalclip.signatures import check_target
+
+USAGE = """python -m ordinalclip.weights backbone=OPTION [KEY=VALUE …]    (make weights backbone=OPTION)
+
+Finds the weights of a backbone on this machine or fetches them, and says where each part lies, what it hashes to, and
+what to copy to machines without internet. Settings are those of training: backbone.weights=…, paths.cache=…"""
+
+
+def main() -> None:
+    """Entry point; ends with 0 when every file is there, 2 on a mistake of the user's or missing weights."""
+    typed = read_arguments(sys.argv[1:], "python -m ordinalclip.weights")
+    if typed.help:
+        print(USAGE)
+        return
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        cfg, cache_dir = _compose(typed)
+        found = find_weights(cfg, cache_dir)
+    except Exception as error:
+        mistake = explain(error, typed.overrides, typed.config_dirs)
+        if mistake is None and not isinstance(error, ConfigError):
+            raise
+        print(f"error: {mistake or error}", file=sys.stderr)
+        sys.exit(2)
+    print("\n".join(report(cfg, found, cache_dir)))
+
+
+def report(cfg: Mapping[str, Any], found: Mapping[str, WeightFile], cache_dir: Path) -> list[str]:
+    """What lies where, in lines for the terminal; brings published weights into the platform's cache.
+
+    Args:
+        cfg: the backbone's yaml.
+        found: from `find_weights`.
+        cache_dir: the platform's cache.
+    """
+    gathered = gather(cfg, found, cache_dir)
+    lines = []
+    for part, file in found.items():
+        lines.append(f"{part}: {file.source}")
+        if file.path is None:
+            lines.append("  no file: drawn at random, the same on every machine")
+            continue
+        path = gathered[part][0] if part in gathered else file.path
+        lines += [f"  {path}", f"  {_size(path) / 1e6:,.1f} MB, SHA-256 {file.sha256}"]
+        if part not in gathered:
+            installed = file.source.startswith("package:")
+            lines.append("  installed with its package" if installed else "  a path: copy it yourself")
+    folders = sorted({str(folder) for _, folder in gathered.values()})
+    if folders:
+        lines.append(f"for machines without internet: copy {' and '.join(folders)} into the folder paths.cache there")
+    return lines
+
+
+def _compose(typed: Arguments) -> tuple[dict[str, Any], Path]:
+    """The backbone's checked yaml and the platform's cache."""
+    places = [f"hydra.searchpath=[{','.join(f'file://{folder.absolute()}' for folder in typed.config_dirs)}]"]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("train", [*typed.overrides, *(places if typed.config_dirs else [])])
+    backbone = plain(cfg.backbone)
+    arguments = {key: value for key, value in backbone.items() if key not in DESCRIPTIVE["backbone"]}
+    check_target(arguments, "backbone", runtime=RUNTIME["backbone"])
+    return backbone, Path(cfg.paths.cache)
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size
+
+
+if __name__ == "__main__":
+    main()
