@@ -1,3 +1,4 @@
+import importlib.metadata
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,21 @@ def test_other_libraries_are_another_key(monkeypatch: pytest.MonkeyPatch) -> Non
     reference = tower_key(CFG, WEIGHTS)
     monkeypatch.setattr(key, "version", lambda _: "0")
     assert tower_key(CFG, WEIGHTS) != reference
+
+
+def test_mixed_towers_features_depend_on_the_image_alone() -> None:
+    cfg = {"image_library": "torchvision", "image_model": "vgg16", "text_model": "RN50", "text_tag": None, "size": None}
+    reference = tower_key(cfg, WEIGHTS)
+    assert tower_key(cfg | {"text_model": "ViT-B-16", "text_tag": "openai"}, WEIGHTS) == reference
+    assert tower_key(cfg, WEIGHTS | {"text": WeightFile("openai", Path("/x/o.pt"), "4")}) == reference
+    for change in ({"image_model": "vgg19"}, {"image_tag": "IMAGENET1K_V1"}, {"size": 256}, {"resize": "squash"}):
+        assert tower_key(cfg | change, WEIGHTS) != reference
+    assert tower_key(cfg, WEIGHTS | {"image": WeightFile("/x/w.pt", Path("/x/w.pt"), "3")}) != reference
+
+
+def test_torchvisions_version_counts_where_its_networks_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed = [CFG | {"image_library": library} for library in ("torchvision", "timm")]
+    before = [tower_key(cfg, WEIGHTS) for cfg in mixed]
+    monkeypatch.setattr(key, "version", lambda name: "0" if name == "torchvision" else importlib.metadata.version(name))
+    after = [tower_key(cfg, WEIGHTS) for cfg in mixed]
+    assert (before[0] != after[0], before[1] == after[1]) == (True, True)

@@ -13,8 +13,11 @@ from ordinalclip.backbones.weights import WeightFile, find_weights
 from ordinalclip.datasets.gauge import load_gauge
 from ordinalclip.errors import ConfigError
 from ordinalclip.features import load_features
+from ordinalclip.job import run_job
+from ordinalclip.prepare import prepare
 from ordinalclip.text import embed_sentences, encode_prompts
 from tests.backbones.makers import tiny_open_clip
+from tests.conftest import Compose
 
 RANDOM = {"all": WeightFile("random", None, "random")}
 
@@ -280,3 +283,22 @@ def test_find_weights_takes_parts(tmp_path: Path) -> None:
     found = find_weights(cfg("RN50", "vgg16") | {"weights": {"image": str(path), "text": "random"}}, tmp_path)
     assert found["image"].path == path
     assert found["text"].path is None
+
+
+@pytest.mark.slow
+def test_a_run_trains_on_cached_features_and_with_the_image_tower(compose_cfg: Compose) -> None:
+    words = [
+        "backbone=resnet50_rn50text",
+        "backbone.image_library=timm",
+        "backbone.image_model=test_resnet",
+        "backbone.text_model=ViT-S-32",
+        "backbone.weights=random",
+        "backbone.size=32",
+        "epochs=1",
+        "++trainer.limit_batches=2",
+    ]
+    for extra in ([], ["trainable.image=1e-4"]):
+        job = prepare(compose_cfg(*words, *extra))
+        run_job(job, in_sweep=True)
+        assert job.run.state() == "finished"
+        assert np.isfinite(job.run.read_json("test_stats.json")["test/mae"])
