@@ -57,6 +57,7 @@ _NOT_IN_ID = (
 _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
 # Options that came later, with the value that means what was done before they existed; left out of the id.
 _NEUTRAL: dict[str, Any] = {
+    "backbone.preprocessing": "own",
     "compile": False,
     "image_rates.new_layers": [],
     "image_rates.new_factor": 1,

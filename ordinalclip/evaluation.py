@@ -66,12 +66,15 @@ def evaluate_split(
     return {f"{split}/{name}": value for name, value in stats.items()}, predictions
 
 
-def ordinality_record(before: Tensor, after: Tensor) -> dict[str, Any]:
-    """Every ordinality score of rank features [R, D] before training and at the best checkpoint."""
-    return {"before": asdict(ordinality(before)), "best": asdict(ordinality(after))}
+def ordinality_record(before: Tensor | None, after: Tensor) -> dict[str, Any]:
+    """Every ordinality score of rank features [R, D] before training, where they are known, and at the best epoch."""
+    known = {} if before is None else {"before": asdict(ordinality(before))}
+    return known | {"best": asdict(ordinality(after))}
 
 
-def save_rank_features(run: Run, before: Tensor, after: Tensor) -> None:
-    """Writes rank_features.safetensors: `rank_features` [R, D] of the best checkpoint, and those before training."""
-    tensors = {"rank_features": after.float().cpu().contiguous(), "before": before.float().cpu().contiguous()}
+def save_rank_features(run: Run, before: Tensor | None, after: Tensor) -> None:
+    """Writes rank_features.safetensors: `rank_features` [R, D] of the best epoch, and those `before` training."""
+    tensors = {"rank_features": after.float().cpu().contiguous()}
+    if before is not None:
+        tensors["before"] = before.float().cpu().contiguous()
     run.publish("rank_features.safetensors", lambda draft: save_file(tensors, draft))

@@ -23,12 +23,12 @@ _MOST_RANKS_WITH_NUMBERS = 12
 
 
 def similarity_figure(
-    before_RD: NDArray[np.floating],
+    before_RD: NDArray[np.floating] | None,
     after_RD: NDArray[np.floating],
     rank_names: Sequence[str],
     path_stem: Path,
     *,
-    ordinality_before: float,
+    ordinality_before: float | None,
     ordinality_after: float,
 ) -> tuple[Path, Path]:
     """Draws the cosine similarity of every two ranks' features before and after training, on one colour scale.
@@ -36,26 +36,28 @@ def similarity_figure(
     Ordered ranks show as a bright diagonal that fades evenly towards the corners.
 
     Args:
-        before_RD: rank features before training [R, D]; their lengths do not matter.
+        before_RD: rank features before training [R, D]; their lengths do not matter. None where they are not known.
         after_RD: rank features after training [R, D].
         rank_names: one for each of the R ranks.
         path_stem: where to, without a suffix.
-        ordinality_before: the ordinality of the first, for its title.
+        ordinality_before: the ordinality of the first, for its title; None with it.
         ordinality_after: the ordinality of the second.
 
     Returns:
         The PNG's and the SVG's path.
     """
-    figure, panels = _canvas(7.2, 3.7, columns=2)
-    maps = [_cosine(before_RD), _cosine(after_RD)]
-    low, high = min(one.min() for one in maps), max(one.max() for one in maps)
-    titles = ("before training", "after training")
-    for panel, one, title, ordinality in zip(panels, maps, titles, (ordinality_before, ordinality_after), strict=True):
+    shown = [("after training", _cosine(after_RD), ordinality_after)]
+    if before_RD is not None and ordinality_before is not None:
+        shown.insert(0, ("before training", _cosine(before_RD), ordinality_before))
+    figure, panels = _canvas(0.4 + 3.4 * len(shown), 3.7, columns=len(shown))
+    low, high = min(one.min() for _, one, _ in shown), max(one.max() for _, one, _ in shown)
+    for panel, (title, one, ordinality) in zip(panels, shown, strict=True):
         image = panel.imshow(one, cmap=_COLOURS, vmin=low, vmax=high, interpolation="nearest")
         panel.set_title(f"{title}\nordinality {ordinality:.3f}", fontsize=_MEDIUM)
     _label_ranks(panels, rank_names)
-    panels[1].tick_params(labelleft=False)
-    _colour_bar(figure, image, panels[1], "cosine similarity")
+    for panel in panels[1:]:
+        panel.tick_params(labelleft=False)
+    _colour_bar(figure, image, panels[-1], "cosine similarity")
     return _save(figure, path_stem)
 
 

@@ -26,13 +26,15 @@ def draw_figures(run: Run, rank_names: Sequence[str]) -> None:
     features = load_file(run.directory / "rank_features.safetensors")
     ordinality = run.read_json("ordinality.json")
     similarity_figure(
-        features["before"],
+        features.get("before"),
         features["rank_features"],
         rank_names,
         folder / "similarity",
-        ordinality_before=ordinality["before"]["score"],
+        ordinality_before=ordinality["before"]["score"] if "before" in ordinality else None,
         ordinality_after=ordinality["best"]["score"],
     )
+    if run.read_json("test_stats.json") is None:  # imported, and tested on no data
+        return
     predictions = pd.read_parquet(run.directory / "predictions.parquet", columns=["rank", "argmax"])
     counts_RR = np.zeros((len(rank_names), len(rank_names)), dtype=np.int64)
     np.add.at(counts_RR, (predictions["rank"].to_numpy(), predictions["argmax"].to_numpy()), 1)

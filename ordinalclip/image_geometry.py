@@ -33,12 +33,13 @@ class Geometry:
     @property
     def size(self) -> int:
         """Both sides ("squash") or the short one ("crop") of the scaled image."""
-        return round(self.preprocessing.size * ENLARGE) if self.augmented else self.preprocessing.size
+        return round(self.preprocessing.size * ENLARGE) if self.augmented else self.preprocessing.scaled
 
     @property
     def key(self) -> str:
         """Equal keys, equal pixels."""
-        whole = self.augmented or self.preprocessing.resize == "squash"
+        cut = self.preprocessing.resize == "crop" or self.preprocessing.scaled > self.preprocessing.size
+        whole = self.augmented or not cut
         what = [
             _FORMAT,
             self.size,
@@ -62,8 +63,10 @@ class Geometry:
 
     def num_bytes(self, paths: Sequence[Path]) -> int:
         """Bytes that the pixels of these files take; looks at their headers where the aspect is kept."""
-        if not self.augmented or self.preprocessing.resize == "squash":
-            return 3 * self.size * self.size * len(paths)
+        if not self.augmented:
+            return 3 * self.preprocessing.size**2 * len(paths)
+        if self.preprocessing.resize == "squash":
+            return 3 * self.size**2 * len(paths)
         return sum(3 * width * height for width, height in map(self._stored_size, paths))
 
     def _stored_size(self, path: Path) -> tuple[int, int]:

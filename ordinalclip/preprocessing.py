@@ -29,6 +29,7 @@ class Preprocessing:
         interpolation: of the resize.
         resize: "squash" scales both sides to `size` without keeping the aspect, so that nothing is cut off;
             "crop" scales the short side to `size` and keeps the centre.
+        margin: the image is scaled to this times `size` before the centre is kept; 1 loses nothing of a squashed one.
     """
 
     size: int
@@ -36,10 +37,16 @@ class Preprocessing:
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     resize: Literal["squash", "crop"] = "squash"
+    margin: float = 1.0
+
+    @property
+    def scaled(self) -> int:
+        """Both sides ("squash") or the short one ("crop") of the image whose centre is kept."""
+        return round(self.size * self.margin)
 
     def to_tensor(self, image: Image.Image) -> Tensor:
         """Tensor [3, size, size] (float32) of an RGB image, the same every time."""
-        return self.normalise(self.centre(self.scale(image, self.size)))
+        return self.normalise(self.centre(self.scale(image, self.scaled)))
 
     def augment(
         self, image: Image.Image, generator: torch.Generator, *, enlarge: float = ENLARGE, flip: bool = True
@@ -102,3 +109,8 @@ class Preprocessing:
 
     def _crop(self, image: Image.Image, left: int, top: int) -> Image.Image:
         return image.crop((left, top, left + self.size, top + self.size))
+
+
+def reference_preprocessing(size: int) -> Preprocessing:
+    """How the paper's code prepares images for any tower: squashed to 256, the middle 224, ImageNet's mean and std."""
+    return Preprocessing(size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear", "squash", margin=ENLARGE)

@@ -92,6 +92,23 @@ def load_run(record: Record) -> "OrdinalCLIP":
     Raises:
         DataError: the checkpoint does not fit the configuration, or the model is not the one that was recorded.
     """
+    model = rebuild(record)
+    recorded = load_file(record.run.directory / "rank_features.safetensors")["rank_features"]
+    now = model.rank_features().numpy()
+    if now.shape != recorded.shape or np.abs(now - recorded).max() > _TOLERANCE:
+        raise DataError(
+            f"{record.run.directory}: the model that was reopened has other rank features than those recorded\n"
+            "  what to do: rerun=true makes the run anew; its files do not belong together, or the code has changed"
+        )
+    return model
+
+
+def rebuild(record: Record) -> "OrdinalCLIP":
+    """The model that a configuration describes, with a checkpoint's values.
+
+    Raises:
+        DataError: the checkpoint does not fit the configuration.
+    """
     import torch
 
     from ordinalclip.build import assemble
@@ -115,11 +132,4 @@ def load_run(record: Record) -> "OrdinalCLIP":
         key = f"{model.backbone.tower_key} {sha256_of(path, Path(record.cfg['paths']['cache']))}"
         model.backbone.tower_key = hashlib.sha256(key.encode()).hexdigest()
     model.eval().requires_grad_(False)
-    recorded = load_file(record.run.directory / "rank_features.safetensors")["rank_features"]
-    now = model.rank_features().numpy()
-    if now.shape != recorded.shape or np.abs(now - recorded).max() > _TOLERANCE:
-        raise DataError(
-            f"{record.run.directory}: the model that was reopened has other rank features than those recorded\n"
-            "  what to do: rerun=true makes the run anew; its files do not belong together, or the code has changed"
-        )
     return model

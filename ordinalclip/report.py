@@ -88,8 +88,9 @@ def print_scores(
         which = "" if index is None else f" ({row.rank}: {_short(rank_names[int(index)])})"
         table.add_row(row.heading, _number(stats.get(f"{split}/{row.name}"), row.percent), Text(constant + which))
     if "best" in ordinality:
-        best, before = ordinality["best"], ordinality["before"]
-        chance = f"{best['score_chance']:.3f} by chance, {before['score']:.3f} untrained"
+        best, before = ordinality["best"], ordinality.get("before")  # an imported run's beginning is not known
+        chance = f"{best['score_chance']:.3f} by chance"
+        chance += "" if before is None else f", {before['score']:.3f} untrained"
         table.add_row("ordinality of rank features", f"{best['score']:.3f}", chance)
     kind = "" if split == "all" else f"{split} "
     _print(f"{dataset}: {int(stats.get(f'{split}/num_images', 0))} {kind}images", console)

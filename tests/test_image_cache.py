@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ordinalclip import image_build, image_geometry
@@ -18,7 +19,7 @@ from ordinalclip.errors import DataError
 from ordinalclip.image_cache import ImageSource, load_images
 from ordinalclip.image_geometry import Geometry
 from ordinalclip.image_shards import read_shard
-from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.preprocessing import Preprocessing, reference_preprocessing
 from ordinalclip.samplers import EpochSampler
 from tests.made_images import SIZES, manifest_of, select, write_images
 
@@ -303,3 +304,14 @@ def test_what_was_built_is_told(manifest: Manifest, tmp_path: Path, caplog: pyte
     (message,) = caplog.messages
     assert f"stored {NUM_IMAGES} decoded images of noise (16 px, crop, bicubic" in message
     assert "images/s" in message
+
+
+def test_a_centre_with_a_margin_is_stored_without_it(tmp_path: Path) -> None:
+    way = reference_preprocessing(14)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    centre, whole = Geometry(way, False), Geometry(way, True)
+    assert centre.size == whole.size == 16
+    assert centre.key != whole.key
+    pixels = centre.pixels(tmp_path / "a.png")
+    np.testing.assert_array_equal(pixels, whole.pixels(tmp_path / "a.png")[:, 1:15, 1:15])
+    assert centre.num_bytes([tmp_path / "a.png"]) == pixels.size

@@ -75,3 +75,23 @@ def test_without_enlarging_and_flipping_augmentation_changes_nothing() -> None:
     assert torch.equal(view, preprocessing.to_tensor(noise(50, 40)))
     with pytest.raises(ValueError, match="at least 1"):
         preprocessing.augment(noise(5, 5), generator, enlarge=0.9)
+
+
+def test_the_papers_way_is_what_its_transforms_give() -> None:
+    from torchvision import transforms
+
+    from ordinalclip.preprocessing import reference_preprocessing
+
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 201, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    theirs = transforms.Compose(
+        [
+            transforms.Resize([256, 256]),
+            transforms.CenterCrop([224, 224]),
+            transforms.ToTensor(),
+            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )
+    ours = reference_preprocessing(224)
+    assert ours.scaled == 256
+    torch.testing.assert_close(ours.to_tensor(image), theirs(image), rtol=0, atol=1e-6)

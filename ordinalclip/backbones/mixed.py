@@ -22,6 +22,7 @@ from ordinalclip.backbones.timm_network import TimmNetwork
 from ordinalclip.backbones.torchvision_network import TorchvisionNetwork
 from ordinalclip.backbones.weights import RANDOM, WeightFile
 from ordinalclip.errors import ConfigError
+from ordinalclip.preprocessing import reference_preprocessing
 from ordinalclip.signatures import Between
 
 _LIBRARIES: dict[str, type[TorchvisionNetwork] | type[TimmNetwork] | type[OpenClipNetwork]] = {
@@ -41,6 +42,7 @@ def build_mixed(
     size: Annotated[int, Between(16, None)] | None = None,
     resize: Literal["squash", "crop"] | None = None,
     tokenizer: str | None = None,
+    preprocessing: Literal["own", "reference"] = "own",
     weights: Mapping[str, WeightFile],
 ) -> Backbone:
     """Build an image network and the text half of an open_clip model.
@@ -56,6 +58,7 @@ def build_mixed(
         size: pixels of the image's side; None is that of the image weights.
         resize: how images reach that size; None is that of the image weights.
         tokenizer: folder of the text model's tokenizer where it is not CLIP's, see `build_openclip`.
+        preprocessing: "own" is that of the image weights, "reference" that of the paper's code.
         weights: parts "image" and "text", or "all" at random; and "tokenizer" where the text model has its own.
 
     Raises:
@@ -75,13 +78,14 @@ def build_mixed(
         key="backbone.weights.text",
     )
     text = text_tower_of(clip, text_model, words)
+    prepared = network.preprocessing
     feature_dim, initial = _look_at(network, image_model, image_file, text.embed_dim)
     return Backbone(
         image=LazyTower(lambda: network.tower(image_file)),
         text=text,
         projection=LastLayer(feature_dim=feature_dim, embed_dim=text.embed_dim, initial=initial),
         logit_scale=float(clip.logit_scale.detach()),
-        preprocessing=network.preprocessing,
+        preprocessing=prepared if preprocessing == "own" else reference_preprocessing(prepared.size),
         feature_dim=feature_dim,
         embed_dim=text.embed_dim,
     )

@@ -12,6 +12,7 @@ from ordinalclip.backbones.openclip_model import empty_model, origin, preprocess
 from ordinalclip.backbones.text_tower import text_tower_of
 from ordinalclip.backbones.weights import WeightFile
 from ordinalclip.errors import ConfigError
+from ordinalclip.preprocessing import reference_preprocessing
 from ordinalclip.signatures import Between
 
 
@@ -24,6 +25,7 @@ def build_openclip(
     adapter_width: Annotated[int, Between(1, None)] = 256,
     adapter_share: Annotated[float, Between(0, None)] = 1.0,
     tokenizer: str | None = None,
+    preprocessing: Literal["own", "reference"] = "own",
     weights: Mapping[str, WeightFile],
 ) -> Backbone:
     """Build an open_clip model.
@@ -44,6 +46,7 @@ def build_openclip(
         adapter_share: weight of the adapter's residual.
         tokenizer: folder of the tokenizer where it is not CLIP's (SigLIP, Hugging Face), with a text encoder's
             `config.json`; None looks in the usual places. Read by `find_weights`.
+        preprocessing: "own" is that of the weights, "reference" that of the paper's code.
         weights: part "all", and "tokenizer" where the model has one of its own.
 
     Raises:
@@ -59,12 +62,13 @@ def build_openclip(
     if file.path is not None:
         load_whole(clip, file.path, model)
     text = text_tower_of(clip, model, words)
+    prepared = preprocessing_of(clip.visual.image_size, published, model)
     return Backbone(
         image=clip.visual,
         text=text,
         projection=_image_projection(projection, text.embed_dim, adapter_width, adapter_share),
         logit_scale=float(clip.logit_scale.detach()),
-        preprocessing=preprocessing_of(clip.visual.image_size, published, model),
+        preprocessing=prepared if preprocessing == "own" else reference_preprocessing(prepared.size),
         feature_dim=text.embed_dim,
         embed_dim=text.embed_dim,
     )

@@ -1,0 +1,202 @@
+"""`python -m ordinalclip.import_reference`: a checkpoint of the paper's own code becomes a finished run of ours."""
+
+import os
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from ordinalclip.backbones.hashes import sha256_of
+from ordinalclip.backbones.weights import find_weights
+from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config import check, plain
+from ordinalclip.datasets.load import load_manifest
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.prompts.names import rank_names_of
+from ordinalclip.reference.settings import ReferenceSettings, read_settings
+from ordinalclip.reopen import Record
+from ordinalclip.terminal import log_to_terminal, tell
+
+_OWN = ("ckpt", "config", "clip", "rank_names", "trust")
+_PASSED_ON = (
+    *("dataset", "protocol", "subset", "paths", "cache", "num_workers", "features", "trainer", "tracking"),
+    *("sweep_name", "tags"),
+)
+_USAGE = """\
+OrdinalCLIP makes a run of its own of a checkpoint that the paper's code wrote.
+
+  python -m ordinalclip.import_reference ckpt=FILE config=FILE clip=FILE [rank_names=FILE] [dataset=…] [KEY=VALUE …]
+
+  ckpt        the checkpoint (Lightning)
+  config      the config.yaml that its run wrote beside its checkpoints
+  clip        the CLIP weights it was trained from: OpenAI's archive, or openai where they are in the cache; not needed
+              for the CNN baseline
+  rank_names  a name a line; needed where the plain learner started from names
+  trust       true reads whatever objects are in the checkpoint, which may run code; false by default
+  dataset     data to test it on at once, with its keys and protocol; by default it is tested on none
+  other keys  paths.KEY, trainer=cpu, num_workers, tracking, sweep_name, tags
+
+Example
+  python -m ordinalclip.import_reference ckpt=ckpts/last.ckpt config=config.yaml clip=.cache/clip/RN50.pt"""
+
+
+def main() -> None:
+    """Entry point; ends with 0, with 2 on a mistake of the user's, with 1 on anything else."""
+    words = sys.argv[1:]
+    if not words or {"-h", "--help"} & set(words):
+        print(_USAGE)
+        return
+    log_to_terminal()
+    try:
+        import_reference(words)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(tell(error, words))
+
+
+def import_reference(words: Sequence[str]) -> Record:
+    """Imports what was typed, and prints where it is.
+
+    Args:
+        words: of the form key=value.
+
+    Returns:
+        The record of the run.
+
+    Raises:
+        ConfigError: for files and settings that cannot be used or expressed here.
+        DataError: for a data set with other ranks.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    for word in words:
+        key = word.partition("=")[0].lstrip("+~")
+        if key not in _OWN and key.partition(".")[0] not in _PASSED_ON:
+            allowed = ", ".join((*_OWN, *_PASSED_ON))
+            raise ConfigError(key, typed.get(key, ""), "there is no such key", allowed=allowed)
+    ckpt, config = (_file(typed, key) for key in ("ckpt", "config"))
+    settings = read_settings(config)
+    here = plain(_compose([word for word in words if word.partition("=")[0] not in _OWN]))
+    cache_dir = Path(here["paths"]["cache"])
+    manifest = _manifest(here, settings) if "dataset" in typed else None
+    names = _names(typed, settings, config)
+
+    from ordinalclip.reference.checkpoint import read_checkpoint
+    from ordinalclip.reference.record import Import, write_run
+    from ordinalclip.reference.translate import backbone_of, prompt_of, trainable_of
+
+    state = read_checkpoint(ckpt, trust=typed.get("trust", "false") == "true")
+    cfg = here | {
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "augment": False,
+        "backbone": backbone_of(settings, _clip(typed, settings)),
+        "prompt": prompt_of(settings, state, names, ckpt),
+        "trainable": trainable_of(settings),
+    }
+    if manifest is None:
+        unknown = {"_target_": "ordinalclip.datasets.unknown.load_unknown", "name": "imported", "context": None}
+        cfg["dataset"] = unknown
+    check(cfg, known={"num_ranks": settings.num_ranks})
+    files = {
+        key: {"path": str(path), "sha256": sha256_of(path, cache_dir)}
+        for key, path in (("ckpt", ckpt), ("config", config))
+    }
+    weights = find_weights(cfg["backbone"], cache_dir)
+    ranks = _ranks(names, settings) if manifest is None else manifest.ranks()
+    record = write_run(Import(cfg, settings, state, weights, ranks, manifest, files, list(words)))
+    _show(record, manifest)
+    return record
+
+
+def _file(typed: dict[str, str], key: str) -> Path:
+    if not typed.get(key):
+        raise ConfigError(key, "", "which file?", allowed="see --help")
+    path = Path(typed[key]).expanduser()
+    if not path.is_file():
+        raise ConfigError(key, typed[key], f"there is no such file (looked at {path.absolute()})")
+    return path
+
+
+def _compose(overrides: list[str]) -> Any:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("train", overrides)
+
+
+def _clip(typed: dict[str, str], settings: ReferenceSettings) -> str:
+    if "clip" in typed:
+        return typed["clip"]
+    if settings.kind == "Baseline":
+        return "random"
+    problem = f"the checkpoint has no embeddings of words; those of {settings.text} are needed"
+    raise ConfigError("clip", "", problem, allowed="OpenAI's archive of it, or openai where it is in the cache")
+
+
+def _names(typed: dict[str, str], settings: ReferenceSettings, config: Path) -> list[str] | None:
+    """One name a rank: those that were typed, or the file that the configuration names where it is to be found."""
+    if "rank_names" in typed:
+        return rank_names_of({"rank_names": typed["rank_names"]}, settings.num_ranks)
+    if settings.rank_file is not None:
+        for folder in (Path(), config.parent):
+            if (folder / settings.rank_file).is_file():
+                names = rank_names_of({"rank_names": str(folder / settings.rank_file)})
+                # For the rank learner there may be one name a base rank.
+                return names if names is not None and len(names) == settings.num_ranks else None
+    return None
+
+
+def _ranks(names: Sequence[str] | None, settings: ReferenceSettings) -> dict[str, Any]:
+    """Names and values of the ranks: the numbers that their names are, else 0…R-1."""
+    shown = [str(rank) for rank in range(settings.num_ranks)] if names is None else list(names)
+    try:
+        values = [float(name) for name in shown]
+    except ValueError:
+        values = []
+    rising = all(low < high for low, high in pairwise(values))
+    return {
+        "names": shown,
+        "values": values if values and rising else [float(r) for r in range(len(shown))],
+        "unit": "",
+    }
+
+
+def _manifest(here: dict[str, Any], settings: ReferenceSettings) -> Manifest:
+    paths = here["paths"]
+    check(here)
+    manifest = load_manifest(
+        here["dataset"],
+        here["protocol"],
+        here["subset"],
+        data_dir=Path(paths["data"]),
+        cache_dir=Path(paths["cache"]),
+    )
+    if manifest.num_ranks != settings.num_ranks:
+        raise DataError(f"{manifest.name} has {manifest.num_ranks} ranks, the checkpoint {settings.num_ranks}")
+    return manifest
+
+
+def _show(record: Record, manifest: Manifest | None) -> None:
+    from ordinalclip.gallery import draw_figures, has_figures
+    from ordinalclip.job import mirror_of
+    from ordinalclip.report import print_scores
+
+    run = record.run
+    if not has_figures(run):
+        draw_figures(run, record.rank_names)
+    mirror_of(record.cfg).sync(run, final=True)
+    for defect in run.read_json("provenance.json")["imported"]["defects"]:
+        print(f"note    {defect}")
+    if manifest is not None:
+        scores, ordinality = run.read_json("test_stats.json") or {}, run.read_json("ordinality.json") or {}
+        print_scores(manifest.name, "test", scores, ordinality, record.rank_names)
+    print(f"run     {run.directory}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The paper's own repository: what its configurations and checkpoints mean here."""

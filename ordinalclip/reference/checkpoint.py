@@ -1,0 +1,123 @@
+"""A checkpoint of the paper's code: read without running what is in it, and renamed to what our model calls it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ordinalclip.errors import ConfigError
+from ordinalclip.reference.settings import ReferenceSettings
+
+_PREFIX = "module."
+_BASELINE_SCALE = 100.0  # written out in its code
+_RENAMED = {"context_embeds": "prompt.sentence.context", "logit_scale": "backbone.logit_scale"}
+
+
+def read_checkpoint(path: Path, *, trust: bool) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, in float32, without the `module.` that stands before their names.
+
+    Args:
+        path: a Lightning checkpoint, or a plain state dict with the same names.
+        trust: read whatever objects are beside the tensors, which may run code.
+
+    Raises:
+        ConfigError: it cannot be read, or is of something else.
+    """
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=not trust)
+    except Exception as error:  # whatever a foreign file makes torch raise
+        said = " ".join(str(error).split()[:25])
+        remedy = "" if trust else "if you know where it is from, trust=true reads the objects in it, which may run code"
+        raise ConfigError("ckpt", path, f"cannot be read: {type(error).__name__}: {said}", remedy=remedy) from None
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    if not any(name.startswith(f"{_PREFIX}image_encoder.") for name in tensors):
+        problem = f"is no checkpoint of the paper's code: its names are {', '.join(list(tensors)[:3]) or 'none'} …"
+        raise ConfigError(
+            "ckpt", path, problem, allowed="names such as module.image_encoder.…, as Lightning saves them"
+        )
+    return {
+        name.removeprefix(_PREFIX): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def shape_of(state: Mapping[str, Tensor], name: str, ndims: Sequence[int], path: Path) -> list[int]:
+    """Shape of a tensor that must be there with one of these numbers of dimensions."""
+    if name not in state or state[name].ndim not in ndims:
+        found = "missing" if name not in state else f"of shape {list(state[name].shape)}"
+        raise ConfigError("ckpt", path, f"{name} is {found}; its config says otherwise")
+    return list(state[name].shape)
+
+
+def rename(
+    state: Mapping[str, Tensor], settings: ReferenceSettings, counts: Sequence[int], own: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The checkpoint's tensors by the names of `OrdinalCLIP`.
+
+    Args:
+        state: from `read_checkpoint`.
+        settings: from its configuration.
+        counts: tokens of each rank, where the plain learner's ranks are cut to them.
+        own: the model's own state, its towers' values those of the CLIP that was trained from.
+
+    Returns:
+        What a checkpoint of ours has to hold: towers only where they differ from `own`.
+
+    Raises:
+        ConfigError: a tensor has no place or another shape, or one of the model's is not in the checkpoint.
+    """
+    renamed = {_name(name, settings, own): tensor for name, tensor in state.items()}
+    if len(renamed) < len(state):
+        raise ConfigError("ckpt", "…", "several of its tensors have one place here: its image encoder is another one")
+    if settings.kind == "Baseline":
+        renamed["backbone.logit_scale"] = torch.tensor(math.log(_BASELINE_SCALE))
+    elif settings.learner == "PlainPromptLearner":
+        ranks_RTW = renamed["prompt.rank_tokens"]
+        renamed["prompt.rank_tokens"] = torch.cat([row[:count] for row, count in zip(ranks_RTW, counts, strict=True)])
+    for name, tensor in renamed.items():
+        if name not in own or own[name].shape != tensor.shape:
+            here = f"of shape {list(own[name].shape)} here" if name in own else "not in the model that its config says"
+            raise ConfigError("ckpt", "…", f"{name} is of shape {list(tensor.shape)} there and {here}")
+    towers = ("image", "projection") if settings.kind == "Baseline" else ("image", "projection", "text")
+    _check_complete(set(renamed), set(own), towers)
+    for tower in ("image", "text"):
+        names = {name for name in renamed if name.startswith(f"backbone.{tower}.")}
+        if all(torch.equal(renamed[name], own[name]) for name in names):
+            renamed = {name: tensor for name, tensor in renamed.items() if name not in names}
+        else:  # whole, so that another run can start from it: words' embeddings are not in theirs
+            kept = {name: own[name] for name in own if name.startswith(f"backbone.{tower}.")}
+            renamed = kept | renamed
+    return {name: tensor.detach().clone() for name, tensor in renamed.items()}
+
+
+def _name(name: str, settings: ReferenceSettings, own: Mapping[str, Tensor]) -> str:
+    """Our name of one of theirs; a name that nothing has where there is none."""
+    part, _, rest = name.partition(".")
+    if part == "prompt_learner" and rest == "rank_embeds":
+        return "prompt.base_ranks" if settings.learner == "RankPromptLearner" else "prompt.rank_tokens"
+    if part == "last_project":
+        return "prompt.weight"
+    if part == "text_encoder":
+        return f"backbone.text.{rest}"
+    if part == "image_encoder":
+        places = (f"backbone.image.{rest}", f"backbone.image.tower.{rest}")
+        last = places[0] if settings.has_clip_image else f"backbone.projection.linear.{rest.rpartition('.')[2]}"
+        return next((place for place in places if place in own), last)
+    return _RENAMED.get(rest or part, name)
+
+
+def _check_complete(there: set[str], own: set[str], towers: Sequence[str]) -> None:
+    wanted = {
+        name
+        for name in own
+        if name.startswith(("prompt.", "backbone.logit_scale", *(f"backbone.{tower}." for tower in towers)))
+    }
+    missing = sorted(
+        name for name in wanted - there if not name.endswith((".num_batches_tracked", "text.token_embedding.weight"))
+    )
+    if missing:
+        raise ConfigError("ckpt", "…", f"has no values for {len(missing)} of the model's tensors: {missing[:3]}")
