@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ordinalclip.config import check, plain
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.prompts.names import rank_names_of
+from ordinalclip.reference.ranks import names_of, ranks_of
 from ordinalclip.reference.settings import ReferenceSettings, read_settings
 from ordinalclip.reopen import Record
 from ordinalclip.terminal import log_to_terminal, tell
@@ -85,7 +84,7 @@ def import_reference(words: Sequence[str]) -> Record:
     here = plain(_compose([word for word in words if word.partition("=")[0] not in _OWN]))
     cache_dir = Path(here["paths"]["cache"])
     manifest = _manifest(here, settings) if "dataset" in typed else None
-    names = _names(typed, settings, config)
+    names = names_of(typed.get("rank_names"), settings, config)
 
     from ordinalclip.reference.checkpoint import read_checkpoint
     from ordinalclip.reference.record import Import, write_run
@@ -109,7 +108,7 @@ def import_reference(words: Sequence[str]) -> Record:
         for key, path in (("ckpt", ckpt), ("config", config))
     }
     weights = find_weights(cfg["backbone"], cache_dir)
-    ranks = _ranks(names, settings) if manifest is None else manifest.ranks()
+    ranks = ranks_of(names, settings) if manifest is None else manifest.ranks()
     record = write_run(Import(cfg, settings, state, weights, ranks, manifest, files, list(words)))
     _show(record, manifest)
     return record
@@ -136,34 +135,6 @@ def _clip(typed: dict[str, str], settings: ReferenceSettings) -> str:
         return "random"
     problem = f"the checkpoint has no embeddings of words; those of {settings.text} are needed"
     raise ConfigError("clip", "", problem, allowed="OpenAI's archive of it, or openai where it is in the cache")
-
-
-def _names(typed: dict[str, str], settings: ReferenceSettings, config: Path) -> list[str] | None:
-    """One name a rank: those that were typed, or the file that the configuration names where it is to be found."""
-    if "rank_names" in typed:
-        return rank_names_of({"rank_names": typed["rank_names"]}, settings.num_ranks)
-    if settings.rank_file is not None:
-        for folder in (Path(), config.parent):
-            if (folder / settings.rank_file).is_file():
-                names = rank_names_of({"rank_names": str(folder / settings.rank_file)})
-                # For the rank learner there may be one name a base rank.
-                return names if names is not None and len(names) == settings.num_ranks else None
-    return None
-
-
-def _ranks(names: Sequence[str] | None, settings: ReferenceSettings) -> dict[str, Any]:
-    """Names and values of the ranks: the numbers that their names are, else 0…R-1."""
-    shown = [str(rank) for rank in range(settings.num_ranks)] if names is None else list(names)
-    try:
-        values = [float(name) for name in shown]
-    except ValueError:
-        values = []
-    rising = all(low < high for low, high in pairwise(values))
-    return {
-        "names": shown,
-        "values": values if values and rising else [float(r) for r in range(len(shown))],
-        "unit": "",
-    }
 
 
 def _manifest(here: dict[str, Any], settings: ReferenceSettings) -> Manifest:
