@@ -59,6 +59,7 @@ _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "
 _NEUTRAL: dict[str, Any] = {
     "backbone.preprocessing": "own",
     "compile": False,
+    "optimizer.fused": True,
     "image_rates.new_layers": [],
     "image_rates.new_factor": 1,
     "image_rates.base_factor": 1,
