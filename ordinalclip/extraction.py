@@ -29,6 +29,7 @@ from ordinalclip.progress import progress
 
 log = logging.getLogger(__name__)
 
+_WORTH_SAYING = 1.0  # seconds: what takes less is nothing that a user waits for
 CHUNK = 64  # images a file: a few seconds of work, all that a kill can cost
 
 
@@ -87,7 +88,8 @@ def extract(
                 bar.update(len(images))
     tower.to("cpu")
     seconds = time.perf_counter() - began
-    log.info("features of %s: %d images in %.1f s, %.0f images/s", name, left, seconds, left / seconds)
+    if seconds > _WORTH_SAYING:
+        log.info("features of %s: %d images in %.1f s, %.0f images/s", name, left, seconds, left / seconds)
     for view, folder in folders.items():
         _assemble(folder, parts[view], starts, hashes)
 

@@ -40,12 +40,14 @@ class TimmNetwork:
             way = f"{height} × {width} pixels by {data['crop_mode']} and {data['interpolation']}"
             raise ConfigError("backbone.image_model", model, f"images of {way} are not provided for")
         self.resized = size is not None and size != height
+        side = height if size is None else size
         self.preprocessing = Preprocessing(
-            size=height if size is None else size,
+            size=side,
             mean=tuple(data["mean"]),
             std=tuple(data["std"]),
             interpolation=data["interpolation"],
             resize=ways[data["crop_mode"]] if resize is None else resize,
+            margin=int(side / data["crop_pct"]) / side,
         )
 
     def create(self) -> nn.Module:

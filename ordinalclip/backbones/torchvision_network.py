@@ -37,6 +37,7 @@ class TorchvisionNetwork:
             std=tuple(way.std),
             interpolation=way.interpolation.value,
             resize="crop" if resize is None else resize,
+            margin=way.resize_size[0] / way.crop_size[0],
         )
 
     def create(self) -> nn.Module:

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from ordinalclip.backbones import load
@@ -15,6 +16,7 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.features import load_features
 from ordinalclip.job import run_job
 from ordinalclip.prepare import prepare
+from ordinalclip.preprocessing import reference_preprocessing
 from ordinalclip.text import embed_sentences, encode_prompts
 from tests.backbones.makers import tiny_open_clip
 from tests.conftest import Compose
@@ -228,6 +230,34 @@ def test_the_image_network_brings_the_preprocessing(text: str) -> None:
     swag = of(image_library="torchvision", image_model="vit_b_16", image_tag="IMAGENET1K_SWAG_E2E_V1")
     assert (swag.size, swag.interpolation) == (384, "bicubic")
     assert of(image_library="torchvision", image_model="alexnet", size=96).size == 96
+
+
+@pytest.mark.parametrize("side", [(300, 300), (250, 333)])
+def test_images_reach_the_network_as_its_library_brings_them(text: str, side: tuple[int, int]) -> None:
+    from timm.data import create_transform, resolve_data_config
+    from timm.models import get_pretrained_cfg
+    from torchvision.models import ResNet50_Weights
+
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*side, 3), dtype=np.uint8))
+
+    def ours(**settings: Any) -> Any:
+        return build_mixed(text_model=text, weights=RANDOM, **settings).preprocessing.to_tensor(image)
+
+    theirs = ResNet50_Weights.IMAGENET1K_V2.transforms()(image)  # 232 before 224
+    tag = {"image_library": "torchvision", "image_model": "resnet50", "image_tag": "IMAGENET1K_V2"}
+    torch.testing.assert_close(ours(**tag), theirs)
+    config = get_pretrained_cfg("convnext_tiny.in12k_ft_in1k").to_dict()  # type: ignore[union-attr]
+    assert config["crop_pct"] < 1
+    theirs = create_transform(**resolve_data_config(pretrained_cfg=config))(image)
+    tag = {"image_library": "timm", "image_model": "convnext_tiny", "image_tag": "in12k_ft_in1k"}
+    torch.testing.assert_close(ours(**tag), theirs)
+
+
+def test_the_papers_images_are_squashed_to_256_before_their_middle_is_taken(text: str) -> None:
+    paper = build_mixed(
+        image_library="torchvision", image_model="vgg16", text_model=text, resize="squash", weights=RANDOM
+    ).preprocessing
+    assert paper == reference_preprocessing(224)
 
 
 @pytest.mark.parametrize(("model", "size", "words"), [("squeezenet1_0", None, "Conv2d"), ("alexnet", 16, "size=16")])
