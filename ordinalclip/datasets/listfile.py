@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ordinalclip.datasets.manifest import NUM_LISTED
+from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.tablefile import normal_paths
+from ordinalclip.datasets.textfile import read_lines
 from ordinalclip.errors import DataError
 
 # Labels are the integers at a line's end, so that paths may hold blanks. Blanks, tabs, commas and semicolons separate.
@@ -27,10 +28,7 @@ def read_list(file: Path, num_ranks: int) -> pd.DataFrame:
     Raises:
         DataError: naming the lines that are not a path and labels, and those whose labels are no ranks.
     """
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    lines = read_lines(file)
     paths, ranks, labels, unread, outside = [], [], [], [], []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -46,19 +44,11 @@ def read_list(file: Path, num_ranks: int) -> pd.DataFrame:
         paths.append(found["path"].replace("\\", "/"))
         ranks.append(sorted(given)[len(given) // 2])
         labels.append(" ".join(map(str, given)))
-    _refuse(file, unread, "are not a path and integer labels")
-    _refuse(file, outside, f"have a label outside 0…{num_ranks - 1}")
+    refuse(file, unread, "lines are not a path and integer labels")
+    refuse(file, outside, f"lines have a label outside 0…{num_ranks - 1}")
     if not paths:
         raise DataError(f"{file}: names no image; a line is a path and one or more integer labels")
     normal = normal_paths(pd.Series(paths, dtype="str"), file)
-    _refuse(file, [path for path in normal if path.startswith(("..", "/"))], "lead out of the data set's folder")
     return pd.DataFrame(
         {"path": pd.Series(normal, dtype="str"), "rank": ranks, "labels": pd.Series(labels, dtype="str")}
     )
-
-
-def _refuse(file: Path, offenders: list[str], problem: str) -> None:
-    if offenders:
-        more = [f"  … and {len(offenders) - NUM_LISTED} more"] if len(offenders) > NUM_LISTED else []
-        shown = "\n".join([*(f"  {offender}" for offender in offenders[:NUM_LISTED]), *more])
-        raise DataError(f"{file}: {len(offenders)} lines {problem}:\n{shown}")

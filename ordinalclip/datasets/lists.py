@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import pandas as pd
 
 from ordinalclip.datasets.listfile import read_list
-from ordinalclip.datasets.manifest import NUM_LISTED, Manifest, build_manifest
+from ordinalclip.datasets.manifest import Manifest, build_manifest
+from ordinalclip.datasets.offenders import NUM_LISTED
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
 
@@ -30,6 +31,7 @@ def load_lists(
     obtain: str = "",
     select_on: Literal["val", "test"] = "val",
     on_error: Literal["raise", "skip"] = "raise",
+    allow_outside: bool = False,
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
@@ -56,6 +58,7 @@ def load_lists(
         obtain: where the data come from, told where they are missing.
         select_on: of the protocol: whether a val list that names the test images is meant.
         on_error: "raise" about broken images, or "skip" and note them.
+        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used; the yaml puts it into `root`.
         cache_dir: remembers the inspection.
 
@@ -98,6 +101,7 @@ def load_lists(
         root=folder / images,
         cache_dir=cache_dir,
         on_error=on_error,
+        allow_outside=allow_outside,
         notes=notes,
     )
 

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from ordinalclip.datasets.manifest import NUM_LISTED, SPLITS, Manifest
+from ordinalclip.datasets.manifest import SPLITS, Manifest
+from ordinalclip.datasets.offenders import NUM_LISTED
 from ordinalclip.datasets.subset import take_subset
 from ordinalclip.errors import ConfigError, DataError
 

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from ordinalclip.datasets.images import inspect_images
+from ordinalclip.datasets.layout import check_inside
+from ordinalclip.datasets.offenders import listed
 from ordinalclip.errors import DataError
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "rank", "value", "subject", "group", "split", "sha256")
-NUM_LISTED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,7 @@ def build_manifest(
     root: Path,
     cache_dir: Path,
     on_error: str = "raise",
+    allow_outside: bool = False,
     notes: Sequence[str] = (),
 ) -> Manifest:
     """Check a loader's table, look at every image, and make the manifest; all loaders end here.
@@ -94,10 +96,12 @@ def build_manifest(
         root: folder of the images.
         cache_dir: where the inspection of the images is remembered.
         on_error: "raise", or "skip" to leave broken images out and say so in the notes.
+        allow_outside: let paths lead out of `root`, through `..`, as absolute paths or by symbolic links.
         notes: what the loader has to say.
 
     Raises:
-        DataError: ranks out of range, a path that occurs twice, or images that cannot be read, all named at once.
+        DataError: ranks out of range, a path that occurs twice or leads out of `root`, or images that cannot be read,
+            all named at once.
     """
     num_ranks = len(rank_names)
     if len(rank_values) != num_ranks:
@@ -107,12 +111,13 @@ def build_manifest(
     table = table.reset_index(drop=True)
     _check_ranks(table, num_ranks, name)
     _check_duplicates(table, name)
+    check_inside(root, table["path"].tolist(), allow_outside=allow_outside)
     inspected = inspect_images([root / path for path in table["path"]], cache_dir)
     table["sha256"] = inspected["sha256"]
     broken = inspected["error"].notna()
     if broken.any():
         errors = zip(table["path"][broken], inspected["error"][broken], strict=True)
-        told = _listed([f"{path}: {error}" for path, error in errors])
+        told = listed([f"{path}: {error}" for path, error in errors])
         if on_error == "raise" or broken.all():
             raise DataError(
                 f"{name}: {broken.sum()} of {len(table)} images under {root} cannot be used:\n{told}\n"
@@ -143,7 +148,7 @@ def _check_ranks(table: pd.DataFrame, num_ranks: int, name: str) -> None:
         raise DataError(f"{name}: {num_ranks} rank; ordinal regression needs two or more")
     wrong = table[(table["rank"] < 0) | (table["rank"] >= num_ranks)]
     if len(wrong):
-        told = _listed([f"{path}: rank {rank}" for path, rank in zip(wrong["path"], wrong["rank"], strict=True)])
+        told = listed([f"{path}: rank {rank}" for path, rank in zip(wrong["path"], wrong["rank"], strict=True)])
         raise DataError(f"{name}: {len(wrong)} rows have a rank outside 0…{num_ranks - 1}:\n{told}")
 
 
@@ -151,15 +156,8 @@ def _check_duplicates(table: pd.DataFrame, name: str) -> None:
     counts = table["path"].value_counts()
     counts = counts[counts > 1]
     if len(counts):
-        told = _listed([f"{path}: {count} rows" for path, count in counts.items()])
+        told = listed([f"{path}: {count} rows" for path, count in counts.items()])
         raise DataError(
             f"{name}: {len(counts)} paths occur more than once:\n{told}\n"
             "  what to do: keep one row for each image, so that none is tested that was trained on"
         )
-
-
-def _listed(lines: Sequence[str]) -> str:
-    shown = [f"  {line}" for line in lines[:NUM_LISTED]]
-    if len(lines) > NUM_LISTED:
-        shown.append(f"  … and {len(lines) - NUM_LISTED} more")
-    return "\n".join(shown)

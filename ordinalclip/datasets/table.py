@@ -34,6 +34,7 @@ def load_table(
     first_rank: int | None = None,
     allow_empty: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
+    allow_outside: bool = False,
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
@@ -54,6 +55,7 @@ def load_table(
         first_rank: the integer that becomes rank 0; by default the smallest.
         allow_empty: let there be ranks without any image.
         on_error: "raise" about broken images, or "skip" and note them.
+        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used.
         cache_dir: remembers the inspection.
 
@@ -105,6 +107,7 @@ def load_table(
         root=folder,
         cache_dir=cache_dir,
         on_error=on_error,
+        allow_outside=allow_outside,
         notes=grading.notes,
     )
 

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from ordinalclip.errors import ConfigError, DataError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+SEPARATORS = {"\t": "tab", ";": "semicolon", ",": "comma"}
 
 
 def table_file(path: str | None) -> Path:
@@ -73,13 +75,36 @@ def _read_text(file: Path) -> pd.DataFrame:
         warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the header has names
         return pd.read_csv(
             file,
-            sep=max("\t;,", key=head.count),
+            sep=max(SEPARATORS, key=head.count),
             dtype="str",
             keep_default_na=False,
             na_values=[""],
             encoding="utf-8-sig",
             index_col=False,
         )
+
+
+def require_columns(table: pd.DataFrame, file: Path, columns: Sequence[str]) -> None:
+    """See that a table has what a data set's layout says.
+
+    Args:
+        table: from `read_table`.
+        file: named in errors.
+        columns: that are needed.
+
+    Raises:
+        DataError: naming the missing columns, and those that are there.
+    """
+    missing = [column for column in columns if column not in table]
+    if not missing:
+        return
+    remedy = "see whether it is the file that was published, and its first line the columns' names"
+    if len(table.columns) == 1:
+        remedy = f"it has one column, so it is separated by something else than {', '.join(SEPARATORS.values())}"
+    raise DataError(
+        f"{file}: has no column {' and no '.join(missing)} (it needs {', '.join(columns)}); "
+        f"it has {', '.join(map(str, table.columns[:20]))}\n  what to do: {remedy}"
+    )
 
 
 def normal_paths(paths: pd.Series, file: Path) -> list[str]:

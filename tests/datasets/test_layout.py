@@ -1,0 +1,149 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ordinalclip.datasets.layout import check_inside, find_root, require_files
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.offenders import refuse
+from ordinalclip.datasets.table import load_table
+from ordinalclip.datasets.tablefile import read_table, require_columns
+from ordinalclip.datasets.textfile import read_lines, read_text
+from ordinalclip.errors import ConfigError, DataError
+from tests.datasets.made import write_image
+
+NEEDS = ("list.csv", "fold_*.txt", "aligned|faces")
+
+
+def make_set(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).mkdir() if name.endswith("/") else (folder / name).touch()
+    return folder
+
+
+def test_a_whole_set_is_found(tmp_path: Path) -> None:
+    folder = make_set(tmp_path / "set", "list.csv", "fold_0.txt", "faces/")
+    assert find_root(str(folder), name="x", needs=NEEDS) == folder
+    assert find_root(os.path.relpath(folder), name="x", needs=NEEDS).is_absolute()
+
+
+def test_a_wrong_root(tmp_path: Path) -> None:
+    whole = make_set(tmp_path / "up" / "set", "list.csv", "fold_0.txt", "aligned/")
+    with pytest.raises(ConfigError, match="is no folder") as caught:
+        find_root(str(tmp_path / "none"), name="x", needs=NEEDS, obtain="ask them")
+    assert caught.value.remedy == "ask them"
+    assert "fold_*.txt" in caught.value.allowed
+    with pytest.raises(ConfigError, match="is a file"):
+        find_root(str(whole / "list.csv"), name="x", needs=NEEDS)
+    for wrong in (whole.parent, whole / "aligned"):  # one too high, one too low
+        with pytest.raises(ConfigError, match="but in") as caught:
+            find_root(str(wrong), name="x", needs=NEEDS)
+        assert caught.value.remedy == f"dataset.root={whole}"
+    other = make_set(tmp_path / "other", *(f"{letter}.png" for letter in "abcdefghij"), "k/")
+    with pytest.raises(ConfigError, match=r"is not x: it holds a\.png, .*h\.png … and 3 more"):
+        find_root(str(other), name="x", needs=NEEDS)
+
+
+def test_half_a_copy(tmp_path: Path) -> None:
+    folder = make_set(tmp_path / "set", "list.csv")
+    with pytest.raises(DataError, match=r"half of x; there is no fold_\*\.txt and no aligned\|faces") as caught:
+        find_root(str(folder), name="x", needs=NEEDS, obtain="ask them")
+    assert "it holds list.csv" in str(caught.value)
+    assert str(caught.value).endswith("unpack the rest; ask them")
+
+
+def test_missing_files_are_told_at_once(tmp_path: Path) -> None:
+    make_set(tmp_path / "a", "0.png", "1.png")
+    require_files(tmp_path, ["a/0.png", "a/1.png"], what="images")
+    with pytest.raises(DataError) as caught:
+        require_files(tmp_path, [f"a/{number}.png" for number in range(40)], what="images that l.txt names")
+    told = str(caught.value)
+    assert "38 of 40 images that l.txt names are not there" in told
+    assert "\n  a/2.png\n" in told
+    assert "a/22.png" not in told
+    assert "… and 18 more" in told
+    assert "holds 0.png, 1.png" in told
+    assert "half copied" in told
+    with pytest.raises(DataError, match=r"2 of 2 images(.|\n)*no folder .*b\n(.|\n)*right folder"):
+        require_files(tmp_path, ["b/0.png", "b/1.png"], what="images")
+
+
+def test_nothing_outside_is_read(tmp_path: Path) -> None:
+    root = make_set(tmp_path / "set", "sub/", "a.png")
+    outside = make_set(tmp_path / "set2", "b.png")
+    (root / "linked").symlink_to(outside)
+    (root / "b.png").symlink_to(outside / "b.png")
+    (root / "within.png").symlink_to(root / "a.png")
+    (tmp_path / "alias").symlink_to(root)
+    fine = ["a.png", "sub/../a.png", "within.png", "not/there.png", str(root / "a.png")]
+    check_inside(root, fine)
+    check_inside(tmp_path / "alias", fine)  # the folder itself may be a link
+    for path in ("../set2/b.png", "sub/../../set2/b.png", "linked/b.png", "b.png", str(outside / "b.png"), ".."):
+        with pytest.raises(DataError, match=r"1 of 2 paths lead out(.|\n)*allow_outside=true") as caught:
+            check_inside(root, ["a.png", path])
+        assert f"  {path} → {tmp_path}" in str(caught.value)
+        check_inside(root, ["a.png", path], allow_outside=True)
+
+
+def test_a_table_may_be_allowed_to_lead_out(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", 0)
+    write_image(tmp_path / "set" / "b.png", 1)
+    (tmp_path / "set" / "t.csv").write_text("path,rank\n../a.png,0\nb.png,1\n")
+
+    def load(**options: Any) -> Manifest:
+        return load_table(path=str(tmp_path / "set" / "t.csv"), data_dir=tmp_path, cache_dir=tmp_path, **options)
+
+    with pytest.raises(DataError, match="1 of 2 paths lead out"):
+        load()
+    assert len(load(allow_outside=True).table) == 2
+    assert len(load(root=str(tmp_path / "set"), allow_outside=True).table) == 2
+
+
+def test_refusing() -> None:
+    refuse("x", [], "are wrong")
+    with pytest.raises(DataError, match=r"^x: 2 lines are wrong:\n  a\n  b\n  what to do: mend them$"):
+        refuse("x", ["a", "b"], "lines are wrong", remedy="mend them")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines(tmp_path: Path, end: str) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + end.join(["größe\u2028", "", "b", ""]).encode())
+    assert read_lines(file) == ["größe\u2028", "", "b"]
+    file.write_bytes(b"")
+    assert read_lines(file) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("größe".encode("latin-1"), "is not UTF-8 .*byte 2 is 0xf6"),
+        ("größe".encode("utf-16"), "is not UTF-8 .*seems to be UTF-16"),
+        ("abc".encode("utf-16-le"), "is not UTF-8 text .*zero byte at 1"),
+    ],
+)
+def test_another_encoding(tmp_path: Path, data: bytes, told: str) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    with pytest.raises(DataError, match=told) as caught:
+        read_lines(tmp_path / "a.txt")
+    assert "what to do" in str(caught.value)
+
+
+def test_a_stated_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("größe".encode("latin-1"))
+    assert read_text(tmp_path / "a.txt", encoding="latin-1") == "größe"
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_text(tmp_path / "none.txt")
+
+
+def test_columns_and_separators(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("id|age|sex\n1|2|f\n")
+    with pytest.raises(DataError, match=r"no column id and no age .*it has id\|age\|sex\n.*something else than tab"):
+        require_columns(read_table(file), file, ["id", "age"])
+    file.write_text("id;age\n1;2\n")
+    require_columns(read_table(file), file, ["id", "age"])
+    with pytest.raises(DataError, match=r"no column sex \(it needs id, sex\); it has id, age\n.*published"):
+        require_columns(read_table(file), file, ["id", "sex"])
