@@ -14,6 +14,7 @@ from ordinalclip.help import help_text
 from ordinalclip.job import run_job
 from ordinalclip.prepare import prepare
 from tests.conftest import Compose
+from tests.datasets.made_ages import make_ages
 from tests.datasets.published import make_published
 
 FILES = sorted(path for path in conf_dir().glob("**/*.yaml") if path.relative_to(conf_dir()).parts[0] != "local")
@@ -21,13 +22,15 @@ OPTIONS = [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.pa
 TRAINED = ("prompt", "loss", "optimizer", "schedule", "trainer", "protocol", "tracking", "dataset")
 NOT_HERE = ("trainer=gpu", "trainer=auto", "dataset=elpv")  # a GPU, whatever there is, and 2,624 photos
 TWO_STEPS = ("epochs=1", "++trainer.limit_batches=2")
+LISTS = ("morph_lists", "adience_lists")
+AGES = ("morph", "adience")
 # What an option needs beside the small job that the others are tried on.
 EXTRA = {
     "protocol=blocks": ("protocol.split.block_size=4",),
     "protocol=given": ("dataset=manifest", "dataset.path={table}"),
     "protocol=carve_val": ("dataset=manifest", "dataset.path={table}"),
     "protocol=on_test": ("dataset=manifest", "dataset.path={table}"),
-    **{f"dataset={name}": ("paths.data={data}",) for name in ("morph", "adience", "aesthetics", "hci")},
+    **{f"dataset={name}": ("paths.data={data}",) for name in ("aesthetics", "hci", *LISTS, *AGES)},
     "dataset=manifest": ("dataset.path={table}",),
     "dataset=digits": (),
 }
@@ -50,6 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made images in the layouts of published sets."""
     folder = tmp_path_factory.mktemp("published")
     make_published(folder)
+    make_ages(folder)
     return folder
 
 

@@ -73,7 +73,7 @@ def test_every_cell_can_start(paths: tuple[str, ...]) -> None:
         assert made.run.state() == "new", command
         if "experiment=adience" in command or "experiment=hci" in command:
             assert made.cfg["protocol"]["select_on"] == "val"
-        if made.cfg["dataset"]["name"] == "morph":
+        if made.cfg["dataset"]["name"] == "morph_lists":
             assert made.cfg["protocol"]["select_on"] == "test"
             assert made.manifest.num_ranks == 101
     for experiment in ("ablation_base_ranks", "ablation_tuned"):
@@ -108,7 +108,7 @@ def test_the_recipe_of_the_morph_rows(paths: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name in ("adience", "aesthetics", "hci")])
 def test_other_sets_take_their_own(experiment: str, paths: tuple[str, ...]) -> None:
     cfg = composed(f"experiment={experiment}", *paths)
-    assert cfg["dataset"]["name"] == experiment
+    assert cfg["dataset"]["name"] == {"adience": "adience_lists"}.get(experiment, experiment)
     assert cfg["protocol"]["select_on"] == "val"
     assert cfg["backbone"]["name"] == ("vgg16_imdbwiki_rn50text" if experiment == "adience" else "vgg16_rn50text")
     assert (cfg["epochs"], cfg["trainable"]["image"]) == (100, 1e-4)

@@ -13,7 +13,8 @@ from ordinalclip.prepare import Job, prepare
 from tests.conftest import Compose
 from tests.datasets.published import AGES, make_morph
 
-MORPH = ("backbone=tiny", "trainer=cpu", "tracking=offline", "dataset=morph", "num_workers=0", "epochs=3", "lr=1e-2")
+TINY = ("backbone=tiny", "trainer=cpu", "tracking=offline", "num_workers=0", "epochs=3", "lr=1e-2")
+MORPH = (*TINY, "dataset=morph_lists")
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_run_selected_on_test_is_stamped(
     scores = evaluate([f"run={job.run.directory}", "trainer=cpu", *paths])
     assert scores["test/mae"] == pytest.approx(tested["test/mae"], rel=1e-5)
     assert "selected on test" in capsys.readouterr().out
-    (again,) = (job.run.directory / "evaluations").glob("morph-test-*")
+    (again,) = (job.run.directory / "evaluations").glob("morph_lists-test-*")
     assert '"selected_on": "test"' in (again / "stats.json").read_text()
 
     honest = done(prepare(compose_cfg(*MORPH, morph, small=False)))

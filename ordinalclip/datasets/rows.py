@@ -1,0 +1,46 @@
+"""Rows that cannot be used: one error about all of them, or left out and noted; never dropped in silence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ordinalclip.datasets.offenders import listed, refuse
+
+
+def usable(
+    table: pd.DataFrame,
+    wrong: pd.Series | np.ndarray | Sequence[bool],
+    told: pd.Series | Sequence[str],
+    notes: list[str],
+    *,
+    where: Path | str,
+    problem: str,
+    remedy: str,
+    on_error: str,
+) -> pd.DataFrame:
+    """The rows that are not wrong.
+
+    Args:
+        table: the rows.
+        wrong: [N] which of them cannot be used.
+        told: [N] what to print about each, such as its path and label.
+        notes: where a note is added if rows are left out.
+        where: the file or folder that the rows are from.
+        problem: what is wrong with them, behind their number: "images have no age in their names".
+        remedy: what to do.
+        on_error: "raise", or "skip" to leave them out.
+
+    Raises:
+        DataError: where there are any, with on_error "raise"; where there are no others, in any case.
+    """
+    mask = np.asarray(wrong, dtype=bool)
+    if not mask.any():
+        return table
+    offenders = list(pd.Series(list(told), dtype="object")[mask])
+    if on_error == "raise" or mask.all():
+        without = "" if mask.all() else ", or go on without them: dataset.on_error=skip"
+        refuse(where, offenders, problem, remedy=remedy + without)
+    notes.append(f"left out {len(offenders):,} of {len(mask):,}: {problem}:\n{listed(offenders)}")
+    return table[~mask].reset_index(drop=True)
