@@ -82,7 +82,8 @@ def load_adience(
     )
     notes: list[str] = []
     table = _ranked(table, labels, notes, folder, on_error)
-    require_files(folder, list(table["path"]), what=f"images that {stem}_…_data.txt name", obtain=obtain)
+    if on_error == "raise":
+        require_files(folder, list(table["path"]), what=f"images that {stem}_…_data.txt name", obtain=obtain)
     return build_manifest(
         table,
         name="adience",

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ordinalclip.datasets.layout import require_files
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.rows import usable
 from ordinalclip.errors import ConfigError
@@ -21,6 +22,8 @@ def build_ages(
     last_age: int,
     outside: str,
     root: Path,
+    what: str,
+    obtain: str,
     cache_dir: Path,
     on_error: str,
     allow_outside: bool,
@@ -36,8 +39,10 @@ def build_ages(
         last_age: the age of the last rank.
         outside: "raise" about ages beyond these two, or "leave_out", for a subset such as ages 21…60.
         root: folder of the images.
+        what: the images in words, for the error where some are not there: "images that x.csv names".
+        obtain: where the data come from.
         cache_dir: remembers the inspection.
-        on_error: what to do about broken images.
+        on_error: "raise" about images that are missing or broken, or "skip" and note them.
         allow_outside: let paths lead out of `root`.
         notes: what the loader has to say.
 
@@ -61,6 +66,8 @@ def build_ages(
         "dataset.outside=leave_out",
         on_error="skip" if outside == "leave_out" else "raise",
     )
+    if on_error == "raise":
+        require_files(root, table["path"].tolist(), what=what, obtain=obtain)
     ages = range(first_age, last_age + 1)
     return build_manifest(
         table.assign(rank=table["rank"].astype("int64")),

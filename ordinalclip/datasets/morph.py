@@ -11,7 +11,7 @@ import pandas as pd
 
 from ordinalclip.datasets.ages import SEX, build_ages
 from ordinalclip.datasets.imagenames import list_images, parse_names
-from ordinalclip.datasets.layout import find_root, require_files
+from ordinalclip.datasets.layout import find_root
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.morph_lists import Setting, read_setting
 from ordinalclip.datasets.morph_metadata import contradictions
@@ -73,11 +73,12 @@ def load_morph(
     if setting is None:
         folder = find_root(root, name="MORPH II", needs=[CSV], obtain=obtain)
         table = _read_csv(folder / CSV)
-        require_files(folder, list(table["path"]), what=f"images that {CSV} names", obtain=obtain)
+        what = f"images that {CSV} names"
     else:
         folder = find_root(root, name="MORPH II", needs=["*"], obtain=obtain)
         place = folder / Path(lists or "datalist/morph").expanduser()
-        table = _find_images(folder, read_setting(place, setting, fold, obtain), setting, obtain)
+        table = _find_images(folder, read_setting(place, setting, fold, obtain), setting)
+        what = f"images that the lists of {setting} name"
         notes.append(f"MORPH's published setting {setting}, fold {fold}: {table['split'].value_counts().to_dict()}")
     parsed = parse_names(list(table["path"]), NAME, notes, root=folder, form=FORM, on_error=on_error)
     table = table.merge(parsed.rename(columns={"age": "name_age", "sex": "name_sex"}), on="path")
@@ -100,6 +101,8 @@ def load_morph(
         last_age=last_age,
         outside=outside,
         root=folder,
+        what=what,
+        obtain=obtain,
         cache_dir=cache_dir,
         on_error=on_error,
         allow_outside=allow_outside,
@@ -120,7 +123,7 @@ def _read_csv(file: Path) -> pd.DataFrame:
     )
 
 
-def _find_images(folder: Path, rows: pd.DataFrame, setting: str, obtain: str) -> pd.DataFrame:
+def _find_images(folder: Path, rows: pd.DataFrame, setting: str) -> pd.DataFrame:
     """The path of each image, which the lists name without its folder."""
     paths = pd.Series(list_images(folder), dtype="str")
     files = paths.map(lambda path: PurePosixPath(path).name)
@@ -132,6 +135,4 @@ def _find_images(folder: Path, rows: pd.DataFrame, setting: str, obtain: str) ->
             f"{listed(list(twice))}\n  what to do: name a dataset.root that holds each image once"
         )
     found = rows["file"].map(dict(zip(files[wanted], paths[wanted], strict=True)))
-    rows = rows.assign(path=found.fillna(rows["file"]))  # a missing one stays, to be told of
-    require_files(folder, list(rows["path"]), what=f"images that the lists of {setting} name", obtain=obtain)
-    return rows
+    return rows.assign(path=found.fillna(rows["file"]))  # a missing one stays, to be told of

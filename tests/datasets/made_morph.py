@@ -11,7 +11,7 @@ HEADER = "id_num,picture_num,dob,doa,race,gender,facial_hair,age,age_diff,glasse
 def morph_row(
     name: str, *, dob: str = "03/01/1960", race: str = "B", age: int | None = None, gender: str | None = None
 ) -> str:
-    """A row of the CSV for an image such as `101157_5F39.JPG`, taken in the year in which one born in 1960 is of that age."""
+    """A row of the CSV for an image such as `101157_5F39.JPG`, taken when one born in 1960 is of that age."""
     stem = name.removesuffix(".JPG")
     subject, rest = stem.split("_")
     sex = "M" if "M" in rest else "F"
