@@ -10,6 +10,7 @@ def assign_units(counts: np.ndarray, fractions: np.ndarray, rng: np.random.Gener
 
     Units of a single image are dealt out exactly, rank by rank. Larger ones are placed one by one, the largest first,
     each where the rank histograms come nearest to their targets; of many shuffled orders the best outcome is taken.
+    For that, ranks with too few images to be shared out are counted together with their neighbours.
 
     Args:
         counts: [U, R] images of each rank in each unit.
@@ -22,6 +23,7 @@ def assign_units(counts: np.ndarray, fractions: np.ndarray, rng: np.random.Gener
     sizes = counts.sum(axis=1)
     if (sizes == 1).all():
         return _deal(counts.argmax(axis=1), fractions, rng)
+    counts = _joined(counts, 1 / fractions.min())
     # Many units need no second try: the largest are placed first, and the small ones even out the rest.
     tries = int(np.clip(NUM_SHUFFLES * 50 // len(counts), 1, NUM_SHUFFLES))
     best, least = np.zeros(len(counts), dtype=np.int64), np.inf
@@ -33,6 +35,20 @@ def assign_units(counts: np.ndarray, fractions: np.ndarray, rng: np.random.Gener
         if distance < least:
             best, least = split, distance
     return best
+
+
+def _joined(counts: np.ndarray, least: float) -> np.ndarray:
+    """Add up neighbouring ranks until each column has so many images, the rest of them in the last [U, columns]."""
+    bands, band, held = [], 0, 0
+    for number in counts.sum(axis=0).tolist():
+        bands.append(band)
+        held += number
+        if held >= least:
+            band, held = band + 1, 0
+    of = np.minimum(bands, max(band - 1, 0))
+    joined = np.zeros((len(counts), of.max() + 1), dtype=counts.dtype)
+    np.add.at(joined, (slice(None), of), counts)
+    return joined
 
 
 def _deal(rank: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) -> np.ndarray:

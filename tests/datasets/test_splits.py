@@ -132,3 +132,14 @@ def test_few_units_are_shared_out_as_well_as_can_be():
     everything = sorted(distance(split) for split in itertools.product(range(3), repeat=6))
     found = distance(assign_units(counts, fractions, np.random.default_rng(0)).tolist())
     assert found <= np.quantile(everything, 0.02)
+
+
+@pytest.mark.parametrize(("num_units", "size", "num_ranks"), [(16, 2, 90), (24, 3, 90), (60, 3, 90), (30, 2, 60)])
+def test_ranks_too_rare_to_be_shared_out_do_not_empty_a_split(num_units, size, num_ranks):
+    rng = np.random.default_rng(0)
+    counts = np.zeros((num_units, num_ranks), dtype=np.int64)
+    for unit in counts:  # neighbouring ranks, as ages of one person
+        unit[rng.integers(num_ranks - 8) + rng.permutation(8)[:size]] += 1
+    split = assign_units(counts, np.array([0.6, 0.15, 0.25]), rng)
+    shares = [counts[split == index].sum() / counts.sum() for index in range(3)]
+    np.testing.assert_allclose(shares, [0.6, 0.15, 0.25], atol=0.05)
