@@ -8,6 +8,7 @@ import pandas as pd
 
 from ordinalclip.datasets.layout import require_files
 from ordinalclip.datasets.manifest import Manifest, build_manifest
+from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.rows import usable
 from ordinalclip.errors import ConfigError
 
@@ -48,10 +49,14 @@ def build_ages(
 
     Raises:
         ConfigError: where there are no two ages between the first and the last.
-        DataError: for ages outside, and as `build_manifest`.
+        DataError: for ages outside, paths with `..`, and as `build_manifest`.
     """
     if last_age <= first_age:
         raise ConfigError("dataset.last_age", last_age, f"does not follow dataset.first_age={first_age}")
+    if not allow_outside:
+        # Such a path may be a second name of another row's image, and tests what was trained on.
+        up = [path for path in table["path"] if ".." in path.split("/")]
+        refuse(root, up, "paths go up through ..", remedy="write them from the data set's folder downwards")
     told = list(notes)
     years = np.floor(table["value"].to_numpy(dtype=float) + 0.5)
     table = table.assign(rank=years - first_age)

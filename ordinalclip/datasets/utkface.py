@@ -1,0 +1,99 @@
+"""UTKFace: 23,708 faces from the web, aged 0 to 116, whose labels stand in their names; in the wild, or cropped.
+
+Zhang, Song and Qi, "Age progression/regression by conditional adversarial autoencoder", CVPR 2017. Nobody knows who
+shows up twice, so that no split can keep subjects apart.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from ordinalclip.datasets.ages import build_ages
+from ordinalclip.datasets.imagenames import list_images, parse_names
+from ordinalclip.datasets.layout import find_root
+from ordinalclip.datasets.manifest import Manifest
+
+NAME = (
+    r"(?P<value>\d{1,3})_(?P<sex>[01])_(?P<ancestry>[0-4])_(?P<taken>\d{10,})\.(?:jpg|png|jpeg)(?P<crop>\.chip\.jpg)?"
+)
+FORM = "<age>_<sex 0, 1>_<race 0…4>_<date and time>.jpg or .jpg.chip.jpg"
+SEXES = {"0": "male", "1": "female"}
+ANCESTRIES = {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"}
+# Four names lack a part. Sex and race were looked at by Paplham and Franc (CVPR 2024); the age is in the name.
+MENDED = {
+    "61_1_20170109142408075": "61_1_1_20170109142408075",
+    "61_3_20170109150557335": "61_1_3_20170109150557335",
+    "39_1_20170116174525125": "39_0_1_20170116174525125",
+    "53__0_20170116184028385": "53_1_0_20170116184028385",
+}
+
+
+def load_utkface(
+    *,
+    root: str,
+    images: Literal["cropped", "wild"] = "cropped",
+    first_age: int = 0,
+    last_age: int = 116,
+    outside: Literal["raise", "leave_out"] = "raise",
+    obtain: str = "",
+    on_error: Literal["raise", "skip"] = "raise",
+    allow_outside: bool = False,
+    data_dir: Path,
+    cache_dir: Path,
+) -> Manifest:
+    """Read UTKFace.
+
+    Args:
+        root: folder that holds `UTKFace/` (cropped, `….jpg.chip.jpg`) or `part1/`, `part2/`, `part3/` (in the wild).
+        images: which of the two forms.
+        first_age: age of the first rank.
+        last_age: age of the last rank.
+        outside: what to do about other ages; "leave_out" with 21 and 60 makes the subset that CORAL uses.
+        obtain: where the data come from, told where they are missing.
+        on_error: "raise" about names and images that cannot be used, or "skip" and note them.
+        allow_outside: read images that a link leads to outside of `root`.
+        data_dir: not used; the yaml puts it into `root`.
+        cache_dir: remembers the inspection.
+
+    Returns:
+        The manifest, with `sex` and `ancestry`.
+
+    Raises:
+        ConfigError: for a folder that is not UTKFace's.
+        DataError: for images that cannot be used.
+    """
+    needs = ["UTKFace/"] if images == "cropped" else ["part1/", "part2/", "part3/"]
+    folder = find_root(root, name=f"UTKFace ({images})", needs=needs, obtain=obtain)
+    paths = sorted(path for need in needs for path in list_images(folder, need))
+    notes: list[str] = []
+    table = parse_names([_mended(path) for path in paths], NAME, notes, root=folder, form=FORM, on_error=on_error)
+    original = {_mended(path): path for path in paths}
+    changed = [f"{original[path]} as {path.rpartition('/')[2]}" for path in table["path"] if original[path] != path]
+    if changed:
+        notes.append(f"read {len(changed)} malformed names of UTKFace: {', '.join(changed)}")
+    table["path"] = table["path"].map(original)
+    table = table.assign(
+        raw=table["value"],
+        value=table["value"].astype("float64"),
+        sex=table["sex"].map(SEXES),
+        ancestry=table["ancestry"].map(ANCESTRIES),
+    )
+    return build_ages(
+        table.drop(columns=["taken", "crop"]),
+        name="utkface",
+        first_age=first_age,
+        last_age=last_age,
+        outside=outside,
+        root=folder,
+        what="images",
+        obtain=obtain,
+        cache_dir=cache_dir,
+        on_error=on_error,
+        allow_outside=allow_outside,
+        notes=notes,
+    )
+
+
+def _mended(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    stem, dot, ending = name.partition(".")
+    return f"{folder}/{MENDED.get(stem, stem)}{dot}{ending}"
