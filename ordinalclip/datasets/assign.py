@@ -46,8 +46,7 @@ def _joined(counts: np.ndarray, least: float) -> np.ndarray:
         if held >= least:
             band, held = band + 1, 0
     of = np.minimum(bands, max(band - 1, 0))
-    joined = np.zeros((len(counts), of.max() + 1), dtype=counts.dtype)
-    np.add.at(joined, (slice(None), of), counts)
+    joined: np.ndarray = counts @ np.eye(of.max() + 1, dtype=counts.dtype)[of]
     return joined
 
 
