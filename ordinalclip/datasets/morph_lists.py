@@ -32,7 +32,7 @@ def read_setting(folder: Path, setting: Setting, fold: int, obtain: str) -> pd.D
         obtain: where the data come from.
 
     Returns:
-        `file` (the image's own name, without a folder), `value` (age), `split` ("train" or "test"), `fold`.
+        `file` (the image's own name, without a folder), `value` (age), `split` ("train" or "test"); in C and D `fold`.
 
     Raises:
         ConfigError: for a fold that is not there.
@@ -42,19 +42,20 @@ def read_setting(folder: Path, setting: Setting, fold: int, obtain: str) -> pd.D
     if not 0 <= fold < number:
         raise ConfigError("dataset.fold", fold, f"setting {setting} has {number} folds", allowed=f"0…{number - 1}")
     if setting == "mwr_a":
-        parts = [
-            ("train", f"RS_partial/Setting_1_fold{fold}_train.txt"),
-            ("test", f"RS_partial/Setting_1_fold{fold}_test.txt"),
-        ]
-        tables = [_read_columns(_found(folder, file, obtain)).assign(split=split) for split, file in parts]
-        return pd.concat(tables, ignore_index=True).assign(fold=str(fold))
+        parts = [(part, f"RS_partial/Setting_1_fold{fold}_{part}.txt") for part in ("train", "test")]
+        return pd.concat(
+            [_read_columns(_found(folder, file, obtain)).assign(split=part) for part, file in parts], ignore_index=True
+        )
     if setting == "mwr_b":
-        tables = [
-            _read_columns(_found(folder, f"3_Fold_BW/Setting_2_fold{k}.txt", obtain)).assign(fold=str(k))
-            for k in range(3)
-        ]
-        table = pd.concat(tables, ignore_index=True)
-        return table.assign(split=(table["fold"] == str(fold)).map({True: "train", False: "test"}))
+        files = [f"3_Fold_BW/Setting_2_fold{k}.txt" for k in range(number)]
+        splits = ["train" if k == fold else "test" for k in range(number)]
+        return pd.concat(
+            [
+                _read_columns(_found(folder, file, obtain)).assign(split=split)
+                for file, split in zip(files, splits, strict=True)
+            ],
+            ignore_index=True,
+        )
     if setting.startswith("mwr"):
         file = _found(folder, "SE/Setting_4.txt" if setting == "mwr_c" else "RS/Setting_3.txt", obtain)
         table = _read_columns(file)

@@ -7,10 +7,16 @@ shows up twice, so that no split can keep subjects apart.
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from ordinalclip.datasets.ages import build_ages
 from ordinalclip.datasets.imagenames import list_images, parse_names
 from ordinalclip.datasets.layout import find_root
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.numbers import read_columns
+from ordinalclip.datasets.offenders import refuse
+from ordinalclip.datasets.rows import usable
+from ordinalclip.errors import ConfigError
 
 NAME = (
     r"(?P<value>\d{1,3})_(?P<sex>[01])_(?P<ancestry>[0-4])_(?P<taken>\d{10,})\.(?:jpg|png|jpeg)(?P<crop>\.chip\.jpg)?"
@@ -31,6 +37,7 @@ def load_utkface(
     *,
     root: str,
     images: Literal["cropped", "wild"] = "cropped",
+    coral: str | None = None,
     first_age: int = 0,
     last_age: int = 116,
     outside: Literal["raise", "leave_out"] = "raise",
@@ -45,6 +52,8 @@ def load_utkface(
     Args:
         root: folder that holds `UTKFace/` (cropped, `….jpg.chip.jpg`) or `part1/`, `part2/`, `part3/` (in the wild).
         images: which of the two forms.
+        coral: folder of `UTK_train_coral.csv` and `UTK_test_coral.csv`, relative to `root` or absolute: their images,
+            and their split; null for all images.
         first_age: age of the first rank.
         last_age: age of the last rank.
         outside: what to do about other ages; "leave_out" with 21 and 60 makes the subset that CORAL uses.
@@ -55,7 +64,7 @@ def load_utkface(
         cache_dir: remembers the inspection.
 
     Returns:
-        The manifest, with `sex` and `ancestry`.
+        The manifest, with `sex` and `ancestry`; without a split but for `coral`.
 
     Raises:
         ConfigError: for a folder that is not UTKFace's.
@@ -71,6 +80,8 @@ def load_utkface(
     if changed:
         notes.append(f"read {len(changed)} malformed names of UTKFace: {', '.join(changed)}")
     table["path"] = table["path"].map(original)
+    if coral is not None:
+        table = _listed_by_coral(table, folder / Path(coral).expanduser(), notes, folder, obtain, on_error)
     table = table.assign(
         raw=table["value"],
         value=table["value"].astype("float64"),
@@ -91,6 +102,34 @@ def load_utkface(
         allow_outside=allow_outside,
         notes=notes,
     )
+
+
+def _listed_by_coral(
+    table: pd.DataFrame, lists: Path, notes: list[str], root: Path, obtain: str, on_error: str
+) -> pd.DataFrame:
+    """The rows that CORAL's two lists name, with their split; both forms of an image begin alike."""
+    stem = table["path"].map(_stem)
+    split: dict[str, str] = {}
+    for part in ("train", "test"):
+        file = lists / f"UTK_{part}_coral.csv"
+        if not file.is_file():
+            raise ConfigError("dataset.coral", lists, f"there is no list {file}", remedy=obtain)
+        rows = read_columns(file, ["filename"], [])
+        named = rows["filename"].map(_stem)
+        problem, remedy = "images of the list are not there", "the set seems half copied: unpack the rest"
+        missing = ~named.isin(stem)
+        named = usable(
+            named.to_frame(), missing, named, notes, where=file, problem=problem, remedy=remedy, on_error=on_error
+        )["filename"]
+        refuse(file, [name for name in named if name in split], "images are in the other list, too")
+        split |= dict.fromkeys(named, part)
+    kept = stem.isin(split)
+    notes.append(f"the {int(kept.sum()):,} of {len(kept):,} images of UTKFace that CORAL's lists name")
+    return table[kept].assign(split=stem[kept].map(split)).reset_index(drop=True)
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].partition(".")[0]
 
 
 def _mended(path: str) -> str:

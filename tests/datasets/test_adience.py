@@ -90,18 +90,24 @@ def test_the_table_of_labels_keeps_its_rules() -> None:
 
 def test_frontal_folds_of_the_other_images_in_a_folder_of_their_own(tmp_path: Path) -> None:
     root = tmp_path / "a"
-    write_folds(root, [[face] for face in FOLDS[0] * 2 + FOLDS[1][:1]][:5], stem="fold_frontal", images="faces")
+    write_folds(root, [fold[:1] for fold in FOLDS], stem="fold_frontal", images="faces")
     (root / "folds").mkdir()
     for file in root.glob("*.txt"):
-        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-        file.rename(root / "folds" / file.name)
-    with pytest.raises(DataError, match="2 paths occur more than once"):  # the same face is in two of the folds here
-        load(root, frontal=True, images="faces")
-    (root / "folds" / "fold_frontal_2_data.txt").write_text(
-        "\t".join(["user_id", "original_image", "face_id", "age", "gender"]) + "\n" + f"{A}\t1_o.jpg\t1\t(4, 6)\tf\n"
-    )
-    with pytest.raises(DataError, match="paths occur more than once"):
-        load(root, frontal=True, images="faces")
+        (root / "folds" / file.name).write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+        file.unlink()
+    table = load(root, frontal=True, images="faces", labels="common", fold=4).table
+    assert table["path"].tolist()[:2] == [
+        f"faces/{A}/coarse_tilt_aligned_face.1.1_o.jpg",
+        f"faces/{B}/coarse_tilt_aligned_face.3.2_o.jpg",
+    ]
+    assert table["rank"].tolist() == [0, 4, 0, 5, 2]
+    assert table["split"].tolist() == ["train"] * 4 + ["test"]
+
+
+def test_a_face_in_two_folds_is_refused(tmp_path: Path) -> None:
+    write_folds(tmp_path / "a", [FOLDS[0], FOLDS[0], *FOLDS[2:]])
+    with pytest.raises(DataError, match="2 paths occur more than once"):
+        load(tmp_path / "a")
 
 
 def test_val_is_taken_from_the_training_folds_by_users(tmp_path: Path) -> None:

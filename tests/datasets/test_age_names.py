@@ -79,6 +79,26 @@ def test_utkface_subset_of_coral(tmp_path: Path) -> None:
         load(load_utkface, tmp_path / "u", first_age=21, last_age=20)
 
 
+def test_utkface_by_the_lists_of_coral(tmp_path: Path) -> None:
+    root, stems = tmp_path / "u", [f"{age}_0_0_20170109142408{age:03d}" for age in (20, 21, 30, 60)]
+    write_images(root, [f"UTKFace/{stem}.jpg.chip.jpg" for stem in stems])
+    for part, chosen in (("train", stems[1:3]), ("test", stems[3:])):
+        rows = [f"{7 * index},{stem}.jpg,{stem[:2]},utk" for index, stem in enumerate(chosen)]
+        (root / f"UTK_{part}_coral.csv").write_text("\n".join([",filename,age,database", *rows]) + "\n")
+    manifest = load(load_utkface, root, coral=".", first_age=21, last_age=60)
+    assert manifest.table[["rank", "split"]].to_numpy().tolist() == [[0, "train"], [9, "train"], [39, "test"]]
+    assert manifest.notes == ("the 3 of 4 images of UTKFace that CORAL's lists name",)
+    (root / "UTKFace" / f"{stems[1]}.jpg.chip.jpg").unlink()
+    with pytest.raises(DataError, match=rf"UTK_train_coral.csv: 1 images of the list are not there:\n  {stems[1]}"):
+        load(load_utkface, root, coral=".")
+    assert len(load(load_utkface, root, coral=".", on_error="skip").table) == 2
+    (root / "UTK_train_coral.csv").write_bytes((root / "UTK_test_coral.csv").read_bytes())
+    with pytest.raises(DataError, match=r"UTK_test_coral.csv: 1 images are in the other list, too"):
+        load(load_utkface, root, coral=".")
+    with pytest.raises(ConfigError, match=r"dataset.coral=[\s\S]*there is no list"):
+        load(load_utkface, root, coral="none")
+
+
 def test_half_of_utkface(tmp_path: Path) -> None:
     write_image(tmp_path / "u" / "part1" / "25_0_2_20170116174525125.jpg")
     with pytest.raises(

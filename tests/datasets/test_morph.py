@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ordinalclip.datasets.manifest import Manifest
@@ -95,9 +96,9 @@ def test_dates_that_contradict_the_age(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "fold", "tested", "folds"),
     [
-        ("mwr_a", 0, [0, 5], {"0"}),
-        ("mwr_a", 3, [3, 8], {"3"}),
-        ("mwr_b", 1, [0, 2, 3, 5, 6, 8, 9], {"0", "1", "2"}),
+        ("mwr_a", 0, [0, 5], set()),
+        ("mwr_a", 3, [3, 8], set()),
+        ("mwr_b", 1, [0, 2, 3, 5, 6, 8, 9], set()),
         ("mwr_c", 2, [2, 7], {"0", "1", "2", "3", "4"}),
         ("mwr_d", 4, [4, 9], {"0", "1", "2", "3", "4"}),
         ("l2rclip_c", 2, [2, 7], {"0", "1", "2", "3", "4"}),
@@ -113,7 +114,7 @@ def test_settings(tmp_path: Path, setting: str, fold: int, tested: list[int], fo
     assert set(table.loc[table["split"] == "test", "path"]) == {f"Album2/{NAMES[index]}" for index in tested}
     assert (table["split"] == "train").sum() == len(NAMES) - len(tested)
     assert dict(zip(table["path"], table["value"], strict=True))["Album2/000009_10M33.JPG"] == 33
-    assert set(table["fold"]) == folds
+    assert set(table.get("fold", pd.Series()).dropna()) == folds
     # Codes of sex differ from list to list; the names' letter is what is read.
     assert set(table["sex"]) == {"male"}
     assert table.loc[table["path"].str.contains("000007"), "subject"].tolist() == ["000007", "000007"]
