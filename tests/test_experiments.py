@@ -89,7 +89,7 @@ def test_the_recipe_of_the_morph_rows(paths: tuple[str, ...]) -> None:
     cfg = composed("experiment=morph", *paths)
     assert (cfg["epochs"], cfg["batch_size"], cfg["loss"]["kl_weight"]) == (100, 32, 1)
     assert (cfg["backbone"]["image_model"], cfg["backbone"]["text_model"]) == ("vgg16", "RN50")
-    assert cfg["backbone"]["weights"]["image"].endswith("/vgg/vgg_imdb_wiki.pt")
+    assert cfg["backbone"]["weights"]["image"].endswith("/vgg/vgg_imdb_wiki.pth")
     prompt = cfg["prompt"]
     assert (prompt["num_base_ranks"], prompt["interpolation"], prompt["rank_init"]) == (3, "linear", "random")
     assert prompt["context"] == "age estimation: the age of the person is"
