@@ -15,9 +15,10 @@ from ordinalclip.bench.page import Row, Section
 REFUSED = 2  # exit status of a mistake of the user's
 HEAVY = "torch, lightning.pytorch, mlflow, open_clip"
 TEXT = """Seconds from the command to its end, each in a process of its own, files in the system's cache. *Naive*
-imports what training needs ({heavy}) before it looks at what was typed. The first step's time is that of the first
-record of a run of one step on cached features, its validation included; naive is the same run with no features in the
-cache, that is with the image tower's pass over 1,797 small images before it."""
+imports what training needs ({heavy}) before it looks
+at what was typed. The first step's time is that of the first record of a run of one step on cached features, its
+validation included; naive is the same run with no features in the cache, that is with the image tower's pass over 1,797
+small images before it."""
 
 
 def measure_startup(*, quick: bool) -> Iterator[Section]:
