@@ -47,7 +47,7 @@ def help_text(config_dirs: Sequence[Path], width: int) -> str:
     """The text that `print_help` prints, its descriptions wrapped to `width` columns."""
     width = min(max(width, _MIN_WIDTH), _MAX_WIDTH)
     chosen = _defaults(config_dirs)
-    options = _options(config_dirs)
+    options = read_options(config_dirs)
     names = [group for group in chosen if group in options] + sorted(options.keys() - chosen.keys())
     group_width = max((len(name) for name in names), default=0)
     option_width = max((len(option) for group in options.values() for option in group), default=0)
@@ -63,7 +63,8 @@ def help_text(config_dirs: Sequence[Path], width: int) -> str:
     return "\n".join([_USAGE, _HEADING, *lines, "", *textwrap.wrap(_LOCAL, width), "", _EXAMPLES])
 
 
-def _options(config_dirs: Iterable[Path]) -> dict[str, dict[str, str]]:
+def read_options(config_dirs: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """Group → option → the line that describes it, of all folders together."""
     options: dict[str, dict[str, str]] = {}
     for folder in config_dirs:
         for path in sorted(folder.glob("*/*.yaml")):

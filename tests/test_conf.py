@@ -20,8 +20,10 @@ from tests.datasets.published import make_published
 FILES = sorted(path for path in conf_dir().glob("**/*.yaml") if path.relative_to(conf_dir()).parts[0] != "local")
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.parent == conf_dir()]
 TRAINED = ("prompt", "loss", "optimizer", "schedule", "trainer", "protocol", "tracking", "dataset")
-# Two of the sets of ages are trained on; tests/datasets/test_age_yamls.py reads them all.
-READ_ELSEWHERE = tuple(f"dataset={name}" for name in AGE_SETS if name not in ("morph", "adience"))
+# Some are trained on; tests/datasets/test_age_yamls.py and test_set_yamls.py read them all.
+PUBLISHED = ("aesthetics", "hci", "eyepacs", "aptos", "gdrbench", "koniq", "ava")
+ALSO_TRAINED = ("morph", "adience", "hci", "eyepacs")
+READ_ELSEWHERE = tuple(f"dataset={name}" for name in (*AGE_SETS, *PUBLISHED, "medmnist") if name not in ALSO_TRAINED)
 NOT_HERE = ("trainer=gpu", "trainer=auto", "dataset=elpv", *READ_ELSEWHERE)  # a GPU, whatever there is, 2,624 photos, …
 TWO_STEPS = ("epochs=1", "++trainer.limit_batches=2")
 LISTS = ("morph_lists", "adience_lists")
@@ -31,7 +33,12 @@ EXTRA = {
     "protocol=given": ("dataset=manifest", "dataset.path={table}"),
     "protocol=carve_val": ("dataset=manifest", "dataset.path={table}"),
     "protocol=on_test": ("dataset=manifest", "dataset.path={table}"),
-    **{f"dataset={name}": ("paths.data={data}",) for name in ("aesthetics", "hci", *LISTS, *AGE_SETS)},
+    **{f"dataset={name}": ("paths.data={data}",) for name in (*PUBLISHED, *LISTS, *AGE_SETS)},
+    "dataset=hci_lists": ("dataset.root={data}/hci_by_lists",),
+    "dataset=aesthetics_lists": ("dataset.root={data}/aesthetics_by_lists",),
+    "dataset=folder": ("dataset.root={data}/folder",),
+    "dataset=retinamnist": ("dataset.path={data}/medmnist/retinamnist_28.npz",),
+    "dataset=medmnist": ("dataset.path={data}/medmnist/retinamnist_28.npz", "dataset.rank_names=[a,b,c,d,e]"),
     "dataset=manifest": ("dataset.path={table}",),
     "dataset=digits": (),
     "dataset=heads": ("dataset.num_subjects=24", "dataset.images_per_subject=3", "dataset.size=16"),

@@ -10,6 +10,7 @@ import pandas as pd
 from ordinalclip.datasets.listfile import read_list
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.offenders import NUM_LISTED
+from ordinalclip.datasets.subjects import subjects_of
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
 
@@ -85,7 +86,7 @@ def load_lists(
     else:
         notes.append("several labels an image: the rank is the middle one, in training too")
     if subject is not None:
-        table["subject"] = _subjects(table["path"], subject)
+        table["subject"] = subjects_of(table["path"], subject)
     numbers = range(num_ranks)
     names = [str(rank) for rank in numbers] if rank_names is None else list(rank_names)
     values = [float(rank) for rank in numbers] if rank_values is None else list(rank_values)
@@ -172,16 +173,3 @@ def _check_apart(lists: Mapping[str, pd.DataFrame], select_on: str) -> list[str]
             "  what to do: keep each in one of them, so that none is tested that was trained or chosen on"
         )
     return []
-
-
-def _subjects(paths: pd.Series, pattern: str) -> pd.Series:
-    subjects = paths.str.extract(pattern, expand=False)
-    if subjects.isna().any():
-        unlike = paths[subjects.isna()]
-        raise ConfigError(
-            "dataset.subject",
-            pattern,
-            f"fits no part of {len(unlike)} paths, such as {unlike.iloc[0]}",
-            allowed="a regular expression with one group, or null",
-        )
-    return subjects

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.datasets.made import write_image
+from tests.datasets.made_sets import make_other_sets
 
 AGES = tuple(range(16, 60))  # more than the 40 that a published shift thins
 GROUPS = {"adience": 8, "aesthetics": 5, "hci": 5}
@@ -12,7 +13,11 @@ SHARES = {"train": 4, "val": 1, "test": 2}
 
 
 def make_published(data: Path) -> None:
-    """MORPH, Adience (two folds), aesthetics (four parts) and HCI (two splits) below a folder, as `paths.data`."""
+    """MORPH, Adience (two folds), aesthetics (four parts) and HCI (two splits) below a folder, as `paths.data`.
+
+    Of the latter two both what was published and list files; and all other sets.
+    """
+    make_other_sets(data)
     make_morph(data / "MORPH")
     folds = data / "adience" / "train_val_txt_files_per_fold"
     for fold in (0, 1):
@@ -20,9 +25,9 @@ def make_published(data: Path) -> None:
         _lists(data / "adience" / "aligned", folds / f"test_fold_is_{fold}", names, 8, _adience, shift=fold)
     for part in ("nature", "animals", "urban", "people"):
         names = (f"{part}_train", f"{part}_val", f"{part}_test")
-        root = data / "aesthetics"
+        root = data / "aesthetics_by_lists"
         _lists(root / "images", root / "lists", names, 5, lambda rank, index, part=part: f"{part} {rank}_{index}.jpg")
-    root = data / "HistoricalColor-ECCV2012"
+    root = data / "hci_by_lists"
     for fold in (0, 1):
         names = (f"{fold}_train", f"{fold}_val", f"{fold}_test")
         _lists(root / "data/imgs/decade_database", root / "lists", names, 5, _hci, shift=fold)

@@ -1,0 +1,61 @@
+"""`python -m ordinalclip.datasets`: which data sets there are, and whether one is sound, before anything is trained."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from ordinalclip.datasets.inspection import check_dataset, list_datasets, show_dataset
+from ordinalclip.terminal import log_to_terminal, tell
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "check": check_dataset,
+    "list": list_datasets,
+    "show": show_dataset,
+}
+_USAGE = """\
+OrdinalCLIP reads a data set without training on it.
+
+  python -m ordinalclip.datasets list
+  python -m ordinalclip.datasets check dataset=NAME [dataset.KEY=VALUE …] [protocol=…] [subset.KEY=…] [paths.KEY=…]
+  python -m ordinalclip.datasets show  dataset=NAME [the same] [out=FILE.png] [per_rank=8] [size=96]
+
+  list    all data sets with a line about each
+  check   counts per rank and split, unreadable images, duplicates, leakage, notes, licence, citation
+  show    a sheet with a few images of each rank
+
+check ends with 0 where training can start, with 1 where it would stop at images that cannot be read, with 2 where the
+data set or what was typed cannot be used.
+
+Examples
+  python -m ordinalclip.datasets check dataset=folder dataset.root=my_images
+  python -m ordinalclip.datasets check dataset=hci dataset.root=HistoricalColor-ECCV2012 dataset.fold=3
+  python -m ordinalclip.datasets show dataset=elpv out=elpv.png"""
+
+
+def main() -> None:
+    """Entry point; ends with 0, with 2 on a mistake of the user's, with 1 on anything else."""
+    words = sys.argv[1:]
+    if not words or {"-h", "--help"} & set(words):
+        print(_USAGE)
+        return
+    if words[0] not in _COMMANDS:
+        print(f"error: {words[0]}: there is no such command\n  allowed: {', '.join(_COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+    log_to_terminal()
+    try:
+        status = _COMMANDS[words[0]](words[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head`; Python would complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(tell(error, words[1:]))
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""dataset=folder: the user's own images, one folder for each rank."""
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from ordinalclip.datasets.imagefiles import walk_images
+from ordinalclip.datasets.layout import contents
+from ordinalclip.datasets.manifest import Manifest, build_manifest
+from ordinalclip.datasets.offenders import listed
+from ordinalclip.datasets.subjects import subjects_of
+from ordinalclip.datasets.table import SPLIT_WORDS
+from ordinalclip.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+_LAYOUT = "a folder with a folder for each rank; train, val and test folders may stand above these or in them"
+
+
+def load_folder(
+    *,
+    root: str | None,
+    order: Sequence[str] | None = None,
+    rank_names: Sequence[str] | None = None,
+    rank_values: Sequence[float] | None = None,
+    unit: str = "",
+    subject: str | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    allow_outside: bool = False,
+    data_dir: Path,
+    cache_dir: Path,
+) -> Manifest:
+    """Read a folder of folders.
+
+    Folders called train, val or test (or valid, validation, dev, training) are splits, whether they stand above the
+    ranks' folders or in them. Below those, images may lie in further folders.
+
+    Args:
+        root: the folder.
+        order: names of the ranks' folders from the lowest to the highest; null takes their natural order, in which 2
+            stands before 10, and tells it.
+        rank_names: a word per rank for prompts; by default the folders' names, with blanks for underscores.
+        rank_values: a number per rank; by default the folders' names where all are numbers, else 0…R-1.
+        unit: of the values.
+        subject: regular expression whose first group is the subject's id in an image's path; null where unknown.
+        on_error: "raise" about broken images, or "skip" and note them.
+        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
+        data_dir: not used.
+        cache_dir: remembers the inspection.
+
+    Returns:
+        The manifest, its `split` NA where there are no split folders.
+
+    Raises:
+        ConfigError: where there is no such folder, or `order` does not fit it.
+        DataError: where a rank's folder has no image.
+    """
+    top = _top(root)
+    images, others = walk_images(top)
+    placed = [_place(path) for path in images]
+    table = pd.DataFrame(
+        [(path, split, rank) for path, (split, rank) in zip(images, placed, strict=True) if rank is not None],
+        columns=["path", "split", "folder"],
+        dtype="str",
+    )
+    notes = _passed_over([path for path, (_, rank) in zip(images, placed, strict=True) if rank is None], others)
+    folders = _order(sorted(set(table["folder"]), key=natural), order, top)
+    _check_splits(table, top)
+    if order is None:
+        notes.append(f"ranks in the natural order of their folders: {' < '.join(folders)}")
+        if not all(re.search(r"\d", name) for name in folders):
+            notes[-1] = (
+                f"warning: {notes[-1]}; names without numbers are in alphabetical order, so see that it is meant"
+            )
+        notes[-1] += "; dataset.order=[…] sets another"
+        log.info("%s", notes[-1])
+    table["rank"] = table["folder"].map({name: rank for rank, name in enumerate(folders)})
+    if subject is not None:
+        table["subject"] = subjects_of(table["path"], subject)
+    for key, given in (("rank_names", rank_names), ("rank_values", rank_values)):
+        if given is not None and len(given) != len(folders):
+            problem = f"{len(given)} for the {len(folders)} folders {' < '.join(folders)}"
+            raise ConfigError(f"dataset.{key}", list(given), problem, allowed="one for each folder")
+    return build_manifest(
+        table.drop(columns="folder"),
+        name=top.name,
+        rank_names=[name.replace("_", " ") for name in folders] if rank_names is None else rank_names,
+        rank_values=_values(folders) if rank_values is None else rank_values,
+        unit=unit,
+        root=top,
+        cache_dir=cache_dir,
+        on_error=on_error,
+        allow_outside=allow_outside,
+        notes=notes,
+    )
+
+
+def natural(name: str) -> list[tuple[int, float, str]]:
+    """A key that sorts the numbers in names by their size: 9 before 10, -1 before 0 and 1.5 before 2."""
+    parts = re.findall(r"^-?\d+(?:\.\d+)?|\d+(?:\.\d+)?|\D+", name)
+    return [(0, float(part), "") if re.search(r"\d", part) else (1, 0.0, part.casefold()) for part in parts]
+
+
+def _top(root: str | None) -> Path:
+    if root is None:
+        raise ConfigError("dataset.root", None, "dataset=folder needs the folder of your images", allowed=_LAYOUT)
+    top = Path(root).expanduser().absolute()
+    if not top.is_dir():
+        raise ConfigError("dataset.root", root, f"there is no folder {top}", allowed=_LAYOUT)
+    return top
+
+
+def _place(path: str) -> tuple[str | None, str | None]:
+    """Split and rank's folder of an image; the rank is None for one that lies beside the ranks' folders."""
+    first, *more = path.split("/")[:-1] or [""]
+    if first.lower() in SPLIT_WORDS:
+        return SPLIT_WORDS[first.lower()], more[0] if more else None
+    if not first:
+        return None, None
+    return (SPLIT_WORDS.get(more[0].lower()) if more else None), first
+
+
+def _passed_over(beside: list[str], others: list[str]) -> list[str]:
+    told = []
+    for paths, what in ((beside, "images beside the ranks' folders"), (others, "files that are no images")):
+        if paths:
+            told.append(
+                f"{len(paths):,} {what} are passed over: {', '.join(paths[:5])}{' …' if len(paths) > 5 else ''}"
+            )
+    return told
+
+
+def _order(folders: list[str], order: Sequence[str] | None, top: Path) -> list[str]:
+    if not folders:
+        problem = f"no folder with images in {top}, which holds {contents(top)}"
+        raise ConfigError("dataset.root", top, problem, allowed=_LAYOUT)
+    if order is None:
+        if len(folders) < 2:
+            problem = f"images in a single folder: {folders[0]}"
+            raise ConfigError("dataset.root", top, problem, allowed=_LAYOUT)
+        return folders
+    given = [str(name) for name in order]
+    wrong = [f"{name} stands {given.count(name)} times" for name in dict.fromkeys(given) if given.count(name) > 1]
+    wrong += [f"{name} is no folder with images" for name in given if name not in folders]
+    wrong += [f"{name} is a folder with images and not in it" for name in folders if name not in given]
+    if wrong:
+        allowed = f"these in any order: {', '.join(folders)}"
+        raise ConfigError("dataset.order", given, "; ".join(wrong), allowed=allowed)
+    return given
+
+
+def _check_splits(table: pd.DataFrame, top: Path) -> None:
+    without = table["path"][table["split"].isna()]
+    if 0 < len(without) < len(table):
+        raise DataError(
+            f"{top}: {len(without):,} of {len(table):,} images are in no split's folder, while others are:\n"
+            f"{listed(without.tolist())}\n  what to do: put all images into train, val or test folders, or none"
+        )
+
+
+def _values(folders: Sequence[str]) -> list[float]:
+    try:
+        return [float(name) for name in folders]
+    except ValueError:
+        return [float(rank) for rank in range(len(folders))]

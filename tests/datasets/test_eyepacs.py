@@ -1,0 +1,86 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ordinalclip.datasets.eyepacs import load_eyepacs
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.splits import holdout
+from ordinalclip.errors import DataError
+from tests.datasets.made_sets import make_eyepacs
+
+NAMES = ["absent", "mild", "moderate", "severe", "proliferative"]
+GRADES = {"10_left": 0, "10_right": 4, "13_left": 2, "7_right": 1}
+
+
+def load(root: Path, **options: Any) -> Manifest:
+    given = {"rank_names": NAMES, "rank_values": [0, 1, 2, 3, 4]}
+    return load_eyepacs(root=str(root), data_dir=root, cache_dir=root.parent / "cache", **given | options)
+
+
+def test_both_eyes_are_one_subject(tmp_path: Path) -> None:
+    make_eyepacs(tmp_path / "set", GRADES)
+    made = load(tmp_path / "set")
+    table = made.table
+    assert table["path"].tolist() == [f"train/{image}.jpeg" for image in GRADES]
+    assert table["rank"].tolist() == [0, 4, 2, 1]
+    assert table["subject"].tolist() == ["10", "10", "13", "7"]
+    assert table["eye"].tolist() == ["left", "right", "left", "right"]
+    assert table["split"].isna().all()
+    assert (made.rank_names[4], made.rank_values[4]) == ("proliferative", 4)
+
+
+def test_no_patient_is_in_two_splits(tmp_path: Path) -> None:
+    eyes = [f"{patient}_{side}" for patient in range(40) for side in ("left", "right")]
+    make_eyepacs(tmp_path / "set", {eye: index * 7 % 5 for index, eye in enumerate(eyes)})
+    table = holdout(load(tmp_path / "set")).table
+    assert set(table.groupby("subject")["split"].nunique()) == {1}
+    assert set(table["split"]) == {"train", "val", "test"}
+
+
+def test_the_test_images_and_their_table_with_a_column_more(tmp_path: Path) -> None:
+    make_eyepacs(tmp_path / "set", GRADES, test={"20_left": 3, "21_right": 0})
+    made = load(tmp_path / "set", test_labels="retinopathy_solution.csv")
+    assert made.table["split"].tolist() == ["train"] * 4 + ["test"] * 2
+    assert made.table["path"].tolist()[4:] == ["test/20_left.jpeg", "test/21_right.jpeg"]
+    assert made.table["rank"].tolist()[4:] == [3, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            "10_left,5\n10_right,x\n11_left,\n",
+            ["3 rows have no image with a grade of 0…4", "row 2: 10_left, 5", "(empty)"],
+        ),
+        ("10_left,0\n10,1\nleft_10,2\n", ["2 images are not called", "left_10"]),
+        ("10_left,0\n10_left,1\n", ["2 rows share an image", "row 3: 10_left, 1"]),
+        (
+            "10_left,0\n12_left,1\n13_left,1\n",
+            ["2 of 3 images that trainLabels.csv names are not there", "train/12_left"],
+        ),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path: Path, rows: str, told: list[str]) -> None:
+    make_eyepacs(tmp_path / "set", {"10_left": 0})
+    (tmp_path / "set" / "trainLabels.csv").write_text("image,level\n" + rows)
+    with pytest.raises(DataError) as caught:
+        load(tmp_path / "set", obtain="ask")
+    for words in told:
+        assert words in str(caught.value)
+
+
+def test_columns_are_called_by_their_published_names(tmp_path: Path) -> None:
+    make_eyepacs(tmp_path / "set", GRADES)
+    file = tmp_path / "set" / "trainLabels.csv"
+    file.write_bytes(b"\xef\xbb\xbfimage,level\r\n10_left,0.0\r\n10_right,4\r\n")
+    assert load(tmp_path / "set").table["rank"].tolist() == [0, 4]
+    file.write_text("name,level\n10_left,0\n")
+    with pytest.raises(DataError, match="has no column image"):
+        load(tmp_path / "set")
+    file.write_bytes("image,level\nö_left,0\n".encode("latin-1"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        load(tmp_path / "set")
+    file.unlink()
+    with pytest.raises(DataError, match=r"half of EyePACS; there is no trainLabels\.csv"):
+        load(tmp_path / "set")

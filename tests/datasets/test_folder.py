@@ -1,0 +1,141 @@
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ordinalclip.datasets.folder import load_folder, natural
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.errors import ConfigError, DataError
+from tests.datasets.made import write_image
+from tests.datasets.made_sets import make_folder
+
+
+def load(root: Path, **options: Any) -> Manifest:
+    return load_folder(root=str(root), data_dir=root, cache_dir=root.parent / "cache", **options)
+
+
+def by_path(made: Manifest, column: str) -> dict[str, Any]:
+    return dict(zip(made.table["path"], made.table[column], strict=True))
+
+
+def test_natural_order_is_by_number_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tmp_path / "set"
+    make_folder(root, lambda rank, index: f"{rank}/{index}.png", ("10", "9", "2"), 2)
+    with caplog.at_level("INFO", "ordinalclip"):
+        made = load(root)
+    assert made.rank_names == ("2", "9", "10")
+    assert made.rank_values == (2, 9, 10)
+    ranks = {"2/0.png": 0, "2/1.png": 0, "9/0.png": 1, "9/1.png": 1, "10/0.png": 2, "10/1.png": 2}
+    assert by_path(made, "rank") == ranks
+    assert by_path(made, "value")["10/1.png"] == 10
+    assert made.table["split"].isna().all()
+    assert made.notes == ("ranks in the natural order of their folders: 2 < 9 < 10; dataset.order=[…] sets another",)
+    assert "2 < 9 < 10" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "ordered", [["-2", "-1", "0", "1.5", "2", "10"], ["1930s", "1940s"], ["age 4-6", "age 10-12"], ["a", "B", "c"]]
+)
+def test_natural(ordered: list[str]) -> None:
+    for shuffled in itertools.islice(itertools.permutations(ordered), 50):
+        assert sorted(shuffled, key=natural) == ordered
+
+
+def test_words_are_warned_about_and_ordered(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    make_folder(root, lambda rank, index: f"{rank}/{index}.png", ("mild_npdr", "no_dr", "severe"), 1)
+    guessed = load(root)
+    assert guessed.rank_names == ("mild npdr", "no dr", "severe")
+    assert guessed.notes[0].startswith("warning: ")
+    made = load(root, order=["no_dr", "mild_npdr", "severe"], rank_values=[0, 1, 3], unit="grade")
+    assert made.rank_names == ("no dr", "mild npdr", "severe")
+    assert by_path(made, "rank") == {"mild_npdr/0.png": 1, "no_dr/0.png": 0, "severe/0.png": 2}
+    assert (made.rank_values, made.unit, made.notes) == ((0, 1, 3), "grade", ())
+    assert load(root, rank_names=["x", "y", "z"]).rank_names == ("x", "y", "z")
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_split_folders_above_or_below(tmp_path: Path, above: bool) -> None:
+    root = tmp_path / "set"
+    paths = {}
+    for number, (folder, split) in enumerate((("Train", "train"), ("valid", "val"), ("test", "test"))):
+        for rank in (1, 2):
+            path = f"{folder}/{rank}/deep/er/{number}.png" if above else f"{rank}/{folder}/{number}.png"
+            write_image(root / path, number * 10 + rank)
+            paths[path] = (split, rank - 1)
+    made = load(root)
+    assert by_path(made, "split") == {path: split for path, (split, _) in paths.items()}
+    assert by_path(made, "rank") == {path: rank for path, (_, rank) in paths.items()}
+
+
+def test_what_is_no_image_of_a_rank_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    make_folder(root, lambda rank, index: f"{rank}/{index}.JPG", ("1", "2"), 2)
+    write_image(root / "loose.png", 77)
+    (root / "1" / "notes.txt").write_text("x")
+    (root / ".DS_Store").write_text("x")
+    (root / "2" / ".hidden.png").write_text("x")
+    (root / "3").symlink_to(root / "1", target_is_directory=True)
+    made = load(root)
+    assert made.num_ranks == 2
+    assert len(made.table) == 4
+    assert made.notes[:2] == (
+        "1 images beside the ranks' folders are passed over: loose.png",
+        "2 files that are no images are passed over: 3 (a link), 1/notes.txt",
+    )
+
+
+def test_subjects(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    make_folder(root, lambda rank, index: f"{rank}/p{index}_{rank}.png", ("1", "2"), 2)
+    subjects = {"1/p0_1.png": "p0", "1/p1_1.png": "p1", "2/p0_2.png": "p0", "2/p1_2.png": "p1"}
+    assert by_path(load(root, subject="/([^/]+)_"), "subject") == subjects
+    for wrong in ("/q(.)", "(", "p0"):
+        with pytest.raises(ConfigError) as caught:
+            load(root, subject=wrong)
+        assert caught.value.key == "dataset.subject"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"order": ["1", "2"]}, "10 is a folder with images and not in it"),
+        ({"order": ["1", "2", "10", "3"]}, "3 is no folder with images"),
+        ({"order": ["1", "2", "10", "1"]}, "1 stands 2 times"),
+        ({"rank_names": ["a"]}, "1 for the 3 folders 1 < 2 < 10"),
+        ({"rank_values": [1, 2]}, "2 for the 3 folders"),
+    ],
+)
+def test_settings_that_do_not_fit(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+    root = tmp_path / "set"
+    make_folder(root, lambda rank, index: f"{rank}/{index}.png", ("1", "2", "10"), 1)
+    with pytest.raises(ConfigError, match=told) as caught:
+        load(root, **options)
+    assert caught.value.key == f"dataset.{next(iter(options))}"
+
+
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    root.mkdir()
+    with pytest.raises(ConfigError, match="needs the folder"):
+        load_folder(root=None, data_dir=root, cache_dir=root)
+    with pytest.raises(ConfigError, match="there is no folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=r"no folder with images in .* which holds nothing"):
+        load(root)
+    write_image(root / "1" / "a.png")
+    with pytest.raises(ConfigError, match="in a single folder: 1"):
+        load(root)
+    write_image(root / "2" / "train" / "a.png", 1)
+    with pytest.raises(DataError, match=r"1 of 2 images are in no split's folder, while others are:\n  1/a.png"):
+        load(root)
+
+
+def test_links_out_of_it_need_a_word(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    make_folder(root, lambda rank, index: f"{rank}/{index}.png", ("1", "2"), 1)
+    (root / "1" / "9.png").symlink_to(write_image(tmp_path / "other" / "9.png", 5))
+    with pytest.raises(DataError, match=r"1 of 3 paths lead out of this folder:\n  1/9.png"):
+        load(root)
+    assert len(load(root, allow_outside=True).table) == 3
