@@ -25,17 +25,21 @@ class EpochRecord(pl.Callback):
     Args:
         run: the claimed run.
         selection: logged name whose smallest value makes an epoch the best, such as "val/mae".
+        largest: its largest value does.
         after_epoch: called after everything is written; must not raise.
     """
 
-    def __init__(self, run: Run, selection: str, after_epoch: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, run: Run, selection: str, *, largest: bool = False, after_epoch: Callable[[], None] | None = None
+    ) -> None:
+        self.sign = -1 if largest else 1
         self.run, self.selection, self.after_epoch = run, selection, after_epoch
         self.rates: dict[str, float] = {}
 
     def best_before(self, epoch: int) -> float:
-        """Best score of the epochs before `epoch`; infinity where there is none."""
+        """Best score of the epochs before `epoch`, the lower the better; infinity where there is none."""
         scores = {
-            line["epoch"]: line["values"][self.selection]
+            line["epoch"]: self.sign * line["values"][self.selection]
             for line in self.run.metrics()
             if line["epoch"] < epoch and self.selection in line["values"]
         }
@@ -65,7 +69,7 @@ class EpochRecord(pl.Callback):
         rank_features = pl_module.epoch_rank_features
         assert rank_features is not None
         values["ordinality"] = ordinality(rank_features).score
-        is_best = values[self.selection] < self.best_before(epoch)
+        is_best = self.sign * values[self.selection] < self.best_before(epoch)
         self.run.log_metrics(values, epoch=epoch, step=trainer.global_step)
         if is_best:
             self.run.publish("ckpt/best.ckpt", lambda draft: trainer.save_checkpoint(draft, weights_only=True))

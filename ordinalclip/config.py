@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.names import check_tokens, rank_names_of
 from ordinalclip.signatures import check_target, did_you_mean
@@ -26,7 +27,7 @@ RUNTIME = {
 }
 # Keys of a group that describe it and are not arguments of its `_target_`.
 DESCRIPTIVE = {
-    "dataset": ("name", "context", "licence", "citation"),
+    "dataset": ("name", "context", "licence", "citation", "photos"),
     "backbone": ("name",),
     "prompt": ("name", "rank_names"),
     "optimizer": ("weight_decay_on", "lookahead"),
@@ -40,6 +41,9 @@ PLAIN_GROUPS = {
     "cache": "Cache",
     "paths": "Paths",
 }
+
+# What a protocol may choose an epoch by; of all but the error the largest is best.
+METRICS = ("mae", "accuracy", "accuracy_within_1", "qwk", "spearman")
 
 # Cannot change a result, so they do not enter the id. `protocol.split` and `subset` act through the manifest's hash.
 _NOT_IN_ID = (
@@ -59,6 +63,8 @@ _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "
 _NEUTRAL: dict[str, Any] = {
     "backbone.preprocessing": "own",
     "compile": False,
+    "label_draw": "median",
+    "protocol.metric": "mae",
     "optimizer.fused": True,
     "image_rates.new_layers": [],
     "image_rates.new_factor": 1,
@@ -111,6 +117,7 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
     if cfg["augment"] is False and cfg["features"]["views"] > 0:
         problem = "keeps augmented views, which augment=false does not use"
         raise ConfigError("features.views", cfg["features"]["views"], problem, allowed="0, or augment=null")
+    check_label_draw(cfg)
     _check_optimizer(cfg["optimizer"])
     _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 
@@ -157,7 +164,7 @@ def _check_image_rates(rates: Mapping[str, Any], image: float | None) -> None:
 
 
 def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> None:
-    allowed = {"split", "readout", "select_on"}
+    allowed = {"split", "readout", "metric", "select_on", "leakage"}
     for key, value in protocol.items():
         if key not in allowed:
             words = ", ".join(sorted(allowed))
@@ -170,6 +177,11 @@ def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> 
         )
     if protocol["select_on"] not in ("val", "test"):
         raise ConfigError("protocol.select_on", protocol["select_on"], "cannot be selected on", allowed="val, test")
+    metric, leakage = protocol.get("metric", "mae"), protocol.get("leakage", "warn")
+    if metric not in METRICS:
+        raise ConfigError("protocol.metric", metric, "epochs are not chosen by it", allowed=", ".join(METRICS))
+    if leakage not in ("warn", "forbid"):
+        raise ConfigError("protocol.leakage", leakage, "is unknown", allowed="warn, forbid")
 
 
 def identity(
@@ -188,7 +200,7 @@ def identity(
     kept["backbone"] = {k: v for k, v in cfg["backbone"].items() if k not in ("name", "weights", "tokenizer")}
     kept["backbone"]["weights"] = dict(weights)
     kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
-    kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k != "split"}
+    kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k not in ("split", "leakage")}
     kept["augment"] = augments(cfg)
     # The batch size can change last bits only; without features none of it has an effect.
     kept["features"] = {k: v for k, v in cfg["features"].items() if k != "batch_size"} if uses_features(cfg) else {}
@@ -204,6 +216,15 @@ def _sorted(parts: Sequence[str] | None) -> list[str] | None:
 def stamp(cfg: Mapping[str, Any]) -> dict[str, str]:
     """What has to be told wherever a run's scores are: that its epoch was chosen on the test split, or nothing."""
     return {"selected_on": "test"} if cfg["protocol"]["select_on"] == "test" else {}
+
+
+def selection(cfg: Mapping[str, Any]) -> tuple[str, bool]:
+    """The validation score that an epoch is chosen by, as it is logged, and whether the largest is best."""
+    protocol = cfg["protocol"]
+    metric = protocol.get("metric", "mae")
+    if metric != "mae":
+        return f"val/{metric}", True
+    return "val/mae" if protocol["readout"] == "expectation" else f"val/mae_{protocol['readout']}", False
 
 
 def augments(cfg: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Fits one run and tests it. Reads top to bottom in the order in which things happen."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,15 +11,19 @@ from torch import Tensor
 from ordinalclip.batches import evaluation_loader, training_loader
 from ordinalclip.build import assemble, build
 from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, checkpoint_to_resume
+from ordinalclip.config import selection
+from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state
+from ordinalclip.label_draw import LabelDraw
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_optimizer, build_scheduler, freeze
 from ordinalclip.prepare import Job
 from ordinalclip.samplers import EpochSampler
+from ordinalclip.seal import Seal
 from ordinalclip.split_data import SplitData
 from ordinalclip.tracking import Mirror
 from ordinalclip.trainer import build_trainer
@@ -33,20 +38,21 @@ def fit(job: Job, mirror: Mirror) -> None:
         job: a checked job whose run is claimed.
         mirror: where the record is shown; it may fail without harm.
     """
-    cfg, run, manifest = job.cfg, job.run, job.manifest
+    cfg, run = job.cfg, job.run
+    seal = Seal(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
+    job = replace(job, manifest=seal.manifest)
     model = build_model(job)
     freeze(model, cfg["trainable"])
     if cfg["trainable"]["image"] is not None:
         speed_up(model.backbone.image, compiled=cfg["compile"])
-    data = SplitData(job, model.backbone)
+    data = SplitData(job, model.backbone, seal)
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
     before_RD = _rank_features(model, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     run.set_status("running", device=name, threads=torch.get_num_threads())  # equal ones give equal bits
-    selection = "val/mae" if cfg["protocol"]["readout"] == "expectation" else f"val/mae_{cfg['protocol']['readout']}"
 
     if any(parameter.requires_grad for parameter in model.parameters()):
-        module = _train(job, model, data, selection, mirror)
+        module = _train(job, model, data, mirror)
         module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
     else:
         log.info("nothing to train: every part that this model has is frozen; it is tested as it stands")
@@ -57,7 +63,8 @@ def fit(job: Job, mirror: Mirror) -> None:
     save_rank_features(run, before_RD, after_RD)
     record = ordinality_record(before_RD, after_RD)
     run.write_json("ordinality.json", record)
-    for split in ("val", "test"):  # the test labels are touched here first, but for protocols that select on them
+    manifest = seal.open()  # the test labels are there from here on, but for protocols that select on them
+    for split in ("val", "test"):
         rows = data.split(split)
         if len(rows) == 0:  # no val split where an epoch is chosen on test
             continue
@@ -68,7 +75,8 @@ def fit(job: Job, mirror: Mirror) -> None:
             run.publish("predictions.parquet", predictions.to_parquet)
             # The constant predictor's scores stay in the file: MLflow's table is to be read.
             scores = {k: v for k, v in stats.items() if np.isfinite(v) and not k.startswith("test/constant_")}
-            values = scores | {"ordinality": record["best"]["score"]}
+            leaks = leakage_metrics(run.read_json("leakage.json") or {})
+            values = scores | {"ordinality": record["best"]["score"]} | leaks
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
 
 
@@ -92,8 +100,14 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror: Mirror) -> OrdinalModule:
+def _targets(job: Job) -> LabelDraw | None:
+    how = job.cfg["label_draw"]
+    return None if how == "median" else LabelDraw(job.manifest, how, job.cfg["seed"])
+
+
+def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> OrdinalModule:
     cfg, run = job.cfg, job.run
+    score, largest = selection(cfg)
     train = data.split("train")
     sampler = EpochSampler(len(train), cfg["batch_size"], cfg["seed"])
     schedule = build(cfg["schedule"], "schedule")
@@ -105,6 +119,7 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror
         metrics=RankMetrics(job.manifest.num_ranks, job.manifest.rank_values),
         sampler=sampler,
         seed=cfg["seed"],
+        targets=_targets(job),
     )
     interrupted = Interrupted()
     trainer = build_trainer(
@@ -113,8 +128,8 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, selection: str, mirror
         max_epochs=cfg["epochs"],
         callbacks=[
             interrupted,
-            EpochRecord(run, selection, after_epoch=lambda: mirror.sync(run, final=False)),
-            ProgressBar(selection, label=run.directory.name.rpartition("-")[0]),
+            EpochRecord(run, score, largest=largest, after_epoch=lambda: mirror.sync(run, final=False)),
+            ProgressBar(score, label=run.directory.name.rpartition("-")[0]),
         ],
     )
     module.train()  # frozen parts stay in eval mode; Lightning would train in whatever mode it finds

@@ -26,6 +26,7 @@ class OrdinalModule(pl.LightningModule):
         metrics: accumulates the validation predictions of an epoch.
         sampler: the training order, whose epoch is restored on resume.
         seed: of dropout and of everything else drawn while training.
+        targets: what to train on in place of the ranks [B], from rows [B] of the manifest and the epoch.
     """
 
     def __init__(
@@ -38,11 +39,12 @@ class OrdinalModule(pl.LightningModule):
         metrics: RankMetrics,
         sampler: EpochSampler,
         seed: int,
+        targets: Callable[[Tensor, int], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.val_metrics = model, loss, metrics
         self.build_optimizer, self.build_scheduler = build_optimizer, build_scheduler
-        self.sampler, self.seed = sampler, seed
+        self.sampler, self.seed, self.targets = sampler, seed, targets
         self.strict_loading = False  # frozen towers are not in checkpoints; see load_state_dict
         self.epoch_values: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
@@ -81,7 +83,8 @@ class OrdinalModule(pl.LightningModule):
         self._batch_idx = batch_idx
         _, rank_features_RD = self._step_rank_features
         output = self.model(images=batch.images, features=batch.features, rank_features=rank_features_RD)
-        terms = self.loss(output, batch.rank)
+        rank = batch.rank if self.targets is None else self.targets(batch.row, self.current_epoch)
+        terms = self.loss(output, rank)
         # Weighted by images, so that a short last batch counts for what it is.
         for name, term in terms.items():
             self._sums[name] = self._sums.get(name, 0) + term.detach() * len(batch.rank)

@@ -9,6 +9,7 @@ from typing import Any
 from ordinalclip.backbones.weights import WeightFile, find_weights
 from ordinalclip.compiler import check_compiler
 from ordinalclip.config import check, identity, readable_name, run_id
+from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.datasets.load import finish_manifest, split_manifest
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.initial_file import InitialFile, find_initial
@@ -58,6 +59,7 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
     cfg = with_names_read(cfg)
     manifest = _manifest(cfg)
     check(cfg, known={"num_ranks": manifest.num_ranks})
+    check_label_draw(cfg, manifest)
     what = identity(
         cfg,
         manifest_hash=manifest.content_hash,

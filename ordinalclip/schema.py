@@ -20,6 +20,7 @@ class Settings:
         lr: what `trainable` refers to.
         batch_size: images a batch, over all devices; a step takes `trainer.accumulate_grad_batches` of them.
         augment: random crops and flips; null = where the image tower is trained or `features.views` are kept.
+        label_draw: what training takes of several annotators' labels; evaluation takes the median.
         compile: torch.compile of a trained image tower; a minute at the start, quicker steps in bfloat16.
         num_workers: processes that decode images; not used on cached features and images.
         sweep_name: name under which runs are grouped; typed as `sweep=`, which may also be a file of settings.
@@ -32,6 +33,7 @@ class Settings:
     lr: Rate
     batch_size: Annotated[int, Between(1, None)]
     augment: bool | None
+    label_draw: Literal["median", "random", "distribution"]
     compile: bool
     num_workers: Annotated[int, Between(0, None)]
     sweep_name: str | None

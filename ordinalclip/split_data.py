@@ -14,6 +14,7 @@ from ordinalclip.image_build import num_threads
 from ordinalclip.image_cache import ImageSource, load_images
 from ordinalclip.image_geometry import Geometry
 from ordinalclip.prepare import Job
+from ordinalclip.seal import Seal
 
 
 class SplitData:
@@ -22,11 +23,13 @@ class SplitData:
     Args:
         job: with its manifest.
         backbone: with its preprocessing.
+        seal: what it says about the test split; None = all may be seen.
     """
 
-    def __init__(self, job: Job, backbone: Backbone) -> None:
+    def __init__(self, job: Job, backbone: Backbone, seal: Seal | None = None) -> None:
         cfg = job.cfg
         self.manifest: Manifest = job.manifest
+        self.seal = Seal(job.manifest, closed=False) if seal is None else seal
         self.backbone = backbone
         self.augment_seed = cfg["seed"] if augments(cfg) else None
         self.cache, self.cache_dir = cfg["cache"], Path(cfg["paths"]["cache"])
@@ -44,10 +47,14 @@ class SplitData:
             self.features = load_features(backbone, job.manifest, cache_dir=self.cache_dir, how=self.how)
 
     def split(self, name: str) -> FeatureRows | ViewRows | ImageRows:
-        """A split, or "all" of them; only "train" is ever augmented."""
+        """A split, or "all" of them; only "train" is ever augmented.
+
+        Raises:
+            TestTouched: test images are asked for under a closed seal.
+        """
         split = self.manifest.table["split"]
         rows = np.arange(len(split)) if name == "all" else np.flatnonzero((split == name).to_numpy())
-        rank = self.manifest.table["rank"].to_numpy()[rows]
+        rank = self.seal.ranks(rows)
         seed = self.augment_seed if name == "train" else None
         if self.features is not None and seed is None:
             return FeatureRows(self.features, rows, rank)

@@ -28,6 +28,7 @@ _ARTIFACTS = (
     "test_stats.json",
     "val_stats.json",
     "ordinality.json",
+    "leakage.json",
 )
 _TAGGED = ("sweep", "selected_on")  # labels that are tags, not parameters
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}

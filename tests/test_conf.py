@@ -33,6 +33,8 @@ EXTRA = {
     "protocol=given": ("dataset=manifest", "dataset.path={table}"),
     "protocol=carve_val": ("dataset=manifest", "dataset.path={table}"),
     "protocol=on_test": ("dataset=manifest", "dataset.path={table}"),
+    "protocol=subject_exclusive_folds": ("dataset=manifest", "dataset.path={table}"),
+    "protocol=leave_one_subject_out": ("dataset=manifest", "dataset.path={table}"),
     **{f"dataset={name}": ("paths.data={data}",) for name in (*PUBLISHED, *LISTS, *AGE_SETS)},
     "dataset=hci_lists": ("dataset.root={data}/hci_by_lists",),
     "dataset=aesthetics_lists": ("dataset.root={data}/aesthetics_by_lists",),
@@ -47,11 +49,12 @@ EXTRA = {
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of a user's: grades from 1, a split column."""
+    """A table of a user's: grades from 1, a split column, subjects."""
     folder = tmp_path_factory.mktemp("own")
     made = load_gauge(num_ranks=4, images_per_rank=15, size=16, data_dir=folder, cache_dir=folder).table
     rows = pd.DataFrame({"path": made["path"], "rank": made["rank"] + 1})
     rows["split"] = np.array(["train", "train", "test", "val"])[np.arange(len(rows)) // 4 % 4]
+    rows["subject"] = [f"s{row % 20}" for row in range(len(rows))]
     root = next((folder / "gauge").iterdir())
     rows.to_csv(root / "grades.csv", index=False)
     return root / "grades.csv"

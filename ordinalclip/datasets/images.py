@@ -42,7 +42,7 @@ def open_rgb(path: Path) -> Image.Image:
     return _decode(data, path)
 
 
-def inspect_images(paths: Sequence[Path], cache_dir: Path) -> pd.DataFrame:
+def inspect_images(paths: Sequence[str | Path], cache_dir: Path) -> pd.DataFrame:
     """Decode every image once, and remember those that are sound by path, size and time of change.
 
     Args:
@@ -147,7 +147,7 @@ def _stat(names: Sequence[str]) -> tuple[list[int], list[int]]:
 
 def _memory_file(names: Sequence[str], cache_dir: Path) -> Path:
     # One file for each folder of images: it stays small, and a table that grows finds what is known of its folder.
-    folder = os.path.commonpath([os.path.dirname(name) for name in names])
+    folder = os.path.commonpath({os.path.dirname(name) for name in names})
     key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return cache_dir / "inspected" / f"{Path(folder).name or 'root'}-{key}.parquet"
 

@@ -81,10 +81,11 @@ def load_lists(
     if notes:
         del lists["val"]
     table = pd.concat([rows.assign(split=split) for split, rows in lists.items()], ignore_index=True)
+    table["raw"] = table["labels"]
     if not (table["labels"].str.contains(" ")).any():
         table = table.drop(columns="labels")
     else:
-        notes.append("several labels an image: the rank is the middle one, in training too")
+        notes.append("several labels an image: the rank is the middle one; label_draw says what training takes")
     if subject is not None:
         table["subject"] = subjects_of(table["path"], subject)
     numbers = range(num_ranks)

@@ -9,13 +9,14 @@ from typing import Any, cast
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from ordinalclip.datasets.leakage import forbid_leakage, leakage_notes, measure_leakage
 from ordinalclip.datasets.manifest import SPLITS, Manifest
 from ordinalclip.datasets.offenders import NUM_LISTED
 from ordinalclip.datasets.subset import take_subset
 from ordinalclip.errors import ConfigError, DataError
 
 # Keys of a dataset's yaml that describe it, and are no options of its loader.
-DESCRIPTIVE = ("name", "context", "licence", "citation")
+DESCRIPTIVE = ("name", "context", "licence", "citation", "photos")
 NUM_BANDS = 12
 
 
@@ -67,21 +68,22 @@ def finish_manifest(
     """The second part of `load_manifest`: the subset, and the check."""
     if subset_cfg is not None:
         manifest = take_subset(manifest, **subset_cfg)
-    return check_split(manifest, protocol_cfg.get("select_on", "val"))
+    return check_split(manifest, protocol_cfg.get("select_on", "val"), protocol_cfg.get("leakage", "warn"))
 
 
-def check_split(manifest: Manifest, select_on: str = "val") -> Manifest:
+def check_split(manifest: Manifest, select_on: str = "val", leakage: str = "warn") -> Manifest:
     """Check what a protocol and a subset made.
 
     Args:
         manifest: with `split` filled.
         select_on: the split that an epoch is chosen on; val may be empty where it is "test".
+        leakage: "warn" about what stands in two splits, or "forbid" it.
 
     Returns:
         The manifest, with notes on ranks without a training image and on what stands in two splits.
 
     Raises:
-        DataError: where a split is empty, or training has fewer than two ranks.
+        DataError: where a split is empty, or training has fewer than two ranks, or what is forbidden leaks.
     """
     table = manifest.table
     sizes = table["split"].value_counts()
@@ -99,7 +101,10 @@ def check_split(manifest: Manifest, select_on: str = "val") -> Manifest:
         raise DataError(
             f"{manifest.name}: all training images have rank {trained.pop()}; training needs two ranks or more"
         )
-    notes = [*_untrained(manifest, trained), *_straddling(table)]
+    report = measure_leakage(manifest)
+    if leakage == "forbid":
+        forbid_leakage(manifest.name, report)
+    notes = [*_untrained(manifest, trained), *leakage_notes(report)]
     return replace(manifest, notes=(*manifest.notes, *notes))
 
 
@@ -137,20 +142,6 @@ def _untrained(manifest: Manifest, trained: set[int]) -> list[str]:
     return [
         f"{len(missing)} of {manifest.num_ranks} ranks have no training image: {', '.join(missing[:NUM_LISTED])}{more}"
     ]
-
-
-def _straddling(table: pd.DataFrame) -> list[str]:
-    notes = []
-    for column, words in (("subject", "subjects"), ("group", "groups"), ("sha256", "images, equal to the byte,")):
-        splits = table.dropna(subset=[column]).groupby(column)["split"].nunique()
-        straddling = splits.index[splits > 1]
-        if len(straddling):
-            examples = table.loc[table["sha256"].isin(straddling), "path"] if column == "sha256" else straddling
-            notes.append(
-                f"warning: {len(straddling)} {words} stand in more than one split, so the test is easier than it "
-                f"seems: {', '.join(str(example) for example in examples[:5])}{' …' if len(examples) > 5 else ''}"
-            )
-    return notes
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,22 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ordinalclip.datasets.columns import CLEAN_RANK, COLUMNS, OPTIONAL, SPLITS, WHOLE_SPLIT
 from ordinalclip.datasets.images import inspect_images
 from ordinalclip.datasets.layout import check_inside
-from ordinalclip.datasets.offenders import listed
+from ordinalclip.datasets.offenders import listed, refuse
 from ordinalclip.errors import DataError
 
-SPLITS = ("train", "val", "test")
-COLUMNS = ("path", "rank", "value", "subject", "group", "split", "sha256")
+__all__ = ["COLUMNS", "SPLITS", "Manifest", "build_manifest"]
+ROWS_AT_ONCE = 100_000  # that are held as text, so that memory stays small
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +29,10 @@ class Manifest:
 
     Args:
         name: short name, used in directory names.
-        table: one row per image with the columns of `COLUMNS`; further columns are attributes. `path` is relative to
-            `root` with forward slashes; `rank` counts from 0; `value` is the label in the data set's own unit;
-            `subject`, `group` and, before a protocol is applied, `split` may be NA; `sha256` is of the file's bytes.
+        table: one row per image with the columns of `COLUMNS`, perhaps some of `OPTIONAL`; further columns are
+            attributes. `path` is relative to `root` with forward slashes; `rank` counts from 0; `value` is the label in
+            the data set's own unit; `subject`, `group` and, before a protocol is applied, `split` may be NA; `sha256`
+            is of the file's bytes.
         rank_names: a word or number per rank, as it stands in a prompt.
         rank_values: a number per rank in `unit`; readouts are expectations over these.
         unit: what `value` is measured in.
@@ -52,12 +56,20 @@ class Manifest:
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 over what the images and labels are; where they lie (paths, root) does not enter."""
-        digest = hashlib.sha256()
-        digest.update(json.dumps([self.rank_names, self.rank_values]).encode())
         columns = ["sha256", "rank", "value", "subject", "group", "split"]
-        for row in self.table[columns].astype(object).itertuples(index=False, name=None):
-            digest.update(json.dumps([None if pd.isna(cell) else cell for cell in row]).encode() + b"\n")
+        columns += [name for name in ("labels", "deviation") if name in self.table and self.table[name].notna().any()]
+        digest = hashlib.sha256(json.dumps([self.rank_names, self.rank_values]).encode())
+        for start in range(0, len(self.table), ROWS_AT_ONCE):
+            rows = self.table[columns].iloc[start : start + ROWS_AT_ONCE]
+            cells = zip(*(_as_json(rows[name]) for name in columns), strict=True)
+            digest.update("".join(f"[{', '.join(row)}]\n" for row in cells).encode())
         return digest.hexdigest()
+
+    @property
+    def attributes(self) -> list[str]:
+        """Names of the columns that describe images in the data set's own words."""
+        known = {*COLUMNS, *OPTIONAL, WHOLE_SPLIT, CLEAN_RANK}
+        return [str(column) for column in self.table if column not in known]
 
     def ranks(self) -> dict[str, Any]:
         """What the ranks are, for a run's record: `names`, `values`, `unit`."""
@@ -88,7 +100,8 @@ def build_manifest(
     """Check a loader's table, look at every image, and make the manifest; all loaders end here.
 
     Args:
-        table: at least `path` and `rank`; `value` defaults to the rank's value, the other columns to NA.
+        table: at least `path` and `rank`; `value` defaults to the rank's value, the other columns to NA. Those of
+            `OPTIONAL` are given their types, all further ones are kept as attributes.
         name: see `Manifest`, as are `rank_names`, `rank_values`, `unit`, `root` and `notes`.
         rank_names: one per rank.
         rank_values: one per rank.
@@ -112,7 +125,7 @@ def build_manifest(
     _check_ranks(table, num_ranks, name)
     _check_duplicates(table, name)
     check_inside(root, table["path"].tolist(), allow_outside=allow_outside)
-    inspected = inspect_images([root / path for path in table["path"]], cache_dir)
+    inspected = inspect_images([os.path.join(root, path) for path in table["path"]], cache_dir)
     table["sha256"] = inspected["sha256"]
     broken = inspected["error"].notna()
     if broken.any():
@@ -127,10 +140,15 @@ def build_manifest(
         table = table[~broken].reset_index(drop=True)
     table["rank"] = table["rank"].astype("int64")
     if "value" not in table:
-        table["value"] = [rank_values[rank] for rank in table["rank"]]
+        table["value"] = np.asarray(rank_values, dtype=float)[table["rank"].to_numpy()]
     table["value"] = table["value"].astype("float64")
     for column in ("subject", "group", "split"):
         table[column] = table[column].astype("str") if column in table else pd.Series(pd.NA, table.index, dtype="str")
+    for column, dtype in OPTIONAL.items():
+        if column in table:
+            table[column] = table[column].astype(dtype)  # type: ignore[call-overload]
+    if "labels" in table:
+        _check_labels(table, num_ranks, name)
     table = table[[*COLUMNS, *(column for column in table if column not in COLUMNS)]]
     return Manifest(
         name=name,
@@ -161,3 +179,28 @@ def _check_duplicates(table: pd.DataFrame, name: str) -> None:
             f"{name}: {len(counts)} paths occur more than once:\n{told}\n"
             "  what to do: keep one row for each image, so that none is tested that was trained on"
         )
+
+
+def _check_labels(table: pd.DataFrame, num_ranks: int, name: str) -> None:
+    """Annotators' labels are ranks, at least one in a row; there are few different lists of them in a column."""
+    allowed = {str(rank) for rank in range(num_ranks)}
+    wrong = [
+        labels
+        for labels in table["labels"].unique()
+        if pd.isna(labels) or not labels.split(" ") or not set(labels.split(" ")) <= allowed
+    ]
+    rows = table[table["labels"].isin(wrong)]
+    told = [f"{path}: {labels}" for path, labels in zip(rows["path"], rows["labels"], strict=True)]
+    refuse(name, told, f"rows have labels that are not ranks 0…{num_ranks - 1} separated by single blanks")
+
+
+def _as_json(column: pd.Series) -> list[str]:
+    """Each cell as `json.dumps` writes it, an NA as null; equal cells are written once."""
+    codes, cells = pd.factorize(column.astype(object))
+    words = [encode_basestring_ascii(cell) if isinstance(cell, str) else json.dumps(_python(cell)) for cell in cells]
+    words.append("null")  # the code of an NA is -1
+    return [words[code] for code in codes]
+
+
+def _python(cell: Hashable) -> object:
+    return cell.item() if isinstance(cell, np.generic) else cell

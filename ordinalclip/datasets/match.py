@@ -29,5 +29,5 @@ def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float
         )
     place = {value: rank for rank, value in enumerate(values)}
     rank = manifest.table["rank"].map(lambda rank: place[theirs[rank]]).astype("int64")
-    table = manifest.table.assign(rank=rank)
+    table = manifest.table.assign(rank=rank).drop(columns="labels", errors="ignore")  # they are ranks of the old order
     return replace(manifest, table=table, rank_names=tuple(names), rank_values=tuple(values))

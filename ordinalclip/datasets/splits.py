@@ -20,8 +20,9 @@ def holdout(
     test: Annotated[float, Between(0.0, 1.0)] = 0.25,
     seed: int = 0,
     keep_given: bool = True,
+    whole: bool = True,
 ) -> Manifest:
-    """Split at random with every rank in proportion; subjects and groups stay whole.
+    """Split at random with every rank in proportion; subjects and groups stay whole where they are known.
 
     Args:
         manifest: without a split, or with one that `keep_given` decides about.
@@ -30,6 +31,7 @@ def holdout(
         test: share of the images; the three add up to 1.
         seed: of the draw.
         keep_given: let a split column that came with the data stand.
+        whole: false deals out single images, so that subjects leak, as in many published splits.
 
     Returns:
         The manifest with `split` filled.
@@ -42,7 +44,8 @@ def holdout(
         manifest = given(manifest)
         return replace(manifest, notes=(*manifest.notes, note))
     fractions = _fractions(train, val, test)
-    return _with_split(manifest, _draw(manifest.table, _families(manifest.table), manifest.num_ranks, fractions, seed))
+    unit = families(manifest.table) if whole else np.arange(len(manifest.table))
+    return with_split(manifest, draw(manifest.table, unit, manifest.num_ranks, fractions, seed))
 
 
 def blocks(
@@ -79,7 +82,7 @@ def blocks(
             f"{len(block)} images make {block[-1] + 1} block(s), and three splits need three",
             allowed=f"1…{max(1, len(block) // 3)}",
         )
-    return _with_split(manifest, _draw(manifest.table, block, manifest.num_ranks, fractions, seed))
+    return with_split(manifest, draw(manifest.table, block, manifest.num_ranks, fractions, seed))
 
 
 def given(
@@ -112,13 +115,18 @@ def given(
             "  what to do: write one of the three words into every row, or empty the column to have a split drawn"
         )
     if val_from_train is not None and not (split == "val").any():
-        training = np.flatnonzero(split == "train")
-        table = manifest.table.iloc[training].reset_index(drop=True)
-        drawn = _draw(table, _families(table), manifest.num_ranks, np.array([1 - val_from_train, val_from_train]), seed)
-        split = split.copy()
-        split.iloc[training] = np.array(SPLITS)[drawn]
-        manifest = replace(manifest, table=manifest.table.assign(split=split))
+        manifest = carve_val(manifest, val_from_train, seed, whole=True)
     return manifest
+
+
+def carve_val(manifest: Manifest, share: float, seed: int, *, whole: bool) -> Manifest:
+    """Takes a share of the training images for val, every rank in proportion; with `whole`, whole subjects."""
+    split = manifest.table["split"].copy()
+    training = np.flatnonzero(split == "train")
+    table = manifest.table.iloc[training].reset_index(drop=True)
+    unit = families(table) if whole else np.arange(len(table))
+    split.iloc[training] = np.array(SPLITS)[draw(table, unit, manifest.num_ranks, np.array([1 - share, share]), seed)]
+    return replace(manifest, table=manifest.table.assign(split=split))
 
 
 def _fractions(train: float, val: float, test: float) -> np.ndarray:
@@ -133,14 +141,14 @@ def _fractions(train: float, val: float, test: float) -> np.ndarray:
     return fractions
 
 
-def _draw(table: pd.DataFrame, unit: np.ndarray, num_ranks: int, fractions: np.ndarray, seed: int) -> np.ndarray:
-    """Row-wise index of the split, whole units only."""
+def draw(table: pd.DataFrame, unit: np.ndarray, num_ranks: int, fractions: np.ndarray, seed: int) -> np.ndarray:
+    """Row-wise index of the split [N], whole units [N] only."""
     counts = np.zeros((unit.max() + 1, num_ranks), dtype=np.int64)
     np.add.at(counts, (unit, table["rank"].to_numpy()), 1)
     return assign_units(counts, fractions, np.random.default_rng(seed))[unit]
 
 
-def _families(table: pd.DataFrame) -> np.ndarray:
+def families(table: pd.DataFrame) -> np.ndarray:
     """Number rows so that those who share a subject or a group, directly or through others, share a number."""
     family = np.arange(len(table))
     for _ in range(len(table)):
@@ -158,6 +166,7 @@ def _families(table: pd.DataFrame) -> np.ndarray:
     return np.unique(family, return_inverse=True)[1]
 
 
-def _with_split(manifest: Manifest, split: np.ndarray) -> Manifest:
+def with_split(manifest: Manifest, split: np.ndarray) -> Manifest:
+    """A manifest with its split given by index [N] into `SPLITS`."""
     words = pd.Series(np.array(SPLITS)[split], manifest.table.index, dtype="str")
     return replace(manifest, table=manifest.table.assign(split=words))

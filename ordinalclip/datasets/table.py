@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from ordinalclip.datasets.columns import SPLITS, WHOLE_SPLIT
 from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values
-from ordinalclip.datasets.manifest import SPLITS, Manifest, build_manifest
+from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.ranknames import name_ranks
 from ordinalclip.datasets.tablefile import normal_paths, read_table, table_file
 from ordinalclip.errors import ConfigError, DataError
@@ -42,7 +43,8 @@ def load_table(
 
     Columns: `path` and `rank` (integers) or `value` (numbers); where both stand, `rank` decides and `value` is the
     label in its own unit. Optional: `split`, `subject`, `group`, and `rank_name` and `rank_value`, alike in all rows
-    of a rank. Further columns are kept as attributes.
+    of a rank. `raw`, `deviation`, `labels` and `fold` are what `manifest.OPTIONAL` says (`raw` is the cell of
+    `rank` or `value` where it is not given); further columns are kept as attributes.
 
     Args:
         path: a .csv, .tsv or .parquet file; text is UTF-8.
@@ -93,6 +95,8 @@ def load_table(
         grading = replace(grading, value=np.array(grading.values)[grading.rank])
     if not allow_empty:
         _check_gaps(grading, file)
+    if "raw" not in table:
+        table["raw"] = table["rank" if "rank" in table else "value"]
     table = table.drop(columns=["rank_name", "rank_value"], errors="ignore").assign(
         rank=grading.rank, value=grading.value
     )
@@ -121,7 +125,7 @@ def save_table(manifest: Manifest, file: Path) -> None:
         manifest: with or without its split.
         file: where to; its folder must exist.
     """
-    table = manifest.table.drop(columns="sha256")
+    table = manifest.table.drop(columns=["sha256", WHOLE_SPLIT], errors="ignore")
     if table["split"].notna().any():
         table = table[table["split"].notna()]
     table = table.dropna(axis="columns", how="all")

@@ -1,3 +1,5 @@
+import hashlib
+import json
 from dataclasses import replace
 
 import pandas as pd
@@ -98,3 +100,39 @@ def test_content_hash_is_of_contents_and_labels_only(tmp_path):
         replace(manifest, rank_values=(0.0, 1.0, 3.0)),
     ]
     assert len({other.content_hash for other in [manifest, *others]}) == 1 + len(others)
+
+
+def test_the_hash_is_that_of_its_rows_as_json():
+    """As it was first written: run ids depend on it."""
+    manifest = make_manifest([0, 1, 2, 1], subject=['ä "x"', None, "007", "NA"], split=["train", None, "val", "test"])
+    manifest.table["value"] = [0.1, 1e20, 2.0, -3.5]
+    digest = hashlib.sha256(json.dumps([manifest.rank_names, manifest.rank_values]).encode())
+    for row in manifest.table.itertuples():
+        cells = [row.sha256, row.rank, row.value, row.subject, row.group, row.split]
+        digest.update(json.dumps([None if pd.isna(cell) else cell for cell in cells]).encode() + b"\n")
+    assert manifest.content_hash == digest.hexdigest()
+
+
+def test_annotators_labels_enter_the_hash_and_raw_labels_do_not():
+    plain = make_manifest([0, 1])
+    more = {column: replace(plain, table=plain.table.assign(**{column: ["0 1", "1"]})) for column in ("raw", "labels")}
+    assert more["raw"].content_hash == plain.content_hash
+    assert more["labels"].content_hash != plain.content_hash
+    deviating = replace(plain, table=plain.table.assign(deviation=[0.5, float("nan")]))
+    assert deviating.content_hash != plain.content_hash
+
+
+def test_known_columns_are_typed_and_others_are_attributes(tmp_path):
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "rank": [0, 1], "raw": [3, 4], "deviation": ["1.5", None]})
+    table["fold"], table["labels"], table["sex"] = [1, 2], ["0 1", "1"], ["f", "m"]
+    for path in table["path"]:
+        write_image(tmp_path / path)
+    made = {"name": "x", "rank_names": "ab", "rank_values": (0, 1), "unit": "", "root": tmp_path, "cache_dir": tmp_path}
+    manifest = build_manifest(table, **made)
+    assert manifest.table["raw"].tolist() == ["3", "4"]
+    assert manifest.table["fold"].tolist() == ["1", "2"]
+    assert manifest.table["deviation"].tolist()[0] == 1.5
+    assert manifest.attributes == ["sex"]
+    for wrong in ("0 2", "", "0  1", "a", None):
+        with pytest.raises(DataError, match=r"1 rows have labels that are not ranks 0…1(.|\n)*b\.png: "):
+            build_manifest(table.assign(labels=["0", wrong]), **made)
