@@ -5,7 +5,9 @@ import numpy as np
 NUM_SHUFFLES = 100
 
 
-def assign_units(counts: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def assign_units(
+    counts: np.ndarray, fractions: np.ndarray, rng: np.random.Generator, *, level: bool = False
+) -> np.ndarray:
     """Assign units to splits.
 
     Units of a single image are dealt out exactly, rank by rank. Larger ones are placed one by one, the largest first,
@@ -16,6 +18,8 @@ def assign_units(counts: np.ndarray, fractions: np.ndarray, rng: np.random.Gener
         counts: [U, R] images of each rank in each unit.
         fractions: [S] share of each split; they add up to 1.
         rng: source of the shuffles.
+        level: where splits are equally near to their targets, take the one that lacks the most images, else the first.
+            It is done in any case where a split would stay empty.
 
     Returns:
         [U] index of the split of each unit.
@@ -30,10 +34,12 @@ def assign_units(counts: np.ndarray, fractions: np.ndarray, rng: np.random.Gener
     for _ in range(tries):
         order = rng.permutation(len(counts))
         order = order[np.argsort(-sizes[order], kind="stable")]
-        split = _place(counts, fractions, order)
+        split = _place(counts, fractions, order, level)
         distance = _distance(counts, fractions, split)
         if distance < least:
             best, least = split, distance
+    if np.isinf(least) and not level:
+        return assign_units(counts, fractions, rng, level=True)
     return best
 
 
@@ -69,7 +75,7 @@ def _deal(rank: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) -> 
     return split
 
 
-def _place(counts: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _place(counts: np.ndarray, fractions: np.ndarray, order: np.ndarray, level: bool) -> np.ndarray:
     weight = 1 / np.maximum(counts.sum(axis=0), 1)  # [R] a rare rank counts as much as a frequent one
     lacking = np.outer(fractions, counts.sum(axis=0)).astype(float)  # [S, R] still to come
     split = np.empty(len(counts), dtype=np.int64)
@@ -78,6 +84,9 @@ def _place(counts: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.n
         # dividing by the share compares splits of unlike size.
         change = ((counts[unit] * (counts[unit] - 2 * lacking)) @ weight) / fractions
         chosen = change.argmin()
+        if level:
+            alike = np.flatnonzero(change <= change[chosen] + 1e-9)
+            chosen = alike[(lacking[alike].sum(axis=1) / fractions[alike]).argmax()]
         split[unit] = chosen
         lacking[chosen] -= counts[unit]
     return split

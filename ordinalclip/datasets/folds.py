@@ -120,7 +120,7 @@ def _drawn(manifest: Manifest, num_folds: int, whole: str, seed: int) -> np.ndar
             f"{manifest.name}: {unit.max() + 1} subjects or groups cannot be cut into {num_folds} folds\n"
             "  what to do: fewer folds, protocol.split.num_folds"
         )
-    return draw(manifest.table, unit, manifest.num_ranks, np.full(num_folds, 1 / num_folds), seed)
+    return draw(manifest.table, unit, manifest.num_ranks, np.full(num_folds, 1 / num_folds), seed, level=True)
 
 
 def _need_subjects(manifest: Manifest) -> None:

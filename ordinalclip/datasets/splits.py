@@ -141,11 +141,13 @@ def _fractions(train: float, val: float, test: float) -> np.ndarray:
     return fractions
 
 
-def draw(table: pd.DataFrame, unit: np.ndarray, num_ranks: int, fractions: np.ndarray, seed: int) -> np.ndarray:
-    """Row-wise index of the split [N], whole units [N] only."""
+def draw(
+    table: pd.DataFrame, unit: np.ndarray, num_ranks: int, fractions: np.ndarray, seed: int, *, level: bool = False
+) -> np.ndarray:
+    """Row-wise index of the split [N], whole units [N] only; `level` as in `assign_units`."""
     counts = np.zeros((unit.max() + 1, num_ranks), dtype=np.int64)
     np.add.at(counts, (unit, table["rank"].to_numpy()), 1)
-    return assign_units(counts, fractions, np.random.default_rng(seed))[unit]
+    return assign_units(counts, fractions, np.random.default_rng(seed), level=level)[unit]
 
 
 def families(table: pd.DataFrame) -> np.ndarray:

@@ -122,3 +122,11 @@ def test_a_random_split_leaks_and_says_so(people: Manifest) -> None:
     with pytest.raises(DataError, match=r"leakage=forbid says(.|\n)*subjects stand(.|\n)*what to do"):
         check_split(leaking, leakage="forbid")
     assert check_split(holdout(people), leakage="forbid").table["split"].notna().all()
+
+
+def test_units_of_one_rank_are_spread_over_all_folds() -> None:
+    """Where no fold lacks more of a rank than another, the emptiest takes the next subject."""
+    alike = make_manifest([row % 4 for row in range(60)], subject=[str(row % 20) for row in range(60)])
+    sizes = folds(alike, num_folds=10, val_folds=1).table["fold"].value_counts()
+    assert sizes.tolist() == [6] * 10
+    assert set(holdout(alike, train=0.9, val=0.05, test=0.05).table["split"]) == {"train", "val", "test"}
