@@ -58,7 +58,7 @@ def load_aesthetics(
         cache_dir: remembers the inspection.
 
     Returns:
-        A manifest of five ranks; `labels` are all scores as ranks, `label_std` is their standard deviation,
+        A manifest of five ranks; `labels` are all scores as ranks, `deviation` is their standard deviation,
         `category` is an attribute. Photos that are gone are left out and counted in the notes.
 
     Raises:
@@ -81,7 +81,7 @@ def load_aesthetics(
             "path": paths,
             "rank": [grade_by(rule, scores_of) - 1 for scores_of in grades],
             "labels": [" ".join(str(score - 1) for score in scores_of) for scores_of in grades],
-            "label_std": [float(np.std(scores_of)) for scores_of in grades],
+            "deviation": [float(np.std(scores_of)) for scores_of in grades],
             "category": kinds,
         }
     )

@@ -59,7 +59,7 @@ def load_ava(
         cache_dir: remembers the inspection.
 
     Returns:
-        The manifest; `value` is the mean vote, `label_std` the votes' deviation, `votes` how many chose each of 1…10,
+        The manifest; `value` is the mean vote, `deviation` the votes' deviation, `votes` how many chose each of 1…10,
         `challenge` an attribute. Photos that are gone are left out and counted in the notes.
 
     Raises:

@@ -34,10 +34,13 @@ def duplicates(manifest: Manifest) -> list[str]:
         return ["none to the byte"]
     sets = equal.groupby("sha256")
     ranks, splits = sets["rank"].nunique(), sets["split"].nunique()
-    lines = [f"{len(equal):,} images are one of {len(ranks):,} to the byte"]
-    for odd, what in ((ranks > 1, "under different ranks"), (splits > 1, "in different splits")):
+    lines = [f"{len(equal):,} images are copies of {len(ranks):,}, equal to the byte"]
+    for odd, what in (
+        (ranks > 1, "have copies under different ranks"),
+        (splits > 1, "have copies in different splits"),
+    ):
         examples = [" = ".join(sets.get_group(key)["path"].tolist()[:3]) for key in odd.index[odd][:NUM_EXAMPLES]]
-        lines.append(f"{odd.sum():,} of these {what}" + (f": {'; '.join(examples)}" if examples else ""))
+        lines.append(f"{odd.sum():,} {what}" + (f": {'; '.join(examples)}" if examples else ""))
     return lines
 
 

@@ -1,6 +1,5 @@
 """dataset=folder: the user's own images, one folder for each rank."""
 
-import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ from ordinalclip.datasets.subjects import subjects_of
 from ordinalclip.datasets.table import SPLIT_WORDS
 from ordinalclip.errors import ConfigError, DataError
 
-log = logging.getLogger(__name__)
 _LAYOUT = "a folder with a folder for each rank; train, val and test folders may stand above these or in them"
 
 
@@ -76,7 +74,6 @@ def load_folder(
                 f"warning: {notes[-1]}; names without numbers are in alphabetical order, so see that it is meant"
             )
         notes[-1] += "; dataset.order=[…] sets another"
-        log.info("%s", notes[-1])
     table["rank"] = table["folder"].map({name: rank for rank, name in enumerate(folders)})
     if subject is not None:
         table["subject"] = subjects_of(table["path"], subject)

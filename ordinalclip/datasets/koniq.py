@@ -57,7 +57,7 @@ def load_koniq(
         cache_dir: remembers the inspection.
 
     Returns:
-        The manifest, with its split where the table has one; `value` is the mean vote, `label_std` its deviation,
+        The manifest, with its split where the table has one; `value` is the mean vote, `deviation` its deviation,
         `votes` how many chose each grade.
 
     Raises:

@@ -31,7 +31,7 @@ def test_the_published_table(tmp_path: Path) -> None:
     assert table["rank"].tolist() == [2, 1, 4, 0, 4]
     assert table["value"].tolist() == [3, 2, 5, 1, 5]
     assert table["labels"].tolist() == ["2 2 3 1 4", "0 1", "4 4 3 3", "0", "1 1 1 4 4 4"]
-    assert table["label_std"].tolist() == pytest.approx([1.0198039, 0.5, 0.5, 0, 1.5])
+    assert table["deviation"].tolist() == pytest.approx([1.0198039, 0.5, 0.5, 0, 1.5])
     assert table["category"].tolist() == ["nature", "nature", "animals", "urban", "people"]
     assert table["split"].isna().all()
     assert made.notes == ("the grade is the median of the scores",)

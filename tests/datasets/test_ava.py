@@ -32,7 +32,7 @@ def test_the_published_table(tmp_path: Path) -> None:
     # 699 / 124 and (5 + 6) / 2
     assert table["value"].tolist() == pytest.approx([5.6370968, 1, 10, 5.5])
     assert table["rank"].tolist() == [5, 0, 9, 5]
-    assert table["label_std"].tolist()[1:] == pytest.approx([0, 0, 0.5])
+    assert table["deviation"].tolist()[1:] == pytest.approx([0, 0, 0.5])
     assert table["votes"].tolist() == list(VOTES.values())
     assert table["challenge"].tolist() == ["1396"] * 4
     assert table["split"].tolist() == ["train", "train", "test", "train"]

@@ -19,11 +19,10 @@ def by_path(made: Manifest, column: str) -> dict[str, Any]:
     return dict(zip(made.table["path"], made.table[column], strict=True))
 
 
-def test_natural_order_is_by_number_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_natural_order_is_by_number_and_told(tmp_path: Path) -> None:
     root = tmp_path / "set"
     make_folder(root, lambda rank, index: f"{rank}/{index}.png", ("10", "9", "2"), 2)
-    with caplog.at_level("INFO", "ordinalclip"):
-        made = load(root)
+    made = load(root)
     assert made.rank_names == ("2", "9", "10")
     assert made.rank_values == (2, 9, 10)
     ranks = {"2/0.png": 0, "2/1.png": 0, "9/0.png": 1, "9/1.png": 1, "10/0.png": 2, "10/1.png": 2}
@@ -31,7 +30,6 @@ def test_natural_order_is_by_number_and_told(tmp_path: Path, caplog: pytest.LogC
     assert by_path(made, "value")["10/1.png"] == 10
     assert made.table["split"].isna().all()
     assert made.notes == ("ranks in the natural order of their folders: 2 < 9 < 10; dataset.order=[…] sets another",)
-    assert "2 < 9 < 10" in caplog.text
 
 
 @pytest.mark.parametrize(

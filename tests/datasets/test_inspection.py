@@ -89,9 +89,9 @@ def test_duplicates_and_leakage_are_counted() -> None:
     made = make_manifest([0, 0, 1, 0, 1, 1], split=splits, subject=["a", "b", "b", "c", "d", None])
     made.table["sha256"] = ["x", "y", "x", "z", "z", "w"]
     assert duplicates(made) == [
-        "4 images are one of 2 to the byte",
-        "2 of these under different ranks: 0.png = 2.png; 3.png = 4.png",
-        "2 of these in different splits: 0.png = 2.png; 3.png = 4.png",
+        "4 images are copies of 2, equal to the byte",
+        "2 have copies under different ranks: 0.png = 2.png; 3.png = 4.png",
+        "2 have copies in different splits: 0.png = 2.png; 3.png = 4.png",
     ]
     lines = findings(made)
     told = "4; 0 of 1 val images (0.0%) have one of training's; 1 of 2 test images (50.0%) have one of training's"

@@ -30,7 +30,7 @@ def test_the_table_with_sets(tmp_path: Path) -> None:
     assert table["path"].tolist() == [f"1024x768/{row[0]}" for row in ROWS]
     # 402/105, 334/96, 110/100, 1.75; never the column MOS, which is on another scale in each of the two tables.
     assert table["value"].tolist() == pytest.approx([3.8285714, 3.4791667, 1.1, 1.75])
-    assert table["label_std"].tolist()[2:] == pytest.approx([0.3, 0.8291562])
+    assert table["deviation"].tolist()[2:] == pytest.approx([0.3, 0.8291562])
     assert table["rank"].tolist() == [3, 2, 0, 1]
     assert table["split"].tolist() == ["train", "test", "val", "train"]
     assert table["votes"].tolist() == ["0 0 25 73 7", "0 3 45 47 1", "90 10 0 0 0", "0.5 0.25 0.25 0 0"]
