@@ -40,7 +40,8 @@ def evaluate_split(
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Metrics of a split, each `<split>/<name>`, and a table of predictions, one row an image.
 
-    The constant predictor's metrics stand beside them as `<split>/constant_<name>`.
+    The constant predictor's metrics stand beside them as `<split>/constant_<name>`; where some tested ranks were not
+    trained on, `<split>/mae_seen` and `<split>/mae_unseen` are of either.
     """
     probs_NR, rows_N = predict(model, loader, device)
     table = manifest.table.iloc[rows_N.numpy()]
@@ -52,6 +53,7 @@ def evaluate_split(
     train_rank = manifest.table.loc[manifest.table["split"] == "train", "rank"].to_numpy()
     constant = constant_baseline(train_rank, rank, manifest.rank_values)
     stats |= {f"constant_{name}": value for name, value in constant.items()}
+    stats |= _of_unseen_ranks(probs_NR, rank, train_rank)
     predictions = pd.DataFrame(
         {
             "path": table["path"].to_numpy(),
@@ -64,6 +66,15 @@ def evaluate_split(
         }
     )
     return {f"{split}/{name}": value for name, value in stats.items()}, predictions
+
+
+def _of_unseen_ranks(probs_NR: Tensor, rank_N: np.ndarray, train_rank: np.ndarray) -> dict[str, float]:
+    """MAE in ranks by expectation of ranks that training had and of those it lacked, where both are tested."""
+    seen_N = np.isin(rank_N, train_rank)
+    if seen_N.all() or not seen_N.any():
+        return {}
+    error_N = np.abs(expectation(probs_NR).numpy() - rank_N)
+    return {"mae_seen": float(error_N[seen_N].mean()), "mae_unseen": float(error_N[~seen_N].mean())}
 
 
 def ordinality_record(before: Tensor | None, after: Tensor) -> dict[str, Any]:

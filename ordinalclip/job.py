@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from ordinalclip.config import stamp
 from ordinalclip.datasets.leakage import measure_leakage
+from ordinalclip.datasets.subset import changed_rows
 from ordinalclip.datasets.table import save_table
 from ordinalclip.lease import Superseded
 from ordinalclip.prepare import Job
@@ -150,6 +151,8 @@ def _begin(job: Job, run_log: logging.Handler) -> None:
     run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | stamp(cfg))
     run.publish("manifest.parquet", job.manifest.table.to_parquet)
     run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
+    if len(changed := changed_rows(job.manifest)):
+        run.publish("subset.parquet", changed.to_parquet)
     run.write_json("leakage.json", measure_leakage(job.manifest))
     run.write_json("ranks.json", job.manifest.ranks())
     run.write_json("identity.json", job.identity)

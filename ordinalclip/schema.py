@@ -108,8 +108,14 @@ class Subset:
 
     Attributes:
         shots: training images of each rank.
-        shift_ranks: how many of the most frequent ranks are thinned.
+        shift_ranks: how many ranks are thinned.
+        shift_which: the most frequent ones, or ranks at random.
         shift_keep: the share of their training images that these keep.
+        hide_every: n; every n-th rank, but not the highest, is left out of training and val.
+        hide_below: ranks below this one are.
+        hide_above: ranks above this one are.
+        label_noise: share of the training images that get a wrong rank.
+        label_noise_kernel: a rank beside the right one, or any other.
         eval_min_rank: val and test keep ranks from this one on.
         seed: of the draw.
     """
@@ -119,6 +125,13 @@ class Subset:
     shift_keep: Annotated[float, Between(0.0, 1.0)] | None
     eval_min_rank: Annotated[int, Between(0, "num_ranks")] | None
     seed: Annotated[int, Between(0, None)]
+    # The records of older runs lack what follows.
+    shift_which: Literal["frequent", "random"] = "frequent"
+    hide_every: Annotated[int, Between(2, "num_ranks")] | None = None
+    hide_below: Annotated[int, Between(1, "num_ranks")] | None = None
+    hide_above: Annotated[int, Between(0, "num_ranks")] | None = None
+    label_noise: Annotated[float, Between(0.0, 1.0)] | None = None
+    label_noise_kernel: Literal["neighbour", "uniform"] = "neighbour"
 
 
 @dataclass

@@ -1,15 +1,18 @@
-"""Less of a data set: few-shot training, a shifted distribution of the ranks, a test of high ranks only.
+"""Less of a data set: few-shot training, shifted or unseen ranks, wrong labels, a test of high ranks only.
 
 A subset is taken after the protocol and only leaves rows without a split, so that features of all images are shared.
 """
 
-import hashlib
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from ordinalclip.datasets.columns import CLEAN_RANK, WHOLE_SPLIT
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.noise import add_noise, draws
+from ordinalclip.datasets.offenders import NUM_LISTED
 from ordinalclip.errors import ConfigError
 
 
@@ -21,6 +24,12 @@ def take_subset(
     shift_keep: float | None,
     eval_min_rank: int | None,
     seed: int,
+    shift_which: Literal["frequent", "random"] = "frequent",
+    hide_every: int | None = None,
+    hide_below: int | None = None,
+    hide_above: int | None = None,
+    label_noise: float | None = None,
+    label_noise_kernel: Literal["neighbour", "uniform"] = "neighbour",
 ) -> Manifest:
     """Take images out of their splits; with nothing but nulls, none.
 
@@ -30,13 +39,21 @@ def take_subset(
     Args:
         manifest: with its split.
         shots: training images of each rank; all of them where there are fewer.
-        shift_ranks: how many ranks, the most frequent in training and of equally frequent ones the lower, are thinned.
+        shift_ranks: how many ranks are thinned.
         shift_keep: the share of their training images that they keep, rounded down, at least one image.
         eval_min_rank: val and test keep ranks from this one on.
         seed: of the draw.
+        shift_which: the most "frequent" ranks in training, of equally frequent ones the lower, or ranks at "random".
+        hide_every: n; every n-th rank, but not the highest, is left out of training and val: to interpolate.
+        hide_below: ranks below this one are left out of training and val: to extrapolate.
+        hide_above: ranks above this one are.
+        label_noise: share of the training images whose rank is made a wrong one; see `datasets.noise`.
+        label_noise_kernel: which wrong one.
 
     Returns:
-        The manifest, the split of what is left out NA, and a note of what was done.
+        The manifest, the split of what is left out NA, and a note of what was done. Where anything was left out, the
+        column `split_before_subset` has the split that was; where labels were made wrong, `rank_before_noise` has the
+        right ones.
 
     Raises:
         ConfigError: for settings that do not go together, or a rank that no test image has.
@@ -46,20 +63,30 @@ def take_subset(
         raise ConfigError(f"subset.{key}", value, "subset.shift_ranks and subset.shift_keep go together")
     if shots is not None and shift_ranks is not None:
         raise ConfigError("subset.shots", shots, "cannot go with subset.shift_ranks", allowed="one of the two")
-    table, notes, kept = manifest.table, [], np.ones(len(manifest.table), dtype=bool)
-    training = (table["split"] == "train").to_numpy()
+    table, notes = manifest.table, []
+    kept, hidden = _visible(manifest, hide_every, hide_below, hide_above)
+    if hidden:
+        names = ", ".join(manifest.rank_names[rank] for rank in hidden[:NUM_LISTED])
+        more = f" … and {len(hidden) - NUM_LISTED} more" if len(hidden) > NUM_LISTED else ""
+        notes.append(f"unseen: training and val are without {len(hidden)} of {manifest.num_ranks} ranks: {names}{more}")
+    training = (table["split"] == "train").to_numpy() & kept
     counts = np.bincount(table["rank"].to_numpy()[training], minlength=manifest.num_ranks)
     quota = counts
+    drawn = shots is not None or shift_ranks is not None
     if shots is not None:
         quota = np.minimum(counts, shots)
         notes.append(f"few-shot: {shots} training images a rank, {quota.sum():,} of {counts.sum():,}")
     elif shift_ranks is not None and shift_keep is not None:
-        quota = _thinned(counts, shift_ranks, shift_keep)
+        order = np.argsort(-counts, kind="stable")
+        if shift_which == "random":
+            order = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(counts))
+        quota = _thinned(counts, shift_ranks, shift_keep, order)
+        which = "most frequent ranks" if shift_which == "frequent" else "ranks drawn at random"
         notes.append(
-            f"shift: the {shift_ranks} most frequent ranks keep {shift_keep:.0%} of their training images, "
+            f"shift: the {shift_ranks} {which} keep {shift_keep:.0%} of their training images, "
             f"{quota.sum():,} of {counts.sum():,} in all"
         )
-    if notes:
+    if drawn:
         kept[training] = _places(table[training], seed) < quota[table["rank"].to_numpy()[training]]
     if eval_min_rank is not None:
         evaluated = table["split"].isin(["val", "test"]).to_numpy()
@@ -70,26 +97,57 @@ def take_subset(
             raise ConfigError("subset.eval_min_rank", eval_min_rank, problem, allowed=f"null, 0…{highest}")
         kept &= ~low
         notes.append(f"val and test keep ranks from {manifest.rank_names[eval_min_rank]} on: {low.sum():,} images less")
-    if kept.all():
-        return replace(manifest, notes=(*manifest.notes, *notes))
-    return replace(manifest, table=table.assign(split=table["split"].where(kept)), notes=(*manifest.notes, *notes))
+    if not kept.all():
+        table = table.assign(**{WHOLE_SPLIT: table["split"], "split": table["split"].where(kept)})
+    if label_noise is not None and label_noise > 0:
+        table, note = add_noise(replace(manifest, table=table), label_noise, label_noise_kernel, seed)
+        notes.append(note)
+    return replace(manifest, table=table, notes=(*manifest.notes, *notes))
 
 
-def _thinned(counts: np.ndarray, num_ranks: int, keep: float) -> np.ndarray:
-    """[R] how many images each rank keeps."""
+def changed_rows(manifest: Manifest) -> pd.DataFrame:
+    """The images that a subset left out or gave a wrong label, for the record: what they were and what they are."""
+    table = manifest.table
+    left_out, noisy = WHOLE_SPLIT in table, CLEAN_RANK in table
+    changed = np.zeros(len(table), dtype=bool)
+    if left_out:
+        changed |= (table["split"].isna() & table[WHOLE_SPLIT].notna()).to_numpy()
+    if noisy:
+        changed |= (table["rank"] != table[CLEAN_RANK]).to_numpy()
+    columns = [*([WHOLE_SPLIT] if left_out else []), "split", *([CLEAN_RANK] if noisy else []), "rank"]
+    return table.loc[changed, ["path", "sha256", *columns]].reset_index(drop=True)
+
+
+def _visible(
+    manifest: Manifest, every: int | None, below: int | None, above: int | None
+) -> tuple[np.ndarray, list[int]]:
+    """Rows that stay [N], and the ranks that are hidden from training and val."""
+    rank = np.arange(manifest.num_ranks)
+    hidden = np.zeros(manifest.num_ranks, dtype=bool)
+    if every is not None:
+        hidden |= ((rank + 1) % every == 0) & (rank < manifest.num_ranks - 1)
+    if below is not None:
+        hidden |= rank < below
+    if above is not None:
+        hidden |= rank > above
+    fitted = manifest.table["split"].isin(["train", "val"]).to_numpy()
+    return ~(fitted & hidden[manifest.table["rank"].to_numpy()]), np.flatnonzero(hidden).tolist()
+
+
+def _thinned(counts: np.ndarray, num_ranks: int, keep: float, order: np.ndarray) -> np.ndarray:
+    """[R] how many images each rank keeps; the first ranks in order are thinned."""
     present = int((counts > 0).sum())
     if num_ranks > present:
         problem = f"only {present} ranks have training images"
         raise ConfigError("subset.shift_ranks", num_ranks, problem, allowed=f"null, 1…{present}")
     quota = counts.copy()
-    for rank in np.argsort(-counts, kind="stable")[:num_ranks]:
+    for rank in order[:num_ranks]:
         quota[rank] = max(int(counts[rank] * keep), 1)
     return quota
 
 
 def _places(table: pd.DataFrame, seed: int) -> np.ndarray:
     """[N] the place of each image in the shuffled order of its rank, from 0."""
-    words = [hashlib.sha256(f"{seed} {image}".encode()).digest() for image in table["sha256"]]
-    order = pd.Series(words, table.index)
+    order = draws(table["sha256"], f"{seed} ")
     frame = pd.DataFrame({"rank": table["rank"], "order": order, "path": table["path"]})
     return frame.sort_values(["order", "path"]).groupby("rank").cumcount().reindex(table.index).to_numpy()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.subset import take_subset
+from ordinalclip.datasets.subset import changed_rows, take_subset
 from ordinalclip.errors import ConfigError
 from tests.datasets.made import make_manifest
 
@@ -102,3 +102,83 @@ def test_settings_that_do_not_go_together(manifest: Manifest, options: dict[str,
     with pytest.raises(ConfigError) as caught:
         take_subset(manifest, **NONE | options)
     assert caught.value.key == key
+
+
+def test_random_ranks_are_thinned_and_fewer_are_among_more(manifest: Manifest) -> None:
+    whole = Counter(manifest.table["rank"][manifest.table["split"] == "train"])
+    thinned = {}
+    for number in (2, 4):
+        options = {"shift_ranks": number, "shift_keep": 0.0, "shift_which": "random", "seed": 2}
+        taken = Counter(
+            (lambda table: table["rank"][table["split"] == "train"])(take_subset(manifest, **NONE | options).table)
+        )
+        thinned[number] = {rank for rank in whole if taken[rank] < whole[rank] or taken[rank] == whole[rank] == 1}
+        assert len(thinned[number]) == number
+    assert thinned[2] < thinned[4]
+    ranks = set()
+    for seed in range(20):
+        subset = take_subset(manifest, **NONE | options | {"seed": seed})
+        ranks.add(tuple(sorted(Counter(subset.table["rank"][subset.table["split"] == "train"]).items())))
+    assert len(ranks) > 5
+
+
+@pytest.mark.parametrize(
+    ("options", "hidden"),
+    [
+        ({"hide_every": 3}, {2, 5}),
+        ({"hide_every": 2}, {1, 3, 5}),  # 7 is the highest: leaving it out would be extrapolation
+        ({"hide_below": 2}, {0, 1}),
+        ({"hide_above": 5}, {6, 7}),
+        ({"hide_every": 4, "hide_above": 6}, {3, 7}),
+    ],
+)
+def test_unseen_ranks(manifest: Manifest, options: dict[str, Any], hidden: set[int]) -> None:
+    subset = take_subset(manifest, **NONE | options)
+    for rank in range(8):
+        for split in ("train", "val"):
+            assert images(subset, split, rank) == (set() if rank in hidden else images(manifest, split, rank))
+        assert images(subset, "test", rank) == images(manifest, "test", rank)
+    assert f"without {len(hidden)} of 8 ranks: {min(hidden)}, " in subset.notes[0]
+    listed = changed_rows(subset)
+    gone = manifest.table[manifest.table["rank"].isin(hidden) & manifest.table["split"].isin(["train", "val"])]
+    assert list(listed["path"]) == list(gone["path"])
+    assert list(listed["split_before_subset"]) == list(gone["split"])
+    assert listed["split"].isna().all()
+
+
+def test_unseen_ranks_and_few_shots(manifest: Manifest) -> None:
+    few = take_subset(manifest, **NONE | {"hide_every": 3, "shots": 2})
+    seen = take_subset(manifest, **NONE | {"shots": 2})
+    assert images(few, "train") == {path for rank in (0, 1, 3, 4, 6, 7) for path in images(seen, "train", rank)}
+
+
+@pytest.mark.parametrize("kernel", ["neighbour", "uniform"])
+def test_label_noise(kernel: str) -> None:
+    ranks = np.arange(4000) % 5
+    clean = make_manifest(ranks.tolist(), split=["train", "train", "train", "test"] * 1000)
+    noisy = {
+        share: take_subset(clean, **NONE | {"label_noise": share, "label_noise_kernel": kernel}) for share in (0.1, 0.4)
+    }
+    changed = {}
+    for share, subset in noisy.items():
+        table = subset.table
+        wrong = table["rank"] != ranks
+        assert (table["split"][wrong] == "train").all()
+        assert wrong.sum() / 3000 == pytest.approx(share, abs=0.03)
+        assert (table["value"] == table["rank"]).all()
+        assert list(table["rank_before_noise"]) == list(ranks)
+        assert table["rank"].between(0, 4).all()
+        changed[share] = dict(zip(table["path"][wrong], table["rank"][wrong], strict=True))
+        assert list(changed_rows(subset)["path"]) == list(changed[share])
+        assert subset.content_hash != clean.content_hash
+    assert changed[0.1].items() <= changed[0.4].items()
+    moves = Counter(zip(ranks, noisy[0.4].table["rank"], strict=True))
+    others = {rank: [moves[rank, to] for to in range(5) if to != rank and moves[rank, to] > 0] for rank in range(5)}
+    assert [len(counts) for counts in others.values()] == ([1, 2, 2, 2, 1] if kernel == "neighbour" else [4] * 5)
+    assert all(max(counts) < 2 * min(counts) for counts in others.values())
+    other = take_subset(clean, **NONE | {"label_noise": 0.1, "label_noise_kernel": kernel, "seed": 1})
+    assert other.content_hash != noisy[0.1].content_hash
+
+
+def test_nothing_changed_is_an_empty_list(manifest: Manifest) -> None:
+    assert len(changed_rows(take_subset(manifest, **NONE))) == 0
