@@ -118,6 +118,8 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
         problem = "keeps augmented views, which augment=false does not use"
         raise ConfigError("features.views", cfg["features"]["views"], problem, allowed="0, or augment=null")
     check_label_draw(cfg)
+    if (cfg["trainer"].get("precision"), cfg["trainer"].get("accelerator")) == ("16-mixed", "cpu"):
+        raise ConfigError("trainer.precision", "16-mixed", "is not for CPUs", allowed="32-true, bf16-mixed")
     _check_optimizer(cfg["optimizer"])
     _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 
@@ -202,6 +204,7 @@ def identity(
     kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
     kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k not in ("split", "leakage")}
     kept["augment"] = augments(cfg)
+    kept["compile"] = cfg["compile"] and cfg["trainable"]["image"] is not None  # nothing comes of it elsewhere
     # The batch size can change last bits only; without features none of it has an effect.
     kept["features"] = {k: v for k, v in cfg["features"].items() if k != "batch_size"} if uses_features(cfg) else {}
     kept["manifest"] = manifest_hash

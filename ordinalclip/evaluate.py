@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import check, plain
@@ -84,7 +84,11 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     of_record = [word for word in changes if _changes_record(word, typed)]
     here = plain(_compose([word for word in changes if word not in of_record]))
     run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")
-    cfg = _changed(recorded_cfg(run), of_record) | {key: here[key] for key in _HERE}
+    recorded = _changed(recorded_cfg(run), of_record)
+    cfg = recorded | {key: here[key] for key in _HERE}
+    if "features.precision" not in typed:  # it changes scores
+        precision = recorded.get("features", {}).get("precision", "fp32")
+        cfg["features"] = here["features"] | {"precision": precision}
     if other_data or "protocol" in typed:
         cfg["protocol"] = here["protocol"]
     if other_data:
@@ -121,8 +125,9 @@ def _changed(cfg: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
         key, _, value = word.partition("=")
         parent, _, leaf = key.rpartition(".")
         keys = OmegaConf.select(node, parent)
-        if keys is None or leaf not in keys:
-            raise ConfigError(key, value, "the run has no such key", allowed=", ".join(keys or node))
+        if not isinstance(keys, DictConfig) or leaf not in keys:
+            allowed = ", ".join(map(str, keys)) if isinstance(keys, DictConfig) else f"{parent}=… as a whole"
+            raise ConfigError(key, value, "the run has no such key", allowed=allowed)
         OmegaConf.update(node, key, yaml.safe_load(value))
     return plain(node)
 

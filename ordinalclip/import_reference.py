@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.backbones.weights import find_weights
 from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import check, plain
+from ordinalclip.config import check, plain, stamp
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
@@ -99,6 +99,8 @@ def import_reference(words: Sequence[str]) -> Record:
         "prompt": prompt_of(settings, state, names, ckpt),
         "trainable": trainable_of(settings),
     }
+    if settings.chosen_on_test:  # every table that the run enters has to tell
+        cfg["protocol"] = here["protocol"] | {"select_on": "test"}
     if manifest is None:
         unknown = {"_target_": "ordinalclip.datasets.unknown.load_unknown", "name": "imported", "context": None}
         cfg["dataset"] = unknown
@@ -165,7 +167,7 @@ def _show(record: Record, manifest: Manifest | None) -> None:
         print(f"note    {defect}")
     if manifest is not None:
         scores, ordinality = run.read_json("test_stats.json") or {}, run.read_json("ordinality.json") or {}
-        print_scores(manifest.name, "test", scores, ordinality, record.rank_names)
+        print_scores(manifest.name, "test", scores, ordinality, record.rank_names, on_test=bool(stamp(record.cfg)))
     print(f"run     {run.directory}")
 
 

@@ -83,7 +83,7 @@ def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], Initi
         ConfigError: for a setting that cannot be used, or weights or a checkpoint that are not there.
     """
     check(cfg)
-    if cfg["compile"]:
+    if cfg["compile"] and cfg["trainable"]["image"] is not None:
         check_compiler()
     stated = cfg["dataset"].get("num_ranks")  # some data sets are told how many
     if stated is not None:

@@ -9,10 +9,11 @@ import pandas as pd
 from ordinalclip.batches import evaluation_loader
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split
-from ordinalclip.fit import EVAL_BATCH, SplitData, best_device
+from ordinalclip.fit import EVAL_BATCH, best_device
 from ordinalclip.prepare import Job
 from ordinalclip.reopen import Record, load_run
 from ordinalclip.runs import Run
+from ordinalclip.split_data import SplitData
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import lightning.pytorch as pl
+import torch
 
+from ordinalclip.errors import ConfigError
 from ordinalclip.signatures import Between
 
 # Lightning's remarks about what is so on purpose here, and about itself.
@@ -45,7 +47,13 @@ def build_trainer(
         run_directory: Lightning's root, which nothing should be written to.
         max_epochs: passes over the training split.
         callbacks: ours.
+
+    Raises:
+        ConfigError: float16 without a GPU, where Lightning would compute in bfloat16 under float16's name.
     """
+    if precision == "16-mixed" and (accelerator == "cpu" or not torch.cuda.is_available()):
+        problem = "needs a CUDA GPU, and there is none"
+        raise ConfigError("trainer.precision", precision, problem, allowed="32-true, bf16-mixed")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _NOT_FOR_USERS:

@@ -88,6 +88,17 @@ def test_settings_of_features_enter_only_where_features_are_used(compose_cfg: Co
     assert identity_of("augment=true", words[1]) == identity_of("augment=true")  # the tower sees each batch
 
 
+def test_compiling_enters_only_where_something_is_compiled(compose_cfg: Compose) -> None:
+    assert id_of(compose_cfg("compile=true")) == id_of(compose_cfg())
+    trained = "trainable.image=1e-4"
+    assert id_of(compose_cfg(trained, "compile=true")) != id_of(compose_cfg(trained))
+
+
+def test_float16_is_refused_on_a_cpu_which_would_compute_in_bfloat16(compose_cfg: Compose) -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.precision=16-mixed: is not for CPUs"):
+        check(compose_cfg("trainer=cpu", "trainer.precision=16-mixed"))
+
+
 def test_views_that_would_not_be_used_are_refused(compose_cfg: Compose) -> None:
     with pytest.raises(ConfigError, match=r"features\.views=3: keeps augmented views") as caught:
         check(compose_cfg("features.views=3", "augment=false"))

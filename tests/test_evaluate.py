@@ -96,6 +96,17 @@ def test_frozen_towers_and_fixed_prompts_open_too(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_features_are_of_the_precision_that_the_run_had(folder: Path) -> None:
+    run = train(folder, "features.precision=bf16")
+    recorded = np.stack(pd.read_parquet(run.directory / "predictions.parquet")["probs"])
+    differ = []
+    for words in ((), ("features.precision=fp32",)):
+        again(folder, run, *words)
+        differ.append(np.abs(np.stack(the_evaluation(run, "gauge-test")[1]["probs"]) - recorded).max())
+    assert differ[0] <= 1e-6 < 1e-4 < differ[1]
+
+
+@pytest.mark.slow
 def test_other_data_with_the_same_ranks(folder: Path, run: Run, tmp_path: Path) -> None:
     other = ["dataset=gauge", "dataset.num_ranks=5", "dataset.images_per_rank=12", "dataset.size=40"]
     stats = again(folder, run, *other)
@@ -115,6 +126,7 @@ def test_what_is_refused(folder: Path, run: Run, tmp_path: Path) -> None:
     refused("seed=3: belongs to the run and stays as it is", "seed=3")
     refused("dataset.colour=red: the run has no such key", "dataset.colour=red")
     refused("there is no such file", "backbone.weights=gone.pt")
+    refused(r"allowed: backbone\.weights=… as a whole", "backbone.weights.image=gone.pt")
     refused("not those that the run was made with", "dataset.seed=5", kind=DataError)
     with pytest.raises(ConfigError, match="which run"):
         evaluate(["split=test"])

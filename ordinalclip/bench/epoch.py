@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import RAdam
 
-from ordinalclip.batches import EpochSampler, FeatureRows, evaluation_loader, training_loader
+from ordinalclip.batches import FeatureRows, evaluation_loader, training_loader
 from ordinalclip.bench.made import BATCH_SIZE, made_images, made_model
 from ordinalclip.bench.measure import alternate
 from ordinalclip.bench.naive import naive_epoch
@@ -21,6 +21,7 @@ from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_scheduler
+from ordinalclip.samplers import EpochSampler
 from ordinalclip.schedules import Constant
 from ordinalclip.trainer import build_trainer
 

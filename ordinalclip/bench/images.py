@@ -8,13 +8,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from ordinalclip.batches import EpochSampler, ImageRows
+from ordinalclip.batches import ImageRows
 from ordinalclip.bench.made import BATCH_SIZE, made_images
 from ordinalclip.bench.measure import alternate
 from ordinalclip.bench.page import Row, Section
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.image_cache import Geometry, ImageSource, load_images
+from ordinalclip.image_cache import ImageSource, load_images
+from ordinalclip.image_geometry import Geometry
 from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.samplers import EpochSampler
 
 TEXT = """Shuffled training batches of 32 with random crops and flips, as tensors of 3 × 224 × 224 for the tower, in one
 process. *Cold*, the naive way, decodes and resizes a file whenever it is asked for; *warm* reads pixels that were

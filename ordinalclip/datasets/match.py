@@ -6,6 +6,8 @@ from dataclasses import replace
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import DataError
 
+_NUM_LISTED = 8
+
 
 def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float]) -> Manifest:
     """A data set with its ranks in a model's order, matched by their values.
@@ -20,8 +22,8 @@ def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float
     """
     theirs = manifest.rank_values
     if sorted(theirs) != sorted(values):
-        there = ", ".join(f"{value:g}" for value in theirs if value not in values) or "none"
-        here = ", ".join(f"{value:g}" for value in values if value not in theirs) or "none"
+        there = _listed([value for value in theirs if value not in values])
+        here = _listed([value for value in values if value not in theirs])
         raise DataError(
             f"{manifest.name} has {len(theirs)} ranks, the run {len(values)}; "
             f"values only in {manifest.name}: {there}; only in the run: {here}\n"
@@ -31,3 +33,8 @@ def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float
     rank = manifest.table["rank"].map(lambda rank: place[theirs[rank]]).astype("int64")
     table = manifest.table.assign(rank=rank).drop(columns="labels", errors="ignore")  # they are ranks of the old order
     return replace(manifest, table=table, rank_names=tuple(names), rank_values=tuple(values))
+
+
+def _listed(values: Sequence[float]) -> str:
+    more = f" … and {len(values) - _NUM_LISTED} more" if len(values) > _NUM_LISTED else ""
+    return ", ".join(f"{value:g}" for value in values[:_NUM_LISTED]) + more or "none"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ordinalclip.backbones.weights import WeightFile
 from ordinalclip.build import assemble
-from ordinalclip.config import identity, readable_name, run_id
+from ordinalclip.config import identity, readable_name, run_id, stamp
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import ordinality_record, save_rank_features
 from ordinalclip.provenance import provenance
@@ -100,13 +100,14 @@ def _state(source: Import) -> dict[str, Tensor]:
 
 def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor]) -> None:
     cfg, settings = source.cfg, source.settings
-    run.set_status("running", run_id=run.run_id, epoch=settings.epochs, epochs=settings.epochs)
+    run.set_status("running", run_id=run.run_id, epoch=settings.epochs, epochs=settings.epochs, **stamp(cfg))
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", source.words)
     imported = {"files": source.files, "defects": defects_of(settings), "config": settings.whole}
     run.write_json("provenance.json", provenance() | {"imported": imported})
     labels = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
-    run.write_json("labels.json", labels | {"sweep": cfg["sweep_name"], "tags": [*cfg["tags"], "imported"]})
+    groups = {"sweep": cfg["sweep_name"], "tags": [*cfg["tags"], "imported"]}
+    run.write_json("labels.json", labels | groups | stamp(cfg))
     run.write_json("ranks.json", source.ranks)
     run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": state}))
     features_RD = rebuild(record).rank_features()

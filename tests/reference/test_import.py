@@ -153,6 +153,7 @@ def test_the_record_is_that_of_a_finished_run(tmp_path: Path, capsys: pytest.Cap
         "model.prompt.base_ranks",
         "model.backbone.logit_scale",
     }
+    assert run.read_json("labels.json")["selected_on"] == run.status()["selected_on"] == "test"
     facts = run.read_json("provenance.json")["imported"]
     assert facts["files"]["ckpt"]["path"] == str(ckpt)
     assert len(facts["files"]["ckpt"]["sha256"]) == 64
@@ -184,7 +185,9 @@ def test_it_is_tested_at_once_where_there_are_data(tmp_path: Path, capsys: pytes
     assert stats["test/num_images"] > 0
     assert (run.directory / "predictions.parquet").exists()
     assert (run.directory / "figures" / "confusion.png").exists()
-    assert "MAE in ranks, expectation" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "MAE in ranks, expectation" in shown
+    assert "selected on test" in shown
     paths = [f"paths.{name}={tmp_path / name}" for name in ("runs", "data", "cache")]
     again = evaluate([f"run={run.run_id}", "trainer=cpu", "num_workers=0", *paths])
     assert again == pytest.approx(stats, abs=1e-6, nan_ok=True)
