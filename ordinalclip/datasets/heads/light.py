@@ -46,12 +46,12 @@ def shade(surface: Surface, lamps: Sequence[Lamp], sky: Sequence[float], ground:
     for lamp in lamps:
         towards, strength = np.array(lamp.towards, dtype=np.float32), np.array(lamp.colour, dtype=np.float32)
         seen = surface.lit if lamp.shadow else surface.open
-        facing = (surface.normals * towards).sum(axis=1)
+        facing = np.einsum("nk,k->n", surface.normals, towards)
         wrapped = ((facing[:, None] + surface.soft) / (1 + surface.soft)).clip(0)
         falling += wrapped * seen[:, None] * strength
         half = towards + np.array([0, 0, 1], dtype=np.float32)
         half /= max(float(np.linalg.norm(half)), 1e-9)
-        mirrored = (surface.normals * half).sum(axis=1).clip(0)
+        mirrored = np.einsum("nk,k->n", surface.normals, half).clip(0)
         glint = surface.gloss * mirrored**surface.sharpness * (facing > 0) * seen
         shine += glint[:, None] * strength
     return surface.colour * falling + shine

@@ -48,68 +48,56 @@ def rasterise(points: np.ndarray, depth: np.ndarray, triangles: np.ndarray, widt
     """
     x, y, near = points[:, 0][triangles], points[:, 1][triangles], 1 / np.where(depth > 0, depth, np.inf)[triangles]
     area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    left = np.ceil(x.min(axis=1) - 0.5).clip(0, width).astype(np.int64)
-    right = np.floor(x.max(axis=1) - 0.5).clip(-1, width - 1).astype(np.int64) + 1
-    top = np.ceil(y.min(axis=1) - 0.5).clip(0, height).astype(np.int64)
-    bottom = np.floor(y.max(axis=1) - 0.5).clip(-1, height - 1).astype(np.int64) + 1
+    left, right = _span(x, width)
+    top, bottom = _span(y, height)
     across, down = (right - left).clip(0), (bottom - top).clip(0)
     drawn = np.flatnonzero((across * down > 0) & (area != 0) & (near > 0).all(axis=1))
-    number = (across * down)[drawn]
-    ends = np.cumsum(number)
+    area = np.where(area == 0, 1.0, area)
+    # Weights of corners are linear on the screen: at the box's first pixel, a step across, a step down [3, T].
+    second, third = (_plane(x, y, area, corner, left, top) for corner in (1, 2))
+    nearness = (near[:, 1] - near[:, 0]) * second + (near[:, 2] - near[:, 0]) * third
+    nearness[0] += near[:, 0]
     nearest = np.full(width * height, -np.inf)
     owner = np.full(width * height, -1)
-    kept = np.zeros((width * height, 3))
-    for group in np.split(drawn, np.flatnonzero(np.diff(ends // CHUNK)) + 1):
-        owned = _cover(group, x, y, near, area, (left, top, across, down), width)
-        if owned is None:
-            continue
-        pixel, triangle, weights, nearness = owned
-        wins = nearness > nearest[pixel]
-        pixel = pixel[wins]
-        nearest[pixel], owner[pixel], kept[pixel] = nearness[wins], triangle[wins], weights[wins]
+    for group in np.split(drawn, np.flatnonzero(np.diff(np.cumsum((across * down)[drawn]) // CHUNK)) + 1):
+        number = (across * down)[group]
+        place = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+        row, column = np.divmod(place, np.repeat(across[group], number))
+        weights = [_at(np.repeat(plane[:, group], number, axis=1), column, row) for plane in (second, third)]
+        inside = np.flatnonzero((weights[0] >= 0) & (weights[1] >= 0) & (weights[0] + weights[1] <= 1))
+        triangle, row, column = np.repeat(group, number)[inside], row[inside], column[inside]
+        pixel = (top[triangle] + row) * width + left[triangle] + column
+        near_here = _at(nearness[:, triangle], column, row)
+        before = nearest[pixel]
+        np.maximum.at(nearest, pixel, near_here)
+        wins = np.flatnonzero((near_here > before) & (near_here == nearest[pixel]))[::-1]
+        owner[pixel[wins]] = triangle[wins]  # of those that draw the first is written last
     covered = np.flatnonzero(owner >= 0)
-    # Linear on the screen is value / depth: divide the weights by the corners' depths and make them add up to 1.
-    weights = kept[covered] * near[owner[covered]]
-    return Fragments(covered, owner[covered], weights / weights.sum(axis=1, keepdims=True))
+    triangle = owner[covered]
+    place = covered % width - left[triangle], covered // width - top[triangle]
+    one, other = (_at(plane[:, triangle], *place) for plane in (second, third))
+    # What is linear on the screen is value / depth: divide by the corners' depths and make the weights add up to 1.
+    weights = np.stack([1 - one - other, one, other], axis=1) * near[triangle]
+    return Fragments(covered, triangle, weights / weights.sum(axis=1, keepdims=True))
 
 
-def _cover(
-    group: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    near: np.ndarray,
-    area: np.ndarray,
-    box: tuple[np.ndarray, ...],
-    width: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """The nearest of some triangles at each pixel that they cover: pixel, triangle, screen weights, 1 / depth."""
-    left, top, across, down = (edges[group] for edges in box)
-    number = across * down
-    if number.sum() == 0:
-        return None
-    start = np.cumsum(number) - number
-    # Weights are linear on the screen: for two corners the value at the box's first pixel, and a step across and down.
-    px, py, twice = x[group], y[group], area[group]
-    over, below = left + 0.5 - px[:, 0], top + 0.5 - py[:, 0]
-    planes = []
-    for corner, sign in ((2, 1), (1, -1)):
-        step_x = sign * (py[:, corner] - py[:, 0]) / twice
-        step_y = -sign * (px[:, corner] - px[:, 0]) / twice
-        planes.append((over * step_x + below * step_y, step_x, step_y))
-    of = np.repeat(np.arange(len(group)), number)
-    place = np.arange(number.sum()) - start[of]
-    row = place // across[of]
-    column = place - row * across[of]
-    weights = [at[of] + column * step_x[of] + row * step_y[of] for at, step_x, step_y in planes]
-    inside = np.flatnonzero((weights[0] >= 0) & (weights[1] >= 0) & (weights[0] + weights[1] <= 1))
-    of, second, third = of[inside], weights[0][inside], weights[1][inside]
-    pixel = (top[of] + row[inside]) * width + left[of] + column[inside]
-    first_near, second_near, third_near = near[group].T
-    nearness = first_near[of] + second * (second_near - first_near)[of] + third * (third_near - first_near)[of]
-    # Sorted by pixel, then from near to far; the sort is stable, so that the first triangle wins a draw.
-    order = np.lexsort((-nearness, pixel))
-    pixel = pixel[order]
-    is_first = np.r_[True, pixel[1:] != pixel[:-1]] if len(pixel) else np.zeros(0, dtype=bool)
-    order = order[is_first]
-    second, third = second[order], third[order]
-    return pixel[is_first], group[of[order]], np.stack([1 - second - third, second, third], axis=1), nearness[order]
+def _span(corners: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """First pixel whose middle a triangle can cover, and the first behind them [T]."""
+    first = np.ceil(corners.min(axis=1) - 0.5).clip(0, end)
+    last = np.floor(corners.max(axis=1) - 0.5).clip(-1, end - 1)
+    return first.astype(np.int64), last.astype(np.int64) + 1
+
+
+def _plane(
+    x: np.ndarray, y: np.ndarray, area: np.ndarray, corner: int, left: np.ndarray, top: np.ndarray
+) -> np.ndarray:
+    """Weight of a corner: at the middle of pixel (left, top), a step to the right, a step down [3, T]."""
+    other, sign = (2, 1) if corner == 1 else (1, -1)
+    right = sign * (y[:, other] - y[:, 0]) / area
+    down = -sign * (x[:, other] - x[:, 0]) / area
+    return np.stack([(left + 0.5 - x[:, 0]) * right + (top + 0.5 - y[:, 0]) * down, right, down])
+
+
+def _at(plane: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Value of planes [3, N] at places counted from their first pixels [N]."""
+    return plane[0] + column * plane[1] + row * plane[2]

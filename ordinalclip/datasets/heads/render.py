@@ -131,7 +131,7 @@ def _lighten(posed: Posed, seen: _Visible, charts: Charts, person: Person, years
     normals[layer] = seen.of(posed.points.astype(np.float32))[layer] * [1, 0.7, 1]  # strands are flat, hair is round
     light[layer] = 0.8
     normals = normals + _BUMP * (painted.slope[:, :1] * right + painted.slope[:, 1:] * up)
-    normals /= np.sqrt((normals * normals).sum(axis=1, keepdims=True)).clip(1e-9)
+    normals /= np.sqrt(np.einsum("nk,nk->n", normals, normals)).clip(1e-9)[:, None]
     surface = Surface(
         colour=painted.colour,
         normals=normals,

@@ -86,4 +86,4 @@ def test_every_style_and_age_can_be_drawn(style, years):
 
 
 def test_contact_sheet():
-    assert contact_sheet((1, 90), rows=1, size=16).size == (2 * 18 + 2, 20)
+    assert contact_sheet((3,), (1, 90), size=16).size == (2 * 18 + 2, 20)
