@@ -16,7 +16,7 @@ from ordinalclip.datasets.ages import SEX
 from ordinalclip.datasets.layout import find_root, require_files
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.rows import usable
-from ordinalclip.datasets.tablefile import read_table
+from ordinalclip.datasets.tablefile import read_table, require_columns
 from ordinalclip.errors import DataError
 from ordinalclip.signatures import Between
 
@@ -100,9 +100,7 @@ def load_adience(
 
 def _read_fold(file: Path, fold: str) -> pd.DataFrame:
     rows = read_table(file)
-    missing = [column for column in COLUMNS if column not in rows]
-    if missing:
-        raise DataError(f"{file}: has no column {', '.join(missing)}; it has {', '.join(map(str, rows.columns))}")
+    require_columns(rows, file, COLUMNS)
     return rows[list(COLUMNS)].apply(lambda column: column.str.strip()).assign(fold=fold)
 
 

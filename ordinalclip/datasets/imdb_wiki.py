@@ -66,11 +66,12 @@ def load_imdb_wiki(
     kept = rows[~faceless & ~second].reset_index(drop=True)
     value = ages_in_july(kept["dob"], kept["photo_taken"])
     names = kept["name"].where(kept["name"].str.len() > 0)
-    notes = [
-        f"IMDB-WIKI {ONLY_PRETRAINING}",
-        f"left out {int(faceless.sum()):,} of {len(rows):,} photos in which no face was found with a score of "
-        f"{min_face_score:g}, and {int(second.sum()):,} with a second face",
-    ]
+    notes = [f"IMDB-WIKI {ONLY_PRETRAINING}"]
+    if len(kept) < len(rows):
+        notes.append(
+            f"left out {int(faceless.sum()):,} of {len(rows):,} photos in which no face was found with a score of "
+            f"{min_face_score:g}, and {int(second.sum()):,} with a second face"
+        )
     return build_ages(
         pd.DataFrame(
             {

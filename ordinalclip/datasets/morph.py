@@ -17,7 +17,7 @@ from ordinalclip.datasets.morph_lists import Setting, read_setting
 from ordinalclip.datasets.morph_metadata import contradictions
 from ordinalclip.datasets.offenders import listed
 from ordinalclip.datasets.rows import usable
-from ordinalclip.datasets.tablefile import normal_paths, read_table
+from ordinalclip.datasets.tablefile import normal_paths, read_table, require_columns
 from ordinalclip.errors import DataError
 from ordinalclip.signatures import Between
 
@@ -112,9 +112,7 @@ def load_morph(
 
 def _read_csv(file: Path) -> pd.DataFrame:
     rows = read_table(file)
-    missing = [column for column in COLUMNS if column not in rows]
-    if missing:
-        raise DataError(f"{file}: has no column {', '.join(missing)}; it has {', '.join(map(str, rows.columns))}")
+    require_columns(rows, file, COLUMNS)
     rows["path"] = normal_paths(rows["photo"].str.strip().str.replace("\\", "/"), file)
     gender = rows["gender"].str.strip().str.upper()
     race = rows["race"].str.strip().str.upper()

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ordinalclip.datasets.offenders import refuse
-from ordinalclip.datasets.tablefile import read_table
-from ordinalclip.errors import DataError
+from ordinalclip.datasets.tablefile import read_table, require_columns
 
 
 def read_columns(file: Path, columns: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
@@ -22,9 +21,7 @@ def read_columns(file: Path, columns: Sequence[str], numbers: Sequence[str]) -> 
         DataError: for columns that are missing and for cells that are no numbers, naming rows.
     """
     table = read_table(file)
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise DataError(f"{file}: has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+    require_columns(table, file, columns)
     table = table.apply(lambda column: column.str.strip())
     for column in numbers:
         parsed = pd.to_numeric(table[column], errors="coerce")
