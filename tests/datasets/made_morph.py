@@ -47,9 +47,11 @@ def write_images(root: Path, names: Sequence[str]) -> None:
         write_image(root / "Album2" / name, index)
 
 
-def make_morph_csv(root: Path) -> None:
+def make_morph_csv(root: Path) -> list[str]:
     """Enough people and ages for a protocol to split."""
-    write_csv(root, [morph_row(f"{100 + index // 3:06d}_{index % 3}M{16 + index % 20}.JPG") for index in range(120)])
+    names = [f"{100 + index // 3:06d}_{index % 3}M{16 + index % 20}.JPG" for index in range(120)]
+    write_csv(root, [morph_row(name) for name in names])
+    return names
 
 
 def write_lists(folder: Path, names: Sequence[str]) -> None:

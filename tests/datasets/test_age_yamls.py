@@ -9,7 +9,12 @@ from tests.conftest import Compose
 from tests.datasets.made_ages import AGE_SETS, make_ages
 
 SPLIT_BY_FACE = ("utkface", "clap2015", "clap2016", "appa_real")  # nobody knows who is who in these
-SHARED = ("imdb_clean",)  # people are in its train and its val, as published
+PROTOCOLS = {
+    **dict.fromkeys(("morph", "agedb", "afad"), "folds"),
+    "fgnet": "leave_one_subject_out",
+    **dict.fromkeys(("morph_settings", "adience", "clap2015", "clap2016", "appa_real", "imdb_clean"), "given"),
+}
+SHARED = ("imdb_clean", "morph_settings")  # people stand in two of their splits, as published
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +29,7 @@ def test_a_yaml_reads_its_set(name: str, data: Path, tmp_path: Path, compose_cfg
     cfg = compose_cfg(f"dataset={name}", f"paths.data={data}", small=False)
     manifest = load_manifest(cfg["dataset"], cfg["protocol"], data_dir=data, cache_dir=tmp_path)
     assert manifest.name == name
+    assert cfg["protocol"]["split"]["_target_"].rpartition(".")[2] == PROTOCOLS.get(name, "holdout")
     assert manifest.unit == "year"
     assert set(manifest.table["split"]) == {"train", "val", "test"}
     assert manifest.table["raw"].notna().all()
