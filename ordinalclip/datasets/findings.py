@@ -1,8 +1,9 @@
 """What there is to say about a data set before it is trained on, as lines of text."""
 
-import pandas as pd
+from typing import Any
 
-from ordinalclip.datasets.manifest import SPLITS, Manifest
+from ordinalclip.datasets.leakage import measure_leakage
+from ordinalclip.datasets.manifest import Manifest
 
 NUM_EXAMPLES = 3
 _UNREADABLE = "images that cannot be used"
@@ -14,11 +15,11 @@ def findings(manifest: Manifest) -> list[str]:
     Args:
         manifest: with its split.
     """
-    table = manifest.table
-    lines = [f"duplicates  {line}" for line in duplicates(manifest)]
-    lines += [f"{column + 's':11} {_shared(table, column)}" for column in ("subject", "group")]
-    lines += [f"note      {note}".replace("\n", "\n          ") for note in manifest.notes]
-    return [*lines, f"hash      {manifest.content_hash}"]
+    leaks = measure_leakage(manifest)
+    lines = [f"{'duplicates':11} {line}" for line in duplicates(manifest)]
+    lines += [_shared(kind, leaks[kind]) for kind in ("subjects", "groups")]
+    lines += [f"{'note':11} {note}".replace("\n", "\n" + " " * 12) for note in manifest.notes]
+    return [*lines, f"{'hash':11} {manifest.content_hash}"]
 
 
 def unreadable(manifest: Manifest) -> bool:
@@ -44,16 +45,9 @@ def duplicates(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _shared(table: pd.DataFrame, column: str) -> str:
-    """How many there are, and which share of a split's images has one that training sees, too."""
-    known = table[table[column].notna() & table["split"].notna()]
-    if known.empty:
-        return "not known"
-    told = [f"{known[column].nunique():,}"]
-    trained = set(known.loc[known["split"] == "train", column])
-    for split in SPLITS[1:]:
-        rows = known[known["split"] == split]
-        seen = rows[column].isin(trained)
-        if len(rows):
-            told.append(f"{seen.sum():,} of {len(rows):,} {split} images ({seen.mean():.1%}) have one of training's")
-    return "; ".join(told)
+def _shared(kind: str, found: dict[str, Any]) -> str:
+    """How many subjects or groups there are, and how many stand in more than one split."""
+    if not found["known"]:
+        return f"{kind:11} not known"
+    rate = "" if found["test_rate"] is None else f" ({found['test_rate']:.1%} of the test images)"
+    return f"{kind:11} {found['units']:,}, of which {found['shared']:,} in more than one split{rate}"

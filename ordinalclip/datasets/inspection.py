@@ -54,7 +54,7 @@ def check_dataset(words: Sequence[str]) -> int:
         raise
     print("\n".join([summary(manifest), "", *findings(manifest)]))
     for key in ("licence", "citation"):
-        print(f"{key:9} {cfg['dataset'].get(key) or 'not stated'}")
+        print(f"{key:11} {cfg['dataset'].get(key) or 'not stated'}")
     if not (strict and unreadable(manifest)):
         return 0
     print("\ntraining stops at the images that cannot be used; with dataset.on_error=skip it goes on without them")

@@ -15,7 +15,7 @@ from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.table import SPLIT_WORDS
 from ordinalclip.datasets.tablefile import read_table, require_columns
-from ordinalclip.datasets.votes import votes_table
+from ordinalclip.datasets.votes import votes_as_labels, votes_table
 from ordinalclip.signatures import Between
 
 GRADES = ("c1", "c2", "c3", "c4", "c5")
@@ -58,7 +58,7 @@ def load_koniq(
 
     Returns:
         The manifest, with its split where the table has one; `value` is the mean vote, `deviation` its deviation,
-        `votes` how many chose each grade.
+        `votes` how many chose each grade. Where the ranks are the grades, `labels` are the votes one by one.
 
     Raises:
         ConfigError: where there is no such folder, or the bins cannot be.
@@ -74,6 +74,9 @@ def load_koniq(
     refuse(top / scores, [told[row] for row in np.flatnonzero(unread)], "rows have no image with votes in c1…c5")
     table, grading = votes_table(votes, top / scores, bins, rank_names, rank_values)
     table.insert(0, "path", [f"{images}/{name}" for name in names])
+    labels = votes_as_labels(votes, bins)
+    if labels is not None:
+        table["labels"] = labels
     if "set" in given:
         table["split"] = given["set"].str.strip().str.lower().replace(SPLIT_WORDS)
     require_files(top, table["path"].tolist(), what=f"images that {scores} names", obtain=obtain)

@@ -61,3 +61,22 @@ def votes_table(
         grading = replace(grading, values=[float(value) for value in rank_values])
     votes = [" ".join(f"{vote:g}" for vote in row) for row in votes_NG]
     return pd.DataFrame({"rank": grading.rank, "value": mean, "deviation": deviation, "votes": votes}), grading
+
+
+def votes_as_labels(votes_NG: np.ndarray, bins: Sequence[float] | int) -> list[str] | None:
+    """Each vote as a rank, as the manifest's column `labels` has them, where ranks are the grades that were voted on.
+
+    Args:
+        votes_NG: see `vote_statistics`.
+        bins: edges of the ranks; only where each of G ranks holds one grade is a vote a rank.
+
+    Returns:
+        The N rows' ranks in order, separated by blanks, or None where votes are no ranks, or shares and no counts.
+    """
+    grades = np.arange(1, votes_NG.shape[1] + 1)
+    if isinstance(bins, int) or len(bins) != len(grades) + 1 or (votes_NG != votes_NG.round()).any():
+        return None
+    ranks = np.clip(np.searchsorted(bins, grades, side="right") - 1, 0, len(grades) - 1)
+    if (ranks != grades - 1).any():
+        return None
+    return [" ".join(map(str, np.repeat(ranks, row))) for row in votes_NG.astype(np.int64)]

@@ -42,10 +42,16 @@ def test_the_table_without_sets(tmp_path: Path) -> None:
     made = load(tmp_path / "set", scores=SCORES)
     assert made.table["rank"].tolist() == [3, 2, 0, 1]
     assert made.table["split"].isna().all()
+    assert "labels" not in made.table  # of shares none can be made
     made = load(tmp_path / "set", scores=SCORES, bins=2, rank_names=None, rank_values=None)
     assert made.table["rank"].tolist() == [1, 1, 0, 0]
     with pytest.raises(ConfigError, match="rank_names"):
         load(tmp_path / "set", scores=SCORES, bins=2)
+
+
+def test_votes_can_be_drawn_from(tmp_path: Path) -> None:
+    make_koniq(tmp_path / "set", [("a.jpg", "0,1,0,2,0", "training"), ("b.jpg", "3,0,0,0,0", "test")])
+    assert load(tmp_path / "set").table["labels"].tolist() == ["1 3 3", "0 0 0"]
 
 
 def test_dirty_rows_and_half_copies(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.votes import vote_statistics, votes_table
+from ordinalclip.datasets.votes import vote_statistics, votes_as_labels, votes_table
 from ordinalclip.errors import ConfigError
 
 GRADES = [1, 1.5, 2.5, 3.5, 4.5, 5]
@@ -44,3 +44,12 @@ def test_a_mean_that_is_an_edge_is_one_in_shares_too() -> None:
     counts = np.array([[0, 1, 1, 0, 0], [3, 3, 0, 0, 0], [0, 49, 49, 0, 0]])
     for votes in (counts, counts / counts.sum(axis=1, keepdims=True)):
         assert votes_table(votes, Path("x"), GRADES, NAMES, None)[0]["rank"].tolist() == [2, 1, 2]
+
+
+def test_votes_are_labels_where_ranks_are_grades() -> None:
+    votes = np.array([[2, 0, 1, 0, 0], [0, 0, 0, 0, 3]])
+    assert votes_as_labels(votes, GRADES) == ["0 0 2", "4 4 4"]
+    assert votes_as_labels(votes.astype(float), GRADES) == ["0 0 2", "4 4 4"]
+    assert votes_as_labels(votes / 3, GRADES) is None
+    for bins in (5, [1, 3, 5], [1, 1.2, 1.5, 2.5, 4.5, 5]):
+        assert votes_as_labels(votes, bins) is None
