@@ -33,6 +33,8 @@ SWEEPS = {
     "adience_folds": 5,
     "hci_splits": 10,
     "aesthetics_parts": 4,
+    "folds": 5,
+    "unseen_ranks": 4 * 5,
 }
 
 
