@@ -3,17 +3,14 @@
 torch is imported once everything that was typed has been checked.
 """
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.command import composed, run_command
 from ordinalclip.config import check, plain
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
@@ -22,7 +19,6 @@ from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.find_run import find_run
 from ordinalclip.reopen import Record, open_record, recorded_cfg
 from ordinalclip.report import print_scores
-from ordinalclip.terminal import log_to_terminal, tell
 
 _SPLITS = ("test", "val", "train", "all")
 _HERE = ("paths", "cache", "num_workers", "features", "trainer")  # how to compute, not what
@@ -44,20 +40,8 @@ Examples
 
 
 def main() -> None:
-    """Entry point; ends with 0, with 2 on a mistake of the user's, with 1 on anything else."""
-    words = sys.argv[1:]
-    if not words or {"-h", "--help"} & set(words):
-        print(_USAGE)
-        return
-    log_to_terminal()
-    try:
-        evaluate(words)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(tell(error, words))
+    """Entry point."""
+    run_command(evaluate, _USAGE)
 
 
 def evaluate(words: Sequence[str]) -> dict[str, float]:
@@ -82,7 +66,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     other_data = "dataset" in typed
     changes = [word for word in words if word.partition("=")[0] not in ("run", "split")]
     of_record = [word for word in changes if _changes_record(word, typed)]
-    here = plain(_compose([word for word in changes if word not in of_record]))
+    here = composed([word for word in changes if word not in of_record])
     run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")
     recorded = _changed(recorded_cfg(run), of_record)
     cfg = recorded | {key: here[key] for key in _HERE}
@@ -111,11 +95,6 @@ def _changes_record(word: str, typed: Mapping[str, str]) -> bool:
         allowed = f"run, split, dataset, protocol, backbone.weights, {', '.join(_HERE)}"
         raise ConfigError(key, word.partition("=")[2], "belongs to the run and stays as it is", allowed=allowed)
     return False
-
-
-def _compose(overrides: list[str]) -> Any:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("train", overrides)
 
 
 def _changed(cfg: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:

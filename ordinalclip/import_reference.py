@@ -1,24 +1,19 @@
 """`python -m ordinalclip.import_reference`: a checkpoint of the paper's own code becomes a finished run of ours."""
 
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-
 from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.backbones.weights import find_weights
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import check, plain, stamp
+from ordinalclip.command import composed, run_command
+from ordinalclip.config import check, stamp
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.reference.ranks import names_of, ranks_of
 from ordinalclip.reference.settings import ReferenceSettings, read_settings
 from ordinalclip.reopen import Record
-from ordinalclip.terminal import log_to_terminal, tell
 
 _OWN = ("ckpt", "config", "clip", "rank_names", "trust")
 _PASSED_ON = (
@@ -44,20 +39,8 @@ Example
 
 
 def main() -> None:
-    """Entry point; ends with 0, with 2 on a mistake of the user's, with 1 on anything else."""
-    words = sys.argv[1:]
-    if not words or {"-h", "--help"} & set(words):
-        print(_USAGE)
-        return
-    log_to_terminal()
-    try:
-        import_reference(words)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(tell(error, words))
+    """Entry point."""
+    run_command(import_reference, _USAGE)
 
 
 def import_reference(words: Sequence[str]) -> Record:
@@ -81,7 +64,7 @@ def import_reference(words: Sequence[str]) -> Record:
             raise ConfigError(key, typed.get(key, ""), "there is no such key", allowed=allowed)
     ckpt, config = (_file(typed, key) for key in ("ckpt", "config"))
     settings = read_settings(config)
-    here = plain(_compose([word for word in words if word.partition("=")[0] not in _OWN]))
+    here = composed([word for word in words if word.partition("=")[0] not in _OWN])
     cache_dir = Path(here["paths"]["cache"])
     manifest = _manifest(here, settings) if "dataset" in typed else None
     names = names_of(typed.get("rank_names"), settings, config)
@@ -123,11 +106,6 @@ def _file(typed: dict[str, str], key: str) -> Path:
     if not path.is_file():
         raise ConfigError(key, typed[key], f"there is no such file (looked at {path.absolute()})")
     return path
-
-
-def _compose(overrides: list[str]) -> Any:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("train", overrides)
 
 
 def _clip(typed: dict[str, str], settings: ReferenceSettings) -> str:
