@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def inspect_images(paths: Sequence[str | Path], cache_dir: Path) -> pd.DataFrame
     names = [os.path.abspath(path) for path in paths]
     sizes, mtimes = _stat(names)
     found = pd.DataFrame({"path": names, "size": sizes, "mtime_ns": mtimes})
-    memory = _memory_file(names, cache_dir)
+    memory = memory_file(names, cache_dir)
     known = _recall(memory)
     found = found.merge(known, how="left", on=["path", "size", "mtime_ns"])
     found["error"] = pd.Series(pd.NA, found.index, dtype="str")
@@ -145,7 +145,8 @@ def _stat(names: Sequence[str]) -> tuple[list[int], list[int]]:
     return sizes, mtimes
 
 
-def _memory_file(names: Sequence[str], cache_dir: Path) -> Path:
+def memory_file(names: Iterable[str], cache_dir: Path) -> Path:
+    """Where the findings about these files are remembered."""
     # One file for each folder of images: it stays small, and a table that grows finds what is known of its folder.
     folder = os.path.commonpath({os.path.dirname(name) for name in names})
     key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]

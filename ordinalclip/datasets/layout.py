@@ -93,10 +93,11 @@ def check_inside(root: Path, paths: Sequence[str], *, allow_outside: bool = Fals
     real: dict[str, str] = {}  # of folders, of which there are far fewer than images
     outside = []
     for path in paths:
-        folder, file = os.path.split(path)
+        folder, slash, file = path.rpartition("/")
+        folder = folder or slash  # an absolute path's may be the root of the file system
         if folder not in real:
             real[folder] = os.path.realpath(os.path.join(root, folder))
-        target = os.path.join(real[folder], file)
+        target = f"{real[folder]}/{file}"
         if file == ".." or os.path.islink(target):
             target = os.path.realpath(target)
         if not _within(target, real_root):
