@@ -44,7 +44,7 @@ def measure_means(name: str, batch: int, rounds: int) -> Iterator[Row]:
         rounds: how often each way is timed.
     """
     with TemporaryDirectory() as folder:
-        model = made_model(name, 2, trained=("image",), cache_dir=Path(folder))
+        model = made_model(name, 5, trained=("image",), cache_dir=Path(folder))
     plain = model.backbone.image
     side = model.backbone.preprocessing.size
     torch.manual_seed(0)
@@ -73,7 +73,7 @@ def measure_means(name: str, batch: int, rounds: int) -> Iterator[Row]:
 def measure_optimizers(rounds: int) -> Iterator[Row]:
     """A row an optimiser that torch has a fused kernel of."""
     with TemporaryDirectory() as folder:
-        model = made_model("ViT-B-16", 2, trained=("image",), cache_dir=Path(folder))
+        model = made_model("ViT-B-16", 5, trained=("image",), cache_dir=Path(folder))
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in parameters:
         parameter.grad = torch.full_like(parameter, 1e-3)
