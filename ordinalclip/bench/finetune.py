@@ -20,9 +20,7 @@ PARTS = ("context", "rank", "image", "text", "logit_scale")
 TEXT = """One optimiser step (RAdam) of rank prompts, image tower and text tower together, random weights, 32 images of
 the tower's size that are decoded already. *Naive* is float32 with rank features computed rank by rank from 77 tokens.
 *Ours* in float32 has the same numbers; bfloat16 is autocast, as `trainer.precision=bf16-mixed`, and *compiled* adds
-`compile=true`. *Loss* and *gradients differ by* are relative, all gradients taken as one vector. *Share of peak* is of
-the matrix products that this machine reaches in that precision ({peak32:.0f} and {peak16:.0f} GFLOP/s, measured here on
-matrices of 2,048 × 2,048): forward and backward pass are counted as three times the forward pass's multiplications."""
+`compile=true`. *Loss* and *gradients differ by* are relative, all gradients taken as one vector."""
 
 Step = Callable[[], tuple[float, Tensor]]
 
@@ -34,17 +32,13 @@ def measure_finetune(*, quick: bool) -> Iterator[Section]:
         quick: a small model, few ranks, one round.
     """
     cases = (("RN50", 5, 4),) if quick else (("ViT-B-16", 101, BATCH_SIZE), ("ViT-B-16", 5, BATCH_SIZE))
-    peak = {dtype: peak_flops(dtype) for dtype in (torch.float32, torch.bfloat16)}
-    text = TEXT.format(peak32=peak[torch.float32] / 1e9, peak16=peak[torch.bfloat16] / 1e9)
     rows: list[Row] = []
     for name, num_ranks, batch_size in cases:
-        rows += measure_step(name, num_ranks, batch_size, 1 if quick else 3, peak)
-        yield Section("Fine-tuning step", text, list(rows))
+        rows += measure_step(name, num_ranks, batch_size, 1 if quick else 3)
+        yield Section("Fine-tuning step", TEXT, list(rows))
 
 
-def measure_step(
-    name: str, num_ranks: int, batch_size: int, rounds: int, peak: dict[torch.dtype, float]
-) -> Iterator[Row]:
+def measure_step(name: str, num_ranks: int, batch_size: int, rounds: int) -> Iterator[Row]:
     """A row a way to take the step.
 
     Args:
@@ -52,10 +46,7 @@ def measure_step(
         num_ranks: R.
         batch_size: B.
         rounds: how often each way is timed.
-        peak: of the machine in each precision, FLOP/s.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     with TemporaryDirectory() as folder:
         model = made_model(name, num_ranks, trained=PARTS, cache_dir=Path(folder))
         compiled = made_model(name, num_ranks, trained=PARTS, cache_dir=Path(folder))
@@ -63,20 +54,16 @@ def measure_step(
     torch.manual_seed(0)
     images = torch.randn(batch_size, 3, model.backbone.preprocessing.size, model.backbone.preprocessing.size)
     rank = torch.arange(batch_size) % num_ranks
-    plain: dict[str, tuple[Step, torch.dtype]] = {
-        "naive": (_step(model, images, rank, naive_output), torch.float32),
-        "float32": (_step(model, images, rank, _ours), torch.float32),
-        "bfloat16": (_step(model, images, rank, _ours_bf16), torch.bfloat16),
-        "bfloat16, compiled": (_step(compiled, images, rank, _ours_bf16), torch.bfloat16),
+    ways: dict[str, Step] = {
+        "naive": _step(model, images, rank, naive_output),
+        "float32": _step(model, images, rank, _ours),
+        "bfloat16": _step(model, images, rank, _ours_bf16),
+        "bfloat16, compiled": _step(compiled, images, rank, _ours_bf16),
     }
-    found = {way: step() for way, (step, _) in plain.items()}  # a first time is slower, most of all where it compiles
-    seconds = alternate({way: step for way, (step, _) in plain.items()}, rounds)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        _ours(model, images)
-    flops = 3 * counter.get_total_flops()
+    found = {way: step() for way, step in ways.items()}  # a first time is slower, most of all where it compiles
+    seconds = alternate(ways, rounds)
     expected_loss, expected = found["naive"]
-    for way, (_, dtype) in plain.items():
+    for way in ways:
         if way == "naive":
             continue
         loss, gradient = found[way]
@@ -90,15 +77,7 @@ def measure_step(
             "times faster": seconds["naive"] / seconds[way],
             "loss differs by": abs(loss - expected_loss) / abs(expected_loss),
             "gradients differ by": float((gradient - expected).norm() / expected.norm()),
-            "share of peak": flops / seconds[way] / peak[dtype],
         }
-
-
-def peak_flops(dtype: torch.dtype, size: int = 2048) -> float:
-    """The most FLOP/s of several products of two square matrices."""
-    a, b = torch.randn(2, size, size).to(dtype)
-    seconds = [alternate({"product": lambda: a @ b}, 1)["product"] for _ in range(10)]
-    return 2 * size**3 / min(seconds)
 
 
 def _ours(model: OrdinalCLIP, images: Tensor) -> Output:
