@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ordinalclip.command import composed, run_command
 from ordinalclip.config import check, plain
 from ordinalclip.datasets.load import load_manifest
-from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.manifest import SPLITS, Manifest
 from ordinalclip.datasets.match import match_ranks
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.find_run import find_run
@@ -79,7 +79,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
         cfg |= {"dataset": here["dataset"], "subset": here["subset"]}
     check(here | {group: cfg[group] for group in ("dataset", "protocol", "subset", "backbone") if group in cfg})
     record = open_record(run, cfg)
-    manifest = _manifest(record, is_own=not other_data and "protocol" not in typed)
+    manifest = _manifest(record, split, is_own=not other_data and "protocol" not in typed)
     return _evaluate(record, manifest, split)
 
 
@@ -111,7 +111,7 @@ def _changed(cfg: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     return plain(node)
 
 
-def _manifest(record: Record, *, is_own: bool) -> Manifest:
+def _manifest(record: Record, split: str, *, is_own: bool) -> Manifest:
     """The data to evaluate on, its ranks in the run's order.
 
     Raises:
@@ -124,6 +124,7 @@ def _manifest(record: Record, *, is_own: bool) -> Manifest:
         record.cfg.get("subset"),
         data_dir=Path(paths["data"]),
         cache_dir=Path(paths["cache"]),
+        needed=SPLITS if is_own else tuple({split} & {*SPLITS}),  # nothing is trained on other data
     )
     if is_own and manifest.content_hash != record.identity["manifest"]:
         raise DataError(

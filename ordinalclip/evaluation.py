@@ -36,12 +36,25 @@ def predict(model: OrdinalCLIP, loader: Iterable[Batch], device: torch.device) -
 
 
 def evaluate_split(
-    model: OrdinalCLIP, loader: DataLoader[Batch], device: torch.device, manifest: Manifest, split: str
+    model: OrdinalCLIP,
+    loader: DataLoader[Batch],
+    device: torch.device,
+    manifest: Manifest,
+    split: str,
+    train_rank: np.ndarray | None = None,
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Metrics of a split, each `<split>/<name>`, and a table of predictions, one row an image.
 
     The constant predictor's metrics stand beside them as `<split>/constant_<name>`; where some tested ranks were not
-    trained on, `<split>/mae_seen` and `<split>/mae_unseen` are of either.
+    trained on, `<split>/mae_seen` and `<split>/mae_unseen` are of either. Without training ranks none of these are.
+
+    Args:
+        model: see `predict`.
+        loader: of the split.
+        device: to compute on.
+        manifest: whose rows the loader's batches name.
+        split: for the names.
+        train_rank: ranks that the model was trained on [N]; None: of the manifest's training split.
     """
     probs_NR, rows_N = predict(model, loader, device)
     table = manifest.table.iloc[rows_N.numpy()]
@@ -50,10 +63,12 @@ def evaluate_split(
     stats = {
         name: float(value) for name, value in rank_metrics(probs_NR, torch.from_numpy(rank.copy()), values).items()
     }
-    train_rank = manifest.table.loc[manifest.table["split"] == "train", "rank"].to_numpy()
-    constant = constant_baseline(train_rank, rank, manifest.rank_values)
-    stats |= {f"constant_{name}": value for name, value in constant.items()}
-    stats |= _of_unseen_ranks(probs_NR, rank, train_rank)
+    if train_rank is None:
+        train_rank = manifest.table.loc[manifest.table["split"] == "train", "rank"].to_numpy()
+    if len(train_rank) > 0:
+        constant = constant_baseline(train_rank, rank, manifest.rank_values)
+        stats |= {f"constant_{name}": value for name, value in constant.items()}
+        stats |= _of_unseen_ranks(probs_NR, rank, train_rank)
     predictions = pd.DataFrame(
         {
             "path": table["path"].to_numpy(),

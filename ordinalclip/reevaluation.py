@@ -33,10 +33,13 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
     data = SplitData(Job(cfg, manifest, record.weights, record.identity, record.run), model.backbone)
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
     loader = evaluation_loader(data.split(split), EVAL_BATCH, cfg["num_workers"])
-    stats, predictions = evaluate_split(model, loader, device, manifest, split)
+    trained = _trained(record.run)
+    train_rank = None if trained is None else trained["rank"].to_numpy()
+    stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank)
     stats[f"{split}/num_images"] = len(predictions)
     if split != "train":
-        stats[f"{split}/num_trained_on"] = trained_on = _count_trained_on(record.run, predictions)
+        seen = [] if trained is None else list(trained["sha256"])
+        stats[f"{split}/num_trained_on"] = trained_on = int(predictions["sha256"].isin(seen).sum())
         if trained_on > 0:
             log.warning("%d of these %d images were trained on", trained_on, len(predictions))
     return stats, predictions
@@ -66,11 +69,10 @@ def save_evaluation(
     return run.directory / name
 
 
-def _count_trained_on(run: Run, predictions: pd.DataFrame) -> int:
-    """How many images stood in the training split of the run, by their content."""
+def _trained(run: Run) -> pd.DataFrame | None:
+    """Ranks and hashes of the images that a run was trained on, where its record has them (imported ones do not)."""
     file = run.directory / "manifest.parquet"
     if not file.is_file():
-        return 0
-    table = pd.read_parquet(file, columns=["sha256", "split"])
-    trained = set(table.loc[table["split"] == "train", "sha256"])
-    return int(predictions["sha256"].isin(list(trained)).sum())
+        return None
+    table = pd.read_parquet(file, columns=["sha256", "rank", "split"])
+    return table[table["split"] == "train"]

@@ -112,8 +112,25 @@ def test_other_data_with_the_same_ranks(folder: Path, run: Run, tmp_path: Path) 
     stats = again(folder, run, *other)
     assert stats["test/num_trained_on"] == 0
     assert len(list((run.directory / "evaluations").glob("gauge-test-*"))) >= 1
-    with pytest.raises(DataError, match="gauge has 4 ranks, the run 5"):
-        again(folder, run, "dataset=gauge", "dataset.num_ranks=4", "dataset.images_per_rank=12", "dataset.size=32")
+    fewer = again(folder, run, "dataset=gauge", "dataset.num_ranks=4", "dataset.images_per_rank=12", "dataset.size=40")
+    assert 0 < fewer["test/num_images"] < stats["test/num_images"]
+    with pytest.raises(DataError, match="gauge has 6 ranks, the run 5; values only in gauge: 5"):
+        again(folder, run, "dataset=gauge", "dataset.num_ranks=6", "dataset.images_per_rank=12", "dataset.size=32")
+
+
+@pytest.mark.slow
+def test_a_table_of_test_images_alone(folder: Path, run: Run, tmp_path: Path) -> None:
+    rows = pd.read_csv(run.directory / "manifest.csv")
+    root = run.read_json("provenance.json")["root"]  # type: ignore[index]
+    test = rows[rows["split"] == "test"]
+    test[["path", "rank", "value", "split"]].to_csv(tmp_path / "test.csv", index=False)
+    other = ["dataset=manifest", f"dataset.path={tmp_path / 'test.csv'}", f"dataset.root={root}", "protocol=given"]
+    stats, own = again(folder, run, *other), json.loads((run.directory / "test_stats.json").read_text())
+    # The constant is that of the run's own training images, which are not in the table.
+    for name in ("mae", "constant_mae", "constant_median_rank"):
+        assert stats[f"test/{name}"] == pytest.approx(own[f"test/{name}"], abs=1e-6), name
+    with pytest.raises(DataError, match="no image in the split train"):
+        again(folder, run, *other, "split=train")
 
 
 @pytest.mark.slow

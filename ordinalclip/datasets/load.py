@@ -1,7 +1,7 @@
 """From the dataset and protocol groups of a config to a checked manifest with its split."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ def load_manifest(
     *,
     data_dir: Path,
     cache_dir: Path,
+    needed: Sequence[str] = SPLITS,
 ) -> Manifest:
     """Load a data set, look at all of its images, split it by the protocol, take a subset, and check the outcome.
 
@@ -36,6 +37,7 @@ def load_manifest(
         subset_cfg: the group `subset`; None is all of the data set.
         data_dir: where data sets lie or are made.
         cache_dir: where findings are remembered.
+        needed: splits that must have images; without "train" there need be nothing to train on.
 
     Returns:
         The manifest, each row with its split and the SHA-256 of its image.
@@ -45,7 +47,7 @@ def load_manifest(
         DataError: for broken images, ranks out of range, duplicate paths, an empty split.
     """
     manifest = split_manifest(dataset_cfg, protocol_cfg, data_dir=data_dir, cache_dir=cache_dir)
-    return finish_manifest(manifest, protocol_cfg, subset_cfg)
+    return finish_manifest(manifest, protocol_cfg, subset_cfg, needed)
 
 
 def split_manifest(
@@ -63,21 +65,27 @@ def split_manifest(
 
 
 def finish_manifest(
-    manifest: Manifest, protocol_cfg: Mapping[str, Any], subset_cfg: Mapping[str, Any] | None
+    manifest: Manifest,
+    protocol_cfg: Mapping[str, Any],
+    subset_cfg: Mapping[str, Any] | None,
+    needed: Sequence[str] = SPLITS,
 ) -> Manifest:
     """The second part of `load_manifest`: the subset, and the check."""
     if subset_cfg is not None:
         manifest = take_subset(manifest, **subset_cfg)
-    return check_split(manifest, protocol_cfg.get("select_on", "val"), protocol_cfg.get("leakage", "warn"))
+    return check_split(manifest, protocol_cfg.get("select_on", "val"), protocol_cfg.get("leakage", "warn"), needed)
 
 
-def check_split(manifest: Manifest, select_on: str = "val", leakage: str = "warn") -> Manifest:
+def check_split(
+    manifest: Manifest, select_on: str = "val", leakage: str = "warn", needed: Sequence[str] = SPLITS
+) -> Manifest:
     """Check what a protocol and a subset made.
 
     Args:
         manifest: with `split` filled.
         select_on: the split that an epoch is chosen on; val may be empty where it is "test".
         leakage: "warn" about what stands in two splits, or "forbid" it.
+        needed: see `load_manifest`.
 
     Returns:
         The manifest, with notes on ranks without a training image and on what stands in two splits.
@@ -87,7 +95,7 @@ def check_split(manifest: Manifest, select_on: str = "val", leakage: str = "warn
     """
     table = manifest.table
     sizes = table["split"].value_counts()
-    empty = [split for split in SPLITS if split not in sizes and not (split == "val" and select_on == "test")]
+    empty = [split for split in needed if split not in sizes and not (split == "val" and select_on == "test")]
     if empty:
         remedy = "  what to do: more images, or other shares in protocol.split"
         if empty == ["val"]:
@@ -97,14 +105,14 @@ def check_split(manifest: Manifest, select_on: str = "val", leakage: str = "warn
             f"{', '.join(f'{split} {sizes.get(split, 0)}' for split in SPLITS)})\n{remedy}"
         )
     trained = set(table.loc[table["split"] == "train", "rank"])
-    if len(trained) < 2:
+    if "train" in needed and len(trained) < 2:
         raise DataError(
             f"{manifest.name}: all training images have rank {trained.pop()}; training needs two ranks or more"
         )
     report = measure_leakage(manifest)
     if leakage == "forbid":
         forbid_leakage(manifest.name, report)
-    notes = [*_untrained(manifest, trained), *leakage_notes(report)]
+    notes = [*(_untrained(manifest, trained) if "train" in needed else ()), *leakage_notes(report)]
     return replace(manifest, notes=(*manifest.notes, *notes))
 
 

@@ -1,4 +1,4 @@
-"""A data set under a model's ranks, which are the same where their values are."""
+"""A data set under a model's ranks: a rank is the one with its value."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,20 +13,21 @@ def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float
     """A data set with its ranks in a model's order, matched by their values.
 
     Args:
-        manifest: with its own ranks.
+        manifest: with its own ranks, which may be some of the model's.
         names: of the model's R ranks, which the data set takes over.
         values: of the model's R ranks.
 
     Raises:
-        DataError: the values differ; it says how.
+        DataError: images have values that none of the model's ranks has; it says which.
     """
     theirs = manifest.rank_values
-    if sorted(theirs) != sorted(values):
-        there = _listed([value for value in theirs if value not in values])
+    used = sorted({theirs[rank] for rank in manifest.table["rank"].unique()})
+    unknown = [value for value in used if value not in values]
+    if unknown:
         here = _listed([value for value in values if value not in theirs])
         raise DataError(
             f"{manifest.name} has {len(theirs)} ranks, the run {len(values)}; "
-            f"values only in {manifest.name}: {there}; only in the run: {here}\n"
+            f"values only in {manifest.name}: {_listed(unknown)}; only in the run: {here}\n"
             "  what to do: give the same ranks the same values, with dataset=manifest by dataset.rank_values=[…]"
         )
     place = {value: rank for rank, value in enumerate(values)}

@@ -34,5 +34,12 @@ def test_other_values_are_told() -> None:
     with pytest.raises(DataError, match=r"only in theirs: 20; only in the run: 25.5"):
         match_ranks(HERE, ("a", "b", "c"), (10.0, 25.5, 30.0))
     many = [float(value) for value in range(100)]
-    with pytest.raises(DataError, match=r"only in the run: 0, 1, 2, 3, 4, 5, 6, 7 … and 89 more"):
-        match_ranks(HERE, [str(value) for value in many], many)
+    with pytest.raises(DataError, match=r"only in theirs: 20; only in the run: 0, 1, 2, 3, 4, 5, 6, 7 … and 90 more"):
+        match_ranks(HERE, [str(value) for value in many if value != 20], [value for value in many if value != 20])
+
+
+def test_a_set_may_have_some_of_the_ranks_and_ranks_that_no_image_has() -> None:
+    matched = match_ranks(HERE, ("x", "a", "b", "y", "c"), (5.0, 10.0, 20.0, 25.0, 30.0))
+    assert list(matched.table["rank"]) == [4, 2, 1, 1]
+    unused = replace(HERE, table=HERE.table[HERE.table["rank"] != 1].reset_index(drop=True))
+    assert list(match_ranks(unused, ("a", "b"), (10.0, 30.0)).table["rank"]) == [1, 0, 0]
