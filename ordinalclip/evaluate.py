@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ordinalclip.command import composed, run_command
 from ordinalclip.config import check, plain
+from ordinalclip.datasets.corrupt import KINDS, SEVERITIES, corrupt_manifest
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import SPLITS, Manifest
 from ordinalclip.datasets.match import match_ranks
@@ -21,6 +22,7 @@ from ordinalclip.reopen import Record, open_record, recorded_cfg
 from ordinalclip.report import print_scores
 
 _SPLITS = ("test", "val", "train", "all")
+_OURS = ("run", "split", "corruption", "severity")
 _HERE = ("paths", "cache", "num_workers", "features", "trainer")  # how to compute, not what
 _USAGE = """\
 OrdinalCLIP opens a finished run and evaluates it, on its own data or on another data set with the same ranks.
@@ -29,6 +31,7 @@ OrdinalCLIP opens a finished run and evaluates it, on its own data or on another
 
   run       a run's directory, its name below paths.runs, or its id
   split     test, val, train, or all of them together
+  corruption blur, noise, jpeg or resolution, with severity=1…5: the images are made worse first
   dataset   another data set, with its keys and its protocol; by default the run's own
   other keys: dataset.KEY where the data have moved, backbone.weights, paths.KEY, num_workers, features.KEY, trainer=cpu
 
@@ -63,8 +66,9 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     split = typed.get("split", "test")
     if split not in _SPLITS:
         raise ConfigError("split", split, "there is no such split", allowed=", ".join(_SPLITS))
+    worse = _corruption(typed)
     other_data = "dataset" in typed
-    changes = [word for word in words if word.partition("=")[0] not in ("run", "split")]
+    changes = [word for word in words if word.partition("=")[0] not in _OURS]
     of_record = [word for word in changes if _changes_record(word, typed)]
     here = composed([word for word in changes if word not in of_record])
     run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")
@@ -80,7 +84,23 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     check(here | {group: cfg[group] for group in ("dataset", "protocol", "subset", "backbone") if group in cfg})
     record = open_record(run, cfg)
     manifest = _manifest(record, split, is_own=not other_data and "protocol" not in typed)
+    if worse is not None:
+        manifest = corrupt_manifest(manifest, *worse, split, Path(record.cfg["paths"]["cache"]))
     return _evaluate(record, manifest, split)
+
+
+def _corruption(typed: Mapping[str, str]) -> tuple[str, int] | None:
+    """Kind and severity of what is done to the images."""
+    kind, severity = typed.get("corruption"), typed.get("severity")
+    if kind is None:
+        if severity is not None:
+            raise ConfigError("severity", severity, "of what?", allowed=f"corruption={', '.join(KINDS)}")
+        return None
+    if kind not in KINDS:
+        raise ConfigError("corruption", kind, "there is no such corruption", allowed=", ".join(KINDS))
+    if severity is None or severity not in map(str, SEVERITIES):
+        raise ConfigError("severity", severity, "is none", allowed=", ".join(map(str, SEVERITIES)))
+    return kind, int(severity)
 
 
 def _changes_record(word: str, typed: Mapping[str, str]) -> bool:

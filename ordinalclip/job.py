@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -15,6 +16,7 @@ from omegaconf import OmegaConf
 
 from ordinalclip.config import stamp
 from ordinalclip.datasets.leakage import measure_leakage
+from ordinalclip.datasets.near_duplicates import near_duplicates
 from ordinalclip.datasets.subset import changed_rows
 from ordinalclip.datasets.table import save_table
 from ordinalclip.lease import Superseded
@@ -153,12 +155,24 @@ def _begin(job: Job, run_log: logging.Handler) -> None:
     run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
     if len(changed := changed_rows(job.manifest)):
         run.publish("subset.parquet", changed.to_parquet)
-    run.write_json("leakage.json", measure_leakage(job.manifest))
+    run.write_json("leakage.json", _leakage(job))
     run.write_json("ranks.json", job.manifest.ranks())
     run.write_json("identity.json", job.identity)
     if resumed > 0:
         log.info("resuming %s after epoch %d of %d", run.directory.name, resumed, cfg["epochs"])
     tell_notes(job.manifest.notes, run_log)
+
+
+def _leakage(job: Job) -> dict[str, Any]:
+    report = measure_leakage(job.manifest)
+    if job.cfg["dataset"].get("photos"):
+        near = near_duplicates(job.manifest, Path(job.cfg["paths"]["cache"]))
+        report["near_duplicates"] = near
+        if near["shared"]:
+            one, other, _ = near["examples"][0]
+            told = f"{near['shared']:,} test images ({near['test_rate']:.1%}) look nearly equal to one of train or val"
+            log.info("%s, such as %s and %s; see leakage.json", told, one, other)
+    return report
 
 
 def _earlier(run: Run, resumed: int) -> dict[str, Any]:

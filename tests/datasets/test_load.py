@@ -8,7 +8,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ordinalclip.datasets.load import check_split, load_manifest, summary
+from ordinalclip.datasets.load import DESCRIPTIVE, check_split, load_manifest, summary
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import check_target
 from tests.datasets.made import make_manifest, write_table
@@ -119,9 +119,7 @@ def test_dataset_yaml_fits_its_loader(file):
     assert file.read_text().startswith("# ")
     node = yaml.safe_load(file.read_text())
     assert {"name", "context"} <= set(node)
-    node = {
-        key: value for key, value in node.items() if key not in ("defaults", "name", "context", "licence", "citation")
-    }
+    node = {key: value for key, value in node.items() if key not in ("defaults", *DESCRIPTIVE)}
     check_target(node, "dataset", runtime=["data_dir", "cache_dir"])
 
 
