@@ -131,9 +131,17 @@ def training_loader(dataset: Dataset[Batch], sampler: EpochSampler, num_workers:
 
 
 def evaluation_loader(
-    dataset: FeatureRows | ViewRows | ImageRows, batch_size: int, num_workers: int
+    dataset: FeatureRows | ViewRows | ImageRows, batch_size: int | None, num_workers: int
 ) -> DataLoader[Batch]:
-    """Every item once, in order."""
+    """Every item once, in order.
+
+    Args:
+        dataset: what to evaluate on.
+        batch_size: None: 256 rows of features; 32 images, as more at a time are slower on a CPU.
+        num_workers: that decode images.
+    """
+    if batch_size is None:
+        batch_size = 32 if isinstance(dataset, ImageRows) else 256
     return _loader(dataset, InOrder(len(dataset), batch_size), num_workers)
 
 

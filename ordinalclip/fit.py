@@ -68,7 +68,7 @@ def fit(job: Job, mirror: Mirror) -> None:
         rows = data.split(split)
         if len(rows) == 0:  # no val split where an epoch is chosen on test
             continue
-        loader = evaluation_loader(rows, EVAL_BATCH, cfg["num_workers"])
+        loader = evaluation_loader(rows, None, cfg["num_workers"])
         stats, predictions = evaluate_split(model, loader, device, manifest, split)
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
         if split == "test":
@@ -78,9 +78,6 @@ def fit(job: Job, mirror: Mirror) -> None:
             leaks = leakage_metrics(run.read_json("leakage.json") or {})
             values = scores | {"ordinality": record["best"]["score"]} | leaks
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
-
-
-EVAL_BATCH = 256
 
 
 def _rank_features(model: OrdinalCLIP, device: torch.device) -> Tensor:
@@ -138,7 +135,7 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> Ord
             module,
             training_loader(train, sampler, cfg["num_workers"]),
             # Logged as val/ in any case: the split that an epoch is chosen on, which published protocols let be test.
-            evaluation_loader(data.split(cfg["protocol"]["select_on"]), EVAL_BATCH, cfg["num_workers"]),
+            evaluation_loader(data.split(cfg["protocol"]["select_on"]), None, cfg["num_workers"]),
             ckpt_path=checkpoint_to_resume(run),
             weights_only=True,
         )

@@ -9,7 +9,7 @@ import pandas as pd
 from ordinalclip.batches import evaluation_loader
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split
-from ordinalclip.fit import EVAL_BATCH, best_device
+from ordinalclip.fit import best_device
 from ordinalclip.prepare import Job
 from ordinalclip.reopen import Record, load_run
 from ordinalclip.runs import Run
@@ -32,7 +32,7 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
     cfg = record.cfg | {"augment": False}
     data = SplitData(Job(cfg, manifest, record.weights, record.identity, record.run), model.backbone)
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
-    loader = evaluation_loader(data.split(split), EVAL_BATCH, cfg["num_workers"])
+    loader = evaluation_loader(data.split(split), None, cfg["num_workers"])
     trained = _trained(record.run)
     train_rank = None if trained is None else trained["rank"].to_numpy()
     stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank)

@@ -132,5 +132,5 @@ def _ours(model: OrdinalCLIP, features: np.ndarray, rank: Tensor, num_train: int
         trainer.fit(
             module,
             training_loader(rows(np.arange(num_train)), sampler, 0),
-            evaluation_loader(rows(np.arange(num_train, len(features))), 256, 0),
+            evaluation_loader(rows(np.arange(num_train, len(features))), None, 0),
         )

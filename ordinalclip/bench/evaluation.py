@@ -50,7 +50,8 @@ def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Ite
     side = model.backbone.preprocessing.size
     rank, row = torch.zeros(num_images, dtype=torch.long), torch.arange(num_images)
     images = torch.randn(num_images, 3, side, side)
-    whole = [Batch(rank, row, images=images)]
+    split = zip(rank.split(BATCH_SIZE), row.split(BATCH_SIZE), images.split(BATCH_SIZE), strict=True)
+    batches = [Batch(ranks, rows, images=pixels) for ranks, rows, pixels in split]
     with torch.inference_mode():
         features = torch.cat([model.backbone.image(batch) for batch in images.split(BATCH_SIZE)]).numpy()
     cached = FeatureRows(features, np.arange(num_images), np.zeros(num_images, dtype=np.int64))
@@ -60,10 +61,10 @@ def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Ite
         probs["naive"] = _naive(model, images)
 
     def on_images() -> None:
-        probs["images"] = predict(model, whole, torch.device("cpu"))[0]
+        probs["images"] = predict(model, batches, torch.device("cpu"))[0]
 
     def on_features() -> None:
-        loader = evaluation_loader(cached, 256, 0)
+        loader = evaluation_loader(cached, None, 0)
         probs["cached features"] = predict(model, loader, torch.device("cpu"))[0]
 
     on_features()  # a first time is slower
