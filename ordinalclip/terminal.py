@@ -47,5 +47,18 @@ def tell(error: Exception, overrides: Sequence[str], config_dirs: Sequence[Path]
     else:
         message = f"{type(error).__name__}: {error}"
         notes = getattr(error, "__notes__", ["HYDRA_FULL_ERROR=1 shows the traceback"])
+    notes = [*notes, *_set_by_experiment(error, overrides)]
     print("\n".join([f"error: {message}", *(f"  {note}" for note in notes)]), file=sys.stderr)
     return 2 if mistake is not None or isinstance(error, ConfigError | DataError) else 1
+
+
+def _set_by_experiment(error: Exception, overrides: Sequence[str]) -> list[str]:
+    """Where a refused key comes from that nobody typed: an experiment set it for another option of its group."""
+    typed = dict(word.lstrip("+~").partition("=")[::2] for word in overrides)
+    if not isinstance(error, ConfigError) or "experiment" not in typed or error.key in typed:
+        return []
+    group = error.key.partition(".")[0]
+    if "." not in error.key or group not in typed:
+        return []
+    where = f"experiment={typed['experiment']} sets it for a {group} of its own"
+    return [f"{where}; add ~{error.key} to go without it under {group}={typed[group]}"]
