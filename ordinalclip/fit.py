@@ -11,8 +11,8 @@ from torch import Tensor
 from ordinalclip.batches import evaluation_loader, training_loader
 from ordinalclip.build import assemble, build
 from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, checkpoint_to_resume
-from ordinalclip.config import selection
 from ordinalclip.datasets.leakage import leakage_metrics
+from ordinalclip.derived import selection
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state

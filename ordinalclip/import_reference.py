@@ -7,9 +7,10 @@ from typing import Any
 from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.backbones.weights import find_weights
 from ordinalclip.command import composed, run_command
-from ordinalclip.config import check, stamp
+from ordinalclip.config import check
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.derived import stamp
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.reference.ranks import names_of, ranks_of
 from ordinalclip.reference.settings import ReferenceSettings, read_settings

@@ -14,11 +14,11 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ordinalclip.config import stamp
 from ordinalclip.datasets.leakage import measure_leakage
 from ordinalclip.datasets.near_duplicates import near_duplicates
 from ordinalclip.datasets.subset import changed_rows
 from ordinalclip.datasets.table import save_table
+from ordinalclip.derived import stamp
 from ordinalclip.lease import Superseded
 from ordinalclip.prepare import Job
 from ordinalclip.provenance import code_version, provenance

@@ -8,10 +8,11 @@ from typing import Any
 
 from ordinalclip.backbones.weights import WeightFile, find_weights
 from ordinalclip.compiler import check_compiler
-from ordinalclip.config import check, identity, readable_name, run_id
+from ordinalclip.config import check
 from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.datasets.load import finish_manifest, split_manifest
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.identity import identity, readable_name, run_id
 from ordinalclip.initial_file import InitialFile, find_initial
 from ordinalclip.prompts.names import with_names_read
 from ordinalclip.runs import Run

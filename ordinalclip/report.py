@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ordinalclip.config import stamp
+from ordinalclip.derived import stamp
 from ordinalclip.prepare import Job
 from ordinalclip.runs import Run
 

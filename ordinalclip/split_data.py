@@ -7,8 +7,8 @@ import numpy as np
 
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.batches import FeatureRows, ImageRows, ViewRows
-from ordinalclip.config import augments, uses_features
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.derived import augments, uses_features
 from ordinalclip.features import Extraction, load_features, load_views
 from ordinalclip.image_build import num_threads
 from ordinalclip.image_cache import ImageSource, load_images

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.config import check, identity, run_id
+from ordinalclip.config import check
 from ordinalclip.errors import ConfigError
+from ordinalclip.identity import identity, run_id
 from tests.conftest import Compose
 
 WEIGHTS = {"image": "a1", "text": "b2"}

@@ -9,9 +9,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from ordinalclip.config import identity, run_id
 from ordinalclip.errors import ConfigError
 from ordinalclip.fit import build_model
+from ordinalclip.identity import identity, run_id
 from ordinalclip.initial_file import find_initial
 from ordinalclip.job import run_job
 from ordinalclip.prepare import prepare

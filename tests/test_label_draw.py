@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ordinalclip.config import check, identity
+from ordinalclip.config import check
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError
+from ordinalclip.identity import identity
 from ordinalclip.label_draw import LabelDraw
 from ordinalclip.losses.ce import CrossEntropy
 from ordinalclip.model import Output

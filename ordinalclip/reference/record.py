@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ordinalclip.backbones.weights import WeightFile
 from ordinalclip.build import assemble
-from ordinalclip.config import identity, readable_name, run_id, stamp
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.derived import stamp
 from ordinalclip.evaluation import ordinality_record, save_rank_features
+from ordinalclip.identity import identity, readable_name, run_id
 from ordinalclip.provenance import provenance
 from ordinalclip.reevaluation import evaluate_again
 from ordinalclip.reference.checkpoint import rename

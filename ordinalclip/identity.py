@@ -1,0 +1,96 @@
+"""What determines a run's result, and the id and the name that follow from it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ordinalclip.derived import augments, uses_features
+
+# Cannot change a result, so they do not enter the id. `protocol.split` and `subset` act through the manifest's hash.
+_NOT_IN_ID = (
+    "paths",
+    "cache",
+    "tracking",
+    "num_workers",
+    "sweep_name",
+    "tags",
+    "rerun",
+    "dataset",
+    "subset",
+    "lr",
+)
+_TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
+# Options that came later, with the value that means what was done before they existed; left out of the id.
+_NEUTRAL: dict[str, Any] = {
+    "backbone.preprocessing": "own",
+    "compile": False,
+    "label_draw": "median",
+    "protocol.metric": "mae",
+    "optimizer.fused": True,
+    "image_rates.new_layers": [],
+    "image_rates.new_factor": 1,
+    "image_rates.base_factor": 1,
+    "image_rates": {},  # what is left of it then
+    "features": {},
+    "features.views": 0,
+    "features.precision": "fp32",
+}
+_MISSING = object()
+
+
+def identity(
+    cfg: Mapping[str, Any], *, manifest_hash: str, weights: Mapping[str, str], initial: str | None = None
+) -> dict[str, Any]:
+    """What determines a run's result, in canonical form: its JSON is what the run id hashes.
+
+    Args:
+        cfg: a configuration from `plain`.
+        manifest_hash: content hash of the data with its split.
+        weights: part → SHA-256 of its weights, a tokenizer's folder among them; takes the place of paths and tags.
+        initial: SHA-256 of the checkpoint that initial values come from.
+    """
+    kept = {key: value for key, value in cfg.items() if key not in _NOT_IN_ID}
+    kept["trainer"] = {k: v for k, v in cfg["trainer"].items() if k in _TRAINER_IN_ID}
+    kept["backbone"] = {k: v for k, v in cfg["backbone"].items() if k not in ("name", "weights", "tokenizer")}
+    kept["backbone"]["weights"] = dict(weights)
+    kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
+    kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k not in ("split", "leakage")}
+    kept["augment"] = augments(cfg)
+    kept["compile"] = cfg["compile"] and cfg["trainable"]["image"] is not None  # nothing comes of it elsewhere
+    # The batch size can change last bits only; without features none of it has an effect.
+    kept["features"] = {k: v for k, v in cfg["features"].items() if k != "batch_size"} if uses_features(cfg) else {}
+    kept["manifest"] = manifest_hash
+    kept["init"] = None if initial is None else {"checkpoint": initial, "parts": _sorted(cfg["init"]["parts"])}
+    return _canonical(kept, "")
+
+
+def run_id(identity: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits of the SHA-256 of an identity."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def readable_name(cfg: Mapping[str, Any], run_id: str) -> str:
+    """Directory name of a run: what a person looks for, then the id."""
+    groups = (cfg[group] for group in ("dataset", "backbone", "prompt"))
+    words = [group.get("name") or group["_target_"].rpartition(".")[2].lower() for group in groups]
+    # A name may hold anything; a folder's must be one folder on every system.
+    return "-".join([*(re.sub(r"[^\w.+-]+", "_", word) for word in words), f"s{cfg['seed']}", run_id])
+
+
+def _sorted(parts: Sequence[str] | None) -> list[str] | None:
+    return None if parts is None else sorted(parts)
+
+
+def _canonical(value: Any, key: str) -> Any:
+    """One form for equal meanings: 1 = 1.0, null options left out, keys sorted by the JSON writer."""
+    if isinstance(value, Mapping):
+        items = {k: _canonical(v, f"{key}.{k}".lstrip(".")) for k, v in value.items() if v is not None}
+        return {k: v for k, v in items.items() if _NEUTRAL.get(f"{key}.{k}".lstrip("."), _MISSING) != v}
+    if isinstance(value, list | tuple):
+        return [_canonical(v, key) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
