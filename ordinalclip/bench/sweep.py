@@ -14,13 +14,13 @@ from ordinalclip.bench.page import Row, Section
 
 PROMPTS = ("rank", "context", "linear")
 SEEDS = (0, 1, 2)
-EPOCHS = 10
+EPOCHS = 4
 TEXT = """Nine runs, three prompts times three seeds, of {epochs} epochs on scikit-learn's digits with the backbone
 `mini`, from the first word typed to the last table, recorded in MLflow. *Sweep* is one command with `-m`: one process
 that shares towers, features and the data set. *Nine commands* are typed one after the other on features that are in the
 cache; *naive* besides extracts the features anew for each (taken from the first command's time, said to be
-extrapolated). *Beyond training* is what one more run of the sweep costs on top of its epochs: a ninth of the difference
-between sweeps of nine runs and of none missing, less the epochs' own time by the runs' records."""
+extrapolated). *Beyond training* is what one more run of the sweep costs on top of its epochs: an eighth of the
+difference between the sweep and a sweep of one run, less what the epochs of the eight took by their records."""
 
 
 def measure_sweep(*, quick: bool) -> Iterator[Section]:
@@ -37,8 +37,10 @@ def measure_sweep(*, quick: bool) -> Iterator[Section]:
         single = [_timed([f"prompt={p}", f"seed={s}", "paths.runs=single"], work) for p in PROMPTS for s in seeds]
         together = ["-m", f"prompt={','.join(PROMPTS)}", f"seed={','.join(map(str, seeds))}", "paths.runs=sweep"]
         sweep = _timed(together, work)
-        idle = _timed(together, work)
-        training = sum(_training(file) for file in work.glob("sweep/*/metrics.jsonl"))
+        one = _timed(["-m", f"prompt={PROMPTS[0]}", f"seed={seeds[0]}", "paths.runs=one"], work)
+        training, training_of_one = (
+            sum(_training(file) for file in work.glob(f"{runs}/*/metrics.jsonl")) for runs in ("sweep", "one")
+        )
     num = len(single)
     naive = sum(single) + num * (first - again)
     row: Row = {
@@ -49,7 +51,7 @@ def measure_sweep(*, quick: bool) -> Iterator[Section]:
         "times faster than naive": naive / sweep,
         "than the commands": sum(single) / sweep,
         "training of a run, s": training / num,
-        "beyond training, s a run": (sweep - idle - training) / num,
+        "beyond training, s a run": (sweep - one - (training - training_of_one)) / (num - 1),
     }
     yield Section("Nine prompt-only runs", TEXT.format(epochs=EPOCHS), [row])
 
