@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -77,14 +78,15 @@ def measure_optimizers(rounds: int) -> Iterator[Row]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in parameters:
         parameter.grad = torch.full_like(parameter, 1e-3)
-    for optimizer in (Adam, AdamW, SGD):
+    momentum = partial(SGD, momentum=0.9)
+    for name, optimizer in (("Adam", Adam), ("AdamW", AdamW), ("SGD with momentum", momentum)):
         ways: dict[str, Optimizer] = {
             way: optimizer(parameters, lr=1e-9, fused=way == "with") for way in ("plain", "with")
         }
         for made in ways.values():
             made.step()
         seconds = alternate({way: made.step for way, made in ways.items()}, rounds)
-        yield _row("ViT-B-16", f"{optimizer.__name__}, fused", seconds)
+        yield _row("ViT-B-16", f"{name}, fused", seconds)
 
 
 def _row(name: str, what: str, seconds: dict[str, float]) -> Row:
