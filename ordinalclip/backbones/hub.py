@@ -114,7 +114,7 @@ def _unreachable(url: str, name: str) -> str:
     if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
         return "not on this machine, and HF_HUB_OFFLINE is set"
     if not _answers(url):
-        return f"not on this machine, and {name} did not answer within {PATIENCE_SECONDS:g} s"
+        return f"not on this machine, and {name} could not be reached"
     return ""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.backbones.hub import fetch, search
+from ordinalclip.backbones.hub_hash import hub_sha256
 from ordinalclip.backbones.published import Published
 from ordinalclip.backbones.quick_gelu import check_origin, check_tag
 from ordinalclip.backbones.tokenizer_files import find_tokenizer, tokenizer_hash
@@ -121,7 +122,8 @@ def _find_published(where: Published, key: str, cache_dir: Path, download: bool)
             remedy=f"on a machine with internet `make weights` with these settings of backbone, or "
             f"`{where.command(cache_dir)}`, then copy {where.folder(cache_dir)} here; {OR_RANDOM}",
         )
-    if found.name == where.url_file and not sha256_of(found, cache_dir).startswith(where.sha256):
-        problem = f"{found} is not the published file (its SHA-256 is not {where.sha256[:12]}…): damaged or another's"
+    expected = where.sha256 if found.name == where.url_file else hub_sha256(found)
+    if not sha256_of(found, cache_dir).startswith(expected):
+        problem = f"{found} is not the published file (its SHA-256 is not {expected[:12]}…): damaged or another's"
         raise ConfigError(key, where.tag, problem, remedy=f"fetch it again, or name it as a path: {key}={found}")
     return found
