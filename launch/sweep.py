@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 
 from ordinalclip.config import plain
 from ordinalclip.explain import explain
-from ordinalclip.job import mirror_of, tell_notes
+from ordinalclip.first_record import tell_notes
+from ordinalclip.job import mirror_of
 from ordinalclip.lease import Busy
 from ordinalclip.prepare import Job, check_settings, prepare
 from ordinalclip.report import print_store, print_sweep, titles

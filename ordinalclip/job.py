@@ -6,29 +6,21 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
-from ordinalclip.datasets.leakage import measure_leakage
-from ordinalclip.datasets.near_duplicates import near_duplicates
-from ordinalclip.datasets.subset import changed_rows
-from ordinalclip.datasets.table import save_table
-from ordinalclip.derived import stamp
+from ordinalclip.first_record import begin_record
 from ordinalclip.lease import Superseded
 from ordinalclip.prepare import Job
-from ordinalclip.provenance import code_version, provenance
+from ordinalclip.provenance import code_version
 from ordinalclip.report import print_run
 from ordinalclip.runs import Run
 from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
 
-_TOLD: set[str] = set()
 _MIRRORS: dict[str, Mirror] = {}  # one a store and process
 
 
@@ -38,16 +30,6 @@ def mirror_of(cfg: dict[str, Any]) -> Mirror:
     if key not in _MIRRORS:
         _MIRRORS[key] = instantiate(cfg["tracking"])
     return _MIRRORS[key]
-
-
-def tell_notes(notes: Sequence[str], run_log: logging.Handler | None = None) -> None:
-    """Logs each note once a process, since the runs of a sweep share most; a run's own log gets it in any case."""
-    for note in notes:
-        if note not in _TOLD:
-            _TOLD.add(note)
-            log.info("%s", note)
-        elif run_log is not None:
-            run_log.handle(log.makeRecord(log.name, logging.INFO, "", 0, note, (), None))
 
 
 def run_job(job: Job, *, in_sweep: bool = False) -> None:
@@ -107,7 +89,7 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
     run = job.run
     with _log_to(job) as run_log:
         try:
-            _begin(job, run_log)
+            begin_record(job, run_log)
             started = time.perf_counter()
             _fit(job, mirror)
             run.set_status("finished", seconds=round(time.perf_counter() - started, 1))
@@ -115,7 +97,7 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
             raise
         except (KeyboardInterrupt, SystemExit) as stop:
             _set_outcome(run, "interrupted", stop)
-            log.info("interrupted: %s, after epoch %d of %d", run.directory.name, *_epochs(job))
+            log.info("interrupted: %s, after epoch %d of %d", run.directory.name, run.epochs_done(), job.cfg["epochs"])
             mirror.sync(run, final=True)
             raise
         except BaseException as error:
@@ -138,54 +120,6 @@ def _fit(job: Job, mirror: Mirror) -> None:
     from ordinalclip.fit import fit  # torch and Lightning take seconds to import, so nothing above here does
 
     fit(job, mirror)
-
-
-def _begin(job: Job, run_log: logging.Handler) -> None:
-    """Writes what is known before the first step."""
-    run, cfg = job.run, job.cfg
-    resumed, _ = _epochs(job)
-    run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"], **stamp(cfg))
-    run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
-    run.write_json("overrides.json", list(job.overrides))
-    data = {"manifest": job.manifest.content_hash, "root": str(job.manifest.root), "notes": list(job.manifest.notes)}
-    run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
-    names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
-    run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | stamp(cfg))
-    run.publish("manifest.parquet", job.manifest.table.to_parquet)
-    run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
-    if len(changed := changed_rows(job.manifest)):
-        run.publish("subset.parquet", changed.to_parquet)
-    run.write_json("leakage.json", _leakage(job))
-    run.write_json("ranks.json", job.manifest.ranks())
-    run.write_json("identity.json", job.identity)
-    if resumed > 0:
-        log.info("resuming %s after epoch %d of %d", run.directory.name, resumed, cfg["epochs"])
-    tell_notes(job.manifest.notes, run_log)
-
-
-def _leakage(job: Job) -> dict[str, Any]:
-    report = measure_leakage(job.manifest)
-    if job.cfg["dataset"].get("photos"):
-        near = near_duplicates(job.manifest, Path(job.cfg["paths"]["cache"]))
-        report["near_duplicates"] = near
-        if near["shared"]:
-            one, other, _ = near["examples"][0]
-            told = f"{near['shared']:,} test images ({near['test_rate']:.1%}) look nearly equal to one of train or val"
-            log.info("%s, such as %s and %s; see leakage.json", told, one, other)
-    return report
-
-
-def _earlier(run: Run, resumed: int) -> dict[str, Any]:
-    """What made the epochs that a resumed run has already."""
-    made = run.read_json("provenance.json") if resumed > 0 else None
-    if made is None:
-        return {}
-    return {"earlier": [*made.pop("earlier", []), made]}
-
-
-def _epochs(job: Job) -> tuple[int, int]:
-    """Epochs that are done, and that there are to be."""
-    return job.run.status().get("epoch", 0), job.cfg["epochs"]
 
 
 @contextlib.contextmanager

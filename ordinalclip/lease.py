@@ -142,7 +142,8 @@ class Lease:
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "ended": None,
         }
-        draft = self.path.with_suffix(f".{socket.gethostname()}-{os.getpid()}")
+        # Of this claim alone: another thread's claim would take a draft named by the process away.
+        draft = self.path.with_suffix(f".{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}")
         draft.write_text(json.dumps(self._content), encoding="utf-8")
         try:
             os.link(draft, self.path)  # atomic, and fails where two processes race for one number

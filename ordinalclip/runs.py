@@ -152,6 +152,10 @@ class Run:
             "status.json", kept | first | {"status": status, "updated": now, "attempt": lease.number} | facts
         )
 
+    def epochs_done(self) -> int:
+        """How many epochs its checkpoint holds."""
+        return int(self.status().get("epoch", 0))
+
     def log_metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
         """Appends one line to metrics.jsonl; of several lines for one step the last counts."""
         self._owner().check()

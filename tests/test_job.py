@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ordinalclip import callbacks, fit, job
+from ordinalclip import callbacks, first_record, fit, job
 from ordinalclip.errors import ConfigError
 from ordinalclip.job import run_job
 from ordinalclip.lease import Busy, Superseded, living_attempt
@@ -191,11 +191,9 @@ def test_a_failure_after_the_last_epoch_only_repeats_the_test(small_job: Job) ->
     assert (small_job.run.directory / "predictions.parquet").exists()
 
 
-@pytest.mark.parametrize("place", ["provenance", "mirror_of", "_log_to"])
-def test_a_failure_before_the_first_step_keeps_nothing_claimed(
-    small_job: Job, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    with patched(job, place, raising(Boom())), pytest.raises(Boom):
+@pytest.mark.parametrize(("module", "place"), [(first_record, "provenance"), (job, "mirror_of"), (job, "_log_to")])
+def test_a_failure_before_the_first_step_keeps_nothing_claimed(small_job: Job, module: Any, place: str) -> None:
+    with patched(module, place, raising(Boom())), pytest.raises(Boom):
         run_job(small_job, in_sweep=True)
     assert living_attempt(small_job.run.directory) is None
     run_job(small_job, in_sweep=True)

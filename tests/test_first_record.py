@@ -1,0 +1,53 @@
+import json
+import logging
+
+import pytest
+
+from ordinalclip import first_record
+from ordinalclip.first_record import begin_record
+from ordinalclip.prepare import prepare
+from tests.conftest import Compose
+
+FOUND = {"known": 15, "shared": 3, "test_rate": 0.2, "threshold": 4, "examples": [["a.png", "b.png", 1]]}
+
+
+def test_near_duplicates_are_in_every_runs_record_and_told_once_a_process(
+    compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(first_record, "near_duplicates", lambda *_: dict(FOUND))
+    monkeypatch.setattr(first_record, "_TOLD", set())
+    terminal, told = logging.getLogger("ordinalclip"), []
+    listener = logging.Handler()
+    listener.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    monkeypatch.setattr(terminal, "handlers", [listener])
+    monkeypatch.setattr(terminal, "level", logging.INFO)
+    for seed in (0, 1):
+        cfg = compose_cfg("prompt=linear", f"seed={seed}")
+        job = prepare(cfg | {"dataset": cfg["dataset"] | {"photos": True}})
+        own: list[str] = []
+        run_log = logging.Handler()
+        run_log.emit = lambda record, own=own: own.append(record.getMessage())  # type: ignore[method-assign,misc]
+        job.run.claim()
+        begin_record(job, run_log)
+        job.run.release("failed")
+        report = json.loads((job.run.directory / "leakage.json").read_text())
+        assert report["near_duplicates"] == FOUND
+        assert sum("nearly equal" in line for line in own) == seed  # the first one's come with what the terminal gets
+    line = "3 test images (20.0%) look nearly equal to one of train or val, such as a.png and b.png; see leakage.json"
+    assert told.count(line) == 1
+
+
+@pytest.mark.parametrize("photos", [False, True])
+def test_nothing_is_told_of_sets_without_near_duplicates_or_that_are_not_photos(
+    compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch, photos: bool
+) -> None:
+    monkeypatch.setattr(
+        first_record,
+        "near_duplicates",
+        lambda *_: FOUND | {"shared": 0} if photos else pytest.fail("looked at all the same"),
+    )
+    cfg = compose_cfg("prompt=linear")
+    job = prepare(cfg | {"dataset": cfg["dataset"] | {"photos": photos}})
+    report, notes = first_record._leakage(job)
+    assert notes == []
+    assert ("near_duplicates" in report) == photos
