@@ -64,7 +64,7 @@ lock: setup ## Write requirements.lock anew from pyproject.toml (ARGS=--upgrade 
 	.cache/lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-header \
 		--unsafe-package roma --unsafe-package trimesh --unsafe-package warp-lang \
 		--no-emit-find-links --no-emit-index-url --no-emit-trusted-host \
-		--extra demo --extra dev --output-file requirements.lock $(ARGS) pyproject.toml
+		--extra demo --extra dev --extra export --extra notebooks --extra server --output-file requirements.lock $(ARGS) pyproject.toml
 
 clean-cache: setup ## Remove decoded images and features, never weights (ARGS="--to-gb 10" keeps the newest)
 	@.venv/bin/python -m ordinalclip.cache --clean $(ARGS)
