@@ -133,7 +133,7 @@ def _check_image_rates(rates: Mapping[str, Any], image: float | None) -> None:
 
 
 def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> None:
-    allowed = {"split", "readout", "metric", "select_on", "leakage"}
+    allowed = {"split", "readout", "metric", "select_on", "leakage", "calibration"}
     for key, value in protocol.items():
         if key not in allowed:
             words = ", ".join(sorted(allowed))
@@ -149,5 +149,8 @@ def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> 
     metric, leakage = protocol.get("metric", "mae"), protocol.get("leakage", "warn")
     if metric not in METRICS:
         raise ConfigError("protocol.metric", metric, "epochs are not chosen by it", allowed=", ".join(METRICS))
+    share = protocol.get("calibration", 0)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        raise ConfigError("protocol.calibration", share, "is no share of the val images", allowed="0 up to below 1")
     if leakage not in ("warn", "forbid"):
         raise ConfigError("protocol.leakage", leakage, "is unknown", allowed="warn, forbid")

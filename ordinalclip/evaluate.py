@@ -21,7 +21,7 @@ from ordinalclip.find_run import find_run
 from ordinalclip.reopen import Record, open_record, recorded_cfg
 from ordinalclip.report import print_scores
 
-_SPLITS = ("test", "val", "train", "all")
+_SPLITS = ("test", "val", "calibration", "train", "all")
 _OURS = ("run", "split", "corruption", "severity")
 _HERE = ("paths", "cache", "num_workers", "features", "trainer")  # how to compute, not what
 _USAGE = """\

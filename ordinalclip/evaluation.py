@@ -35,6 +35,11 @@ def predict(model: OrdinalCLIP, loader: Iterable[Batch], device: torch.device) -
     return torch.cat(probs), torch.cat(rows)
 
 
+def predictions_file(split: str) -> str:
+    """Name of the table of a split's predictions in a run's record."""
+    return "predictions.parquet" if split == "test" else f"predictions_{split}.parquet"
+
+
 def evaluate_split(
     model: OrdinalCLIP,
     loader: DataLoader[Batch],

@@ -11,9 +11,10 @@ from torch import Tensor
 from ordinalclip.batches import evaluation_loader, training_loader
 from ordinalclip.build import assemble, build
 from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, checkpoint_to_resume
+from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.derived import selection
-from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
+from ordinalclip.evaluation import evaluate_split, ordinality_record, predictions_file, save_rank_features
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state
 from ordinalclip.label_draw import LabelDraw
@@ -64,15 +65,15 @@ def fit(job: Job, mirror: Mirror) -> None:
     record = ordinality_record(before_RD, after_RD)
     run.write_json("ordinality.json", record)
     manifest = seal.open()  # the test labels are there from here on, but for protocols that select on them
-    for split in ("val", "test"):
+    for split in ("val", CALIBRATION, "test"):
         rows = data.split(split)
         if len(rows) == 0:  # no val split where an epoch is chosen on test
             continue
         loader = evaluation_loader(rows, None, cfg["num_workers"])
         stats, predictions = evaluate_split(model, loader, device, manifest, split)
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
+        run.publish(predictions_file(split), predictions.to_parquet)
         if split == "test":
-            run.publish("predictions.parquet", predictions.to_parquet)
             # The constant predictor's scores stay in the file: MLflow's table is to be read.
             scores = {k: v for k, v in stats.items() if np.isfinite(v) and not k.startswith("test/constant_")}
             leaks = leakage_metrics(run.read_json("leakage.json") or {})

@@ -8,7 +8,8 @@ from typing import Any
 
 from ordinalclip.derived import augments, uses_features
 
-# Cannot change a result, so they do not enter the id. `protocol.split` and `subset` act through the manifest's hash.
+# Cannot change a result, so they do not enter the id. What `protocol.split`, `protocol.calibration` and `subset` do is
+# in the manifest's hash.
 _NOT_IN_ID = (
     "paths",
     "cache",
@@ -56,7 +57,7 @@ def identity(
     kept["backbone"] = {k: v for k, v in cfg["backbone"].items() if k not in ("name", "weights", "tokenizer")}
     kept["backbone"]["weights"] = dict(weights)
     kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
-    kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k not in ("split", "leakage")}
+    kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k not in ("split", "leakage", "calibration")}
     kept["augment"] = augments(cfg)
     kept["compile"] = cfg["compile"] and cfg["trainable"]["image"] is not None  # nothing comes of it elsewhere
     # The batch size can change last bits only; without features none of it has an effect.

@@ -84,7 +84,7 @@ def import_reference(words: Sequence[str]) -> Record:
         "trainable": trainable_of(settings),
     }
     if settings.chosen_on_test:  # every table that the run enters has to tell
-        cfg["protocol"] = here["protocol"] | {"select_on": "test"}
+        cfg["protocol"] = here["protocol"] | {"select_on": "test", "calibration": 0}
     if manifest is None:
         unknown = {"_target_": "ordinalclip.datasets.unknown.load_unknown", "name": "imported", "context": None}
         cfg["dataset"] = unknown

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from ordinalclip.datasets.manifest import SPLITS, Manifest
+from ordinalclip.datasets.columns import ALL_SPLITS, SPLITS
+from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import DataError
 
 KINDS = {"subjects": "subject", "groups": "group", "duplicates": "sha256"}
@@ -23,7 +24,7 @@ def measure_leakage(manifest: Manifest) -> dict[str, Any]:
     Returns:
         For each of `KINDS`: `known`, images for which it is known; `units`, how many subjects (groups, different
         images) these have; `shared`, how many of them stand in more than one split; `pairs`, that number for each two
-        splits; `test_images`, images of the test split whose subject (group, bytes) is also in train or val;
+        splits; `test_images`, images of the test split whose subject (group, bytes) is also in another split;
         `test_rate`, their share of the test images for which it is known, None where that is none; `examples`.
     """
     table = manifest.table[manifest.table["split"].notna()]
@@ -33,11 +34,13 @@ def measure_leakage(manifest: Manifest) -> dict[str, Any]:
 def _measure(table: pd.DataFrame, column: str) -> dict[str, Any]:
     known = table[table[column].notna()]
     codes, units = pd.factorize(known[column])
-    present = {split: set(codes[(known["split"] == split).to_numpy()]) for split in SPLITS}
-    pairs = {f"{one}-{other}": len(present[one] & present[other]) for one, other in combinations(SPLITS, 2)}
-    shared = set().union(*(present[one] & present[other] for one, other in combinations(SPLITS, 2)))
+    splits = [split for split in ALL_SPLITS if split in SPLITS or (known["split"] == split).any()]
+    present = {split: set(codes[(known["split"] == split).to_numpy()]) for split in splits}
+    pairs = {f"{one}-{other}": len(present[one] & present[other]) for one, other in combinations(splits, 2)}
+    shared = set().union(*(present[one] & present[other] for one, other in combinations(splits, 2)))
     tested = codes[(known["split"] == "test").to_numpy()]
-    seen = int(pd.Series(tested).isin(list(present["train"] | present["val"])).sum())
+    others = set().union(*(units for split, units in present.items() if split != "test"))
+    seen = int(pd.Series(tested).isin(list(others)).sum())
     examples = sorted(shared)[:NUM_EXAMPLES]
     if column == "sha256":
         where = pd.Series(codes).isin(examples).to_numpy()

@@ -9,6 +9,8 @@ from typing import Any, cast
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from ordinalclip.datasets.calibration import set_aside
+from ordinalclip.datasets.columns import ALL_SPLITS
 from ordinalclip.datasets.leakage import forbid_leakage, leakage_notes, measure_leakage
 from ordinalclip.datasets.manifest import SPLITS, Manifest
 from ordinalclip.datasets.offenders import NUM_LISTED
@@ -70,9 +72,12 @@ def finish_manifest(
     subset_cfg: Mapping[str, Any] | None,
     needed: Sequence[str] = SPLITS,
 ) -> Manifest:
-    """The second part of `load_manifest`: the subset, and the check."""
+    """The second part of `load_manifest`: the subset, what is set aside of val, and the check."""
     if subset_cfg is not None:
         manifest = take_subset(manifest, **subset_cfg)
+    split = protocol_cfg["split"]
+    share = protocol_cfg.get("calibration", 0)  # runs of before had none
+    manifest = set_aside(manifest, share, seed=split.get("seed", 0), block_size=split.get("block_size"))
     return check_split(manifest, protocol_cfg.get("select_on", "val"), protocol_cfg.get("leakage", "warn"), needed)
 
 
@@ -122,7 +127,7 @@ def summary(manifest: Manifest) -> str:
     width = 1 if num_ranks <= NUM_BANDS else -(-num_ranks // NUM_BANDS)
     splits = table["split"].fillna("none") if table["split"].isna().any() else table["split"]
     counts = pd.crosstab(table["rank"] // width, splits)
-    columns = [split for split in (*SPLITS, "none") if split in counts or split != "none"]
+    columns = [split for split in (*ALL_SPLITS, "none") if split in counts or split in SPLITS]
     counts = counts.reindex(index=range(-(-num_ranks // width)), columns=columns, fill_value=0)
     head = ["rank", "name", manifest.unit or "value", *columns]
     rows = []

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ordinalclip.datasets.assign import assign_units
+from ordinalclip.datasets.columns import ALL_SPLITS
 from ordinalclip.datasets.manifest import SPLITS, Manifest
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
@@ -91,7 +92,7 @@ def given(
     """Take the split that came with the data.
 
     Args:
-        manifest: with "train", "val" or "test" in every row.
+        manifest: with "train", "val" or "test" in every row, or "calibration", which is of val.
         val_from_train: for data that come without a val split, the share of the training images that becomes one;
             subjects and groups stay whole.
         seed: of that draw.
@@ -107,7 +108,7 @@ def given(
         raise DataError(
             f"{manifest.name}: protocol=given needs a split in the data, and there is none; use protocol=holdout"
         )
-    wrong = split.isna() | ~split.isin(SPLITS)
+    wrong = split.isna() | ~split.isin(ALL_SPLITS)
     if wrong.any():
         words = sorted({"(none)" if pd.isna(word) else str(word) for word in split[wrong]})
         raise DataError(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from ordinalclip.datasets.columns import SPLITS, WHOLE_SPLIT
+from ordinalclip.datasets.columns import ALL_SPLITS, WHOLE_SPLIT
 from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.ranknames import name_ranks
@@ -16,7 +16,7 @@ from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
 
 SPLIT_WORDS = {
-    **{split: split for split in SPLITS},
+    **{split: split for split in ALL_SPLITS},
     "training": "train",
     "valid": "val",
     "validation": "val",

@@ -7,14 +7,14 @@ import pytest
 from ordinalclip.datasets.inspection import check_dataset
 from tests.datasets.made_sets import make_other_sets
 
-# Images, and those of train, val and test where the set has a split of its own.
+# Images, and those of train, val (calibration, where val is large enough) and test of a set with a split of its own.
 SETS: dict[str, tuple[int, list[int] | None]] = {
     "aesthetics": (35, None),
     "aptos": (50, None),
     "ava": (60, None),
     "eyepacs": (80, None),
     "folder": (36, None),
-    "gdrbench": (120, [75, 25, 20]),
+    "gdrbench": (120, [75, 13, 12, 20]),
     "hci": (35, [25, 5, 5]),
     "koniq": (48, [24, 12, 12]),
     "medmnist": (60, [40, 10, 10]),
