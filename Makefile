@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean
+.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
@@ -76,3 +76,13 @@ clean: ## Remove what tools and builds leave behind; never runs/ or data/
 	for kept in runs data .cache .venv; do
 		if [ -e "$$kept" ]; then echo "clean: left $$kept ($$(du -sh "$$kept/" | cut -f1))"; fi
 	done
+
+# DIR: where the cluster's state lies; two clusters side by side have two.
+slurm-up: ## Start a SLURM cluster on this machine, to try sweeps on; prints export SLURM_CONF=… (DIR=.cache/slurm)
+	@bash launch/slurm/start.sh $(if $(DIR),"$(DIR)")
+
+slurm-down: ## Stop it
+	@bash launch/slurm/stop.sh $(if $(DIR),"$(DIR)")
+
+test-slurm: setup ## Run the tests that need a SLURM cluster, on one of their own
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/slurm $(ARGS)
