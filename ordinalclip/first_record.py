@@ -14,7 +14,7 @@ from ordinalclip.datasets.subset import changed_rows
 from ordinalclip.datasets.table import save_table
 from ordinalclip.derived import stamp
 from ordinalclip.prepare import Job
-from ordinalclip.provenance import provenance
+from ordinalclip.provenance import code_diff, provenance
 from ordinalclip.runs import Run
 
 log = logging.getLogger("ordinalclip")
@@ -36,6 +36,8 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
     run.write_json("overrides.json", list(job.overrides))
     data = {"manifest": job.manifest.content_hash, "root": str(job.manifest.root), "notes": list(job.manifest.notes)}
     run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
+    if diff := code_diff():
+        run.write("code.diff", diff)
     names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
     run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | stamp(cfg))
     run.publish("manifest.parquet", job.manifest.table.to_parquet)

@@ -1,0 +1,137 @@
+"""A copy of the code as it is now, for jobs that start later: what is edited while they wait does not change them.
+
+`<runs>/sweeps/.code/<commit>-<hash of the content>/` holds ordinalclip/, launch/, analysis/ and conf/ as a checkout has
+them, the user's own folders with options, `SNAPSHOT.json` (which commit and changes it is of) and `code.diff`. Equal
+code is copied once.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ordinalclip
+from ordinalclip.conf_dir import conf_dir
+from ordinalclip.provenance import SNAPSHOT, code_diff, code_version
+
+_FOLDERS = ("ordinalclip", "launch", "analysis", "conf")
+_NOT_CODE = ("__pycache__",)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of the code.
+
+    Attributes:
+        folder: where it lies.
+        config_dirs: the copies of the user's own folders with options, in the order given.
+    """
+
+    folder: Path
+    config_dirs: tuple[Path, ...] = ()
+
+    @property
+    def pythonpath(self) -> str:
+        """What a job's PYTHONPATH starts with; the second folder is where Hydra finds our plugins."""
+        return f"{self.folder}{os.pathsep}{self.folder / 'launch'}"
+
+    @property
+    def setup(self) -> list[str]:
+        """Lines of shell that make a job run this code; `python -m` would look in the current folder first."""
+        return [
+            f'export PYTHONPATH={shlex.quote(self.pythonpath)}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+            "export PYTHONSAFEPATH=1",
+        ]
+
+
+def take_snapshot(
+    runs: Path, config_dirs: Sequence[Path] = (), package: Path = Path(ordinalclip.__file__).parent
+) -> Snapshot:
+    """Copies the code that is running, unless a copy of the same is there.
+
+    Args:
+        runs: the folder of the runs.
+        config_dirs: the user's own folders with options.
+        package: the folder of the package `ordinalclip`, in a checkout or installed.
+    """
+    files = _code_files(package)
+    for number, folder in enumerate(config_dirs):
+        files |= _below(folder, f"config_dirs/{number}", skip_hidden=True)
+    code = code_version()
+    name = f"{(code['git'] or code['version'])[:12]}-{_hash(files)}"
+    folder = (runs / "sweeps" / ".code" / name).absolute()
+    if not folder.is_dir():
+        _copy(files, folder, json.dumps(code, indent=2, ensure_ascii=False) + "\n", code_diff())
+    return Snapshot(folder, tuple(folder / f"config_dirs/{number}" for number in range(len(config_dirs))))
+
+
+def _code_files(package: Path) -> dict[str, Path]:
+    """Path in the snapshot → file of the running code."""
+    root = package.parent
+    listed = _listed_by_git(root) if conf_dir(package).parent == root else None
+    if listed is not None:
+        local = _below(root / "conf" / "local", "conf/local")  # outside git, and yet what jobs are composed with
+        return {name: root / name for name in listed if (root / name).is_file()} | local
+    files = _below(conf_dir(package), "conf")
+    for name in ("ordinalclip", "launch", "analysis"):
+        files |= {path: file for path, file in _below(root / name, name).items() if "/conf/" not in path}
+    # A wheel's plugins lie beside those of other packages.
+    plugins = root / "hydra_plugins"
+    return files | {f"launch/hydra_plugins/{file.name}": file for file in plugins.glob("ordinalclip_*.py")}
+
+
+def _listed_by_git(root: Path) -> list[str] | None:
+    """Tracked and new files of the code in a checkout; None where it is none."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_FOLDERS]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    names = [name for name in done.stdout.split("\0") if name]
+    return names if done.returncode == 0 and "ordinalclip/__init__.py" in names else None
+
+
+def _below(folder: Path, name: str, *, skip_hidden: bool = False) -> dict[str, Path]:
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        hidden = skip_hidden and any(part.startswith(".") for part in parts)
+        if path.is_file() and not hidden and not set(parts) & {*_NOT_CODE}:
+            found["/".join((name, *parts))] = path
+    return found
+
+
+def _hash(files: Mapping[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        content = files[name].read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+def _copy(files: Mapping[str, Path], folder: Path, about: str, diff: str) -> None:
+    """Makes the folder whole or not at all; another process that makes the same one does no harm."""
+    draft = folder.with_name(f".{folder.name}-{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}")
+    try:
+        for name, file in files.items():
+            target = draft / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+        (draft / SNAPSHOT).write_text(about, encoding="utf-8")
+        if diff:
+            (draft / "code.diff").write_text(diff, encoding="utf-8")
+        with contextlib.suppress(FileExistsError, NotADirectoryError):  # the same code, made by somebody else meanwhile
+            draft.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
