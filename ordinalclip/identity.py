@@ -81,6 +81,11 @@ def readable_name(cfg: Mapping[str, Any], run_id: str) -> str:
     return "-".join([*(re.sub(r"[^\w.+-]+", "_", word) for word in words), f"s{cfg['seed']}", run_id])
 
 
+def neutral_value(key: str) -> Any:
+    """What an option that came later means in the record of a run that lacks it; None for any other."""
+    return _NEUTRAL.get(key)
+
+
 def _sorted(parts: Sequence[str] | None) -> list[str] | None:
     return None if parts is None else sorted(parts)
 
