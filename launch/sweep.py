@@ -5,13 +5,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
+from launch.job_failed import JobFailed
 from ordinalclip.config import plain
 from ordinalclip.explain import explain
 from ordinalclip.first_record import tell_notes
@@ -21,6 +22,18 @@ from ordinalclip.prepare import Job, check_settings, prepare
 from ordinalclip.report import print_store, print_sweep, titles
 
 log = logging.getLogger("ordinalclip")
+
+
+@runtime_checkable
+class JobLauncher(Protocol):
+    """A launcher that takes checked jobs, and runs them elsewhere."""
+
+    def check(self, jobs: Sequence[Job], arguments: Sequence[str]) -> None:
+        """Raises ConfigError for what jobs cannot do there, before anything is launched."""
+
+    def launch_jobs(self, jobs: Sequence[Job], config_dirs: Sequence[Path]) -> list[JobReturn]:
+        """Runs them all, and tells how each of them ended."""
+
 
 _STATE_WORDS = {"finished": "finished", "running": "running elsewhere", "new": "new"}  # the others are what they say
 
@@ -53,6 +66,8 @@ def sweep(
         SweepFailed: after all jobs, when some failed.
     """
     jobs = plan(compose, product, config_dirs)
+    if isinstance(launcher, JobLauncher):
+        launcher.check(jobs, arguments)
     states = {job.run.run_id: job.run.state() for job in jobs}
     words = Counter(_STATE_WORDS.get(state, state) for state in states.values())
     log.info(
@@ -71,7 +86,10 @@ def sweep(
     if missing:
         mirror_of(missing[0].cfg).prepare()  # before jobs that share the store could race to create it
         try:
-            results = list(launcher.launch([list(job.overrides) for job in missing], initial_job_idx=0))
+            if isinstance(launcher, JobLauncher):
+                results = launcher.launch_jobs(missing, config_dirs)
+            else:
+                results = list(launcher.launch([list(job.overrides) for job in missing], initial_job_idx=0))
         except KeyboardInterrupt:
             done = sum(job.run.state() == "finished" for job in jobs)
             log.info("%d of %d runs are finished", done, len(jobs))
@@ -160,8 +178,9 @@ def _raise_failures(jobs: Sequence[Job], missing: Sequence[Job], results: Sequen
         if isinstance(error, Busy):  # another process was quicker
             log.info("skipped: %s", error)
             continue
-        failed.append(f"  {names[job.run.run_id]}: {type(error).__name__}: {error}")
-        failed.append(f"    {job.run.directory / 'run.log'}")
+        kind = "" if isinstance(error, JobFailed) else f"{type(error).__name__}: "
+        failed.append(f"  {names[job.run.run_id]}: {kind}{error}")
+        failed.append(f"    {getattr(error, 'log', job.run.directory / 'run.log')}")
     if failed:
         heading = f"{len(failed) // 2} of {len(results)} runs failed; each one's run.log has the traceback:"
         raise SweepFailed("\n".join([heading, *failed]))

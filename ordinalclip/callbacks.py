@@ -12,6 +12,7 @@ from ordinalclip.metrics.ordinality import ordinality
 from ordinalclip.module import OrdinalModule
 from ordinalclip.progress import progress
 from ordinalclip.runs import Run
+from ordinalclip.stop import check_stop
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,22 @@ class ProgressBar(pl.Callback):
         """Leaves the terminal in order."""
         if self.bar is not None:
             self.bar.close()
+
+
+class StopWhereAsked(pl.Callback):
+    """Ends a fit before the next batch when a signal has asked for it; the epoch that was begun is lost, no other."""
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Looks whether it was asked for."""
+        check_stop()
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Looks whether it was asked for."""
+        check_stop()
 
 
 class Interrupted(pl.Callback):

@@ -37,6 +37,7 @@ PLAIN_GROUPS = {
     "features": "Features",
     "cache": "Cache",
     "paths": "Paths",
+    "cluster": "Cluster",
 }
 
 # What a protocol may choose an epoch by; of all but the error the largest is best.

@@ -19,6 +19,7 @@ from ordinalclip.metrics.ordinality import ordinality
 from ordinalclip.metrics.readout import argmax, expectation, median
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.runs import Run
+from ordinalclip.stop import check_stop
 
 
 def predict(model: OrdinalCLIP, loader: Iterable[Batch], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -28,6 +29,7 @@ def predict(model: OrdinalCLIP, loader: Iterable[Batch], device: torch.device) -
     with torch.inference_mode():
         rank_features_RD = model.rank_features()
         for batch in loader:
+            check_stop()
             moved = batch.to(device)
             logits_BR = model(images=moved.images, features=moved.features, rank_features=rank_features_RD).logits
             probs.append(logits_BR.float().softmax(-1).cpu())

@@ -26,6 +26,7 @@ from ordinalclip.features import Extraction
 from ordinalclip.image_cache import ImageSource
 from ordinalclip.image_geometry import Geometry
 from ordinalclip.progress import progress
+from ordinalclip.stop import check_stop
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ def extract(
         progress(f"features of {name}", total, " images", delay=1, initial=total - left) as bar,
     ):
         for start, images in _decoded(source, list(missing), pool):
+            check_stop()
             for view in missing[start]:
                 part = _part(parts[view], start)
                 if not part.is_file() and not (folders[view] / "features.npy").is_file():

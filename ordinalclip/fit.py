@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ordinalclip.batches import evaluation_loader, training_loader
 from ordinalclip.build import assemble, build
-from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, checkpoint_to_resume
+from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, StopWhereAsked, checkpoint_to_resume
 from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.derived import selection
@@ -26,6 +26,7 @@ from ordinalclip.prepare import Job
 from ordinalclip.samplers import EpochSampler
 from ordinalclip.seal import Seal
 from ordinalclip.split_data import SplitData
+from ordinalclip.stop import check_stop
 from ordinalclip.tracking import Mirror
 from ordinalclip.trainer import build_trainer
 
@@ -126,6 +127,7 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> Ord
         max_epochs=cfg["epochs"],
         callbacks=[
             interrupted,
+            StopWhereAsked(),
             EpochRecord(run, score, largest=largest, after_epoch=lambda: mirror.sync(run, final=False)),
             ProgressBar(score, label=run.directory.name.rpartition("-")[0]),
         ],
@@ -143,5 +145,6 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> Ord
     except SystemExit:
         if isinstance(interrupted.cause, KeyboardInterrupt):
             raise KeyboardInterrupt from None
+        check_stop()  # Lightning has a word of its own for SIGTERM
         raise
     return module

@@ -13,6 +13,7 @@ from ordinalclip.derived import augments, uses_features
 _NOT_IN_ID = (
     "paths",
     "cache",
+    "cluster",
     "tracking",
     "num_workers",
     "sweep_name",

@@ -17,6 +17,7 @@ from ordinalclip.prepare import Job
 from ordinalclip.provenance import code_version
 from ordinalclip.report import print_run
 from ordinalclip.runs import Run
+from ordinalclip.stop import signals_stop
 from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
@@ -87,7 +88,7 @@ def _attempt(job: Job) -> bool:
 def _fit_and_record(job: Job, mirror: Mirror) -> None:
     """Fits a claimed run, and records how it ended however it ends."""
     run = job.run
-    with _log_to(job) as run_log:
+    with signals_stop(), _log_to(job) as run_log:
         try:
             begin_record(job, run_log)
             started = time.perf_counter()

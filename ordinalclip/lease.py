@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ordinalclip import slurm_queue
+
 HEARTBEAT_S = 30.0
 STALE_AFTER_S = 300.0
 
@@ -57,6 +59,7 @@ def identity() -> dict[str, Any]:
         "slurm_job": os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID")),
         "slurm_task": os.environ.get("SLURM_ARRAY_TASK_ID"),
         "slurm_restart": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        "slurm_node": os.environ.get("SLURMD_NODENAME"),
     }
 
 
@@ -69,17 +72,16 @@ def is_alive(attempt: Mapping[str, Any], heartbeat_age_s: float) -> bool:
     """
     if attempt.get("ended") is not None:
         return False
-    me = identity()
+    me, job, task = identity(), attempt["slurm_job"], attempt["slurm_task"]
+    same_job = job is not None and (job, task) == (me["slurm_job"], me["slurm_task"])
+    if same_job and attempt["slurm_restart"] < me["slurm_restart"]:
+        return False  # even where it lives: SLURM has lost its node, and gave this process the run
     if attempt["host"] == me["host"]:
         start = process_start(attempt["pid"])
         return start is not None and start == attempt["pid_start"]
-    same_job = attempt["slurm_job"] is not None and (attempt["slurm_job"], attempt["slurm_task"]) == (
-        me["slurm_job"],
-        me["slurm_task"],
-    )
-    if same_job and attempt["slurm_restart"] < me["slurm_restart"]:
+    if heartbeat_age_s > STALE_AFTER_S:
         return False
-    return heartbeat_age_s <= STALE_AFTER_S
+    return job is None or same_job or slurm_queue.works(job, task) is not False
 
 
 def newest_attempt(directory: Path) -> tuple[int, Path] | None:

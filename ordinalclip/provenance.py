@@ -16,6 +16,18 @@ import ordinalclip
 PACKAGES = ("torch", "torchvision", "lightning", "open_clip_torch", "timm", "transformers", "numpy", "hydra-core")
 SNAPSHOT = "SNAPSHOT.json"  # beside a copy of the code: which commit and changes it is of
 _CODE = (":/ordinalclip", ":/launch", ":/analysis", ":/conf")
+_SLURM = (
+    "SLURM_CLUSTER_NAME",
+    "SLURM_JOB_PARTITION",
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_RESTART_COUNT",
+    "SLURMD_NODENAME",
+    "SLURM_CPUS_PER_TASK",
+    "SLURM_GPUS_ON_NODE",
+    "CUDA_VISIBLE_DEVICES",
+)
 _MAX_DIFF = 2_000_000  # characters; a large file among the options is named, not kept
 
 
@@ -72,7 +84,7 @@ def provenance() -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = None
-    slurm = {k: v for k, v in os.environ.items() if k in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")}
+    slurm = {name: os.environ[name] for name in _SLURM if name in os.environ}
     return {
         "code": code_version(),
         "python": platform.python_version(),

@@ -138,6 +138,9 @@ class Run:
             _to_disk(draft)
             self._owner().check()
             os.replace(draft, target)
+        except OSError:
+            self._owner().check()  # a newer attempt sweeps away the drafts of older ones
+            raise
         finally:
             draft.unlink(missing_ok=True)
         return target

@@ -177,3 +177,34 @@ class Paths:
     runs: str
     data: str
     cache: str
+
+
+@dataclass
+class Cluster:
+    """A SLURM site's settings; none of it enters a run's id. null leaves a choice to the site.
+
+    Attributes:
+        partition: of the nodes.
+        account: that is charged.
+        qos: quality of service.
+        constraint: features that a node must have.
+        cpus: of a job.
+        mem_gb: of a job.
+        gpus: of a job.
+        gres: in place of `gpus`, in the site's own words.
+        setup: lines of shell before a job starts.
+        array_limit: jobs in one array.
+        array_parallelism: jobs of an array that run at a time.
+    """
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    cpus: Annotated[int, Between(1, None)]
+    mem_gb: Annotated[float, Between(0.1, None)]
+    gpus: Annotated[int, Between(0, None)]
+    gres: str | None
+    setup: list[str]
+    array_limit: Annotated[int, Between(1, None)]
+    array_parallelism: Annotated[int, Between(1, None)]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.signatures import Between
@@ -69,6 +70,8 @@ def build_trainer(
         limit_val_batches=limit_batches,
         max_epochs=max_epochs,
         callbacks=list(callbacks),
+        # SLURM and submitit requeue a job; Lightning would, too.
+        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
         default_root_dir=run_directory,
         logger=False,
         enable_checkpointing=False,

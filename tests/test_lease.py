@@ -8,8 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip import lease
+from ordinalclip import lease, slurm_queue
 from ordinalclip.lease import STALE_AFTER_S, Busy, Lease, Superseded, identity, is_alive, living_attempt
+
+ASK = slurm_queue._ask
+
+
+@pytest.fixture(autouse=True)
+def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs named here are not those of a cluster that this machine may belong to."""
+    monkeypatch.setattr(slurm_queue, "_ask", lambda job: None)
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def elsewhere(**changes: object) -> dict[str, object]:
@@ -70,6 +80,61 @@ def test_attempts_on_other_hosts_are_judged_by_heartbeat_and_restart_count(monke
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert not is_alive(elsewhere(), 0.0)  # SLURM requeued this very job: the old process must be on its way out
     assert is_alive(elsewhere(slurm_task="1"), 0.0)
+
+
+def test_a_requeued_job_takes_over_though_the_process_of_a_lost_node_lives_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    old = Lease(tmp_path)  # of this process, and so of one that lives
+    with pytest.raises(Busy):
+        Lease(tmp_path)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert Lease(tmp_path).number == 2
+    with pytest.raises(Superseded):
+        old.check()
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")  # another job of the array has no right to it
+    with pytest.raises(Busy):
+        Lease(tmp_path)
+
+
+SQUEUE = """#!/bin/sh
+echo "$@" >>"$0.asked"
+case "$*" in
+  *--jobs=7*) printf '0 RUNNING\\n1 PENDING\\n2 COMPLETED\\n' ;;
+  *--jobs=8*) echo 'N/A RUNNING' ;;
+  *--jobs=9*) echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1 ;;
+  *) echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("job", "task", "alive"),
+    [
+        ("7", "0", True),
+        ("7", "1", False),
+        ("7", "2", False),
+        ("7", "5", False),
+        ("8", None, True),
+        ("9", None, False),
+        ("10", None, True),
+    ],
+)
+def test_of_a_job_elsewhere_slurm_is_asked_and_the_heartbeat_where_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, task: str | None, alive: bool
+) -> None:
+    (tmp_path / "squeue").write_text(SQUEUE)
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(slurm_queue, "_answers", {})
+    monkeypatch.setattr(slurm_queue, "_ask", ASK)
+    attempt = elsewhere(slurm_job=job, slurm_task=task)
+    assert is_alive(attempt, 1.0) == alive
+    assert is_alive(attempt, 1.0) == alive
+    assert not is_alive(attempt, STALE_AFTER_S + 1)
+    assert len((tmp_path / "squeue.asked").read_text().splitlines()) == 1
 
 
 def test_old_heartbeat_of_another_host_is_stale(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""Where Hydra looks for launchers. Imported at every start, so it only points to what does the work."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.utils import JobReturn
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as SubmititLauncher
+
+if TYPE_CHECKING:
+    from launch.sweep import Job
+
+
+class SlurmLauncher(SubmititLauncher):
+    """`hydra/launcher=slurm`: submitit's launcher, for jobs that start from plain data; see `launch.attached`.
+
+    Its settings are those of hydra-submitit-launcher, and `array_limit`: jobs in one array.
+    """
+
+    def check(self, jobs: Sequence["Job"], arguments: Sequence[str]) -> None:
+        """Raises ConfigError for what jobs on other machines cannot do."""
+        from launch.attached import check
+
+        check(jobs, arguments)
+
+    def launch_jobs(self, jobs: Sequence["Job"], config_dirs: Sequence[Path]) -> list[JobReturn]:
+        """Queues checked jobs and waits until each of them has ended."""
+        from launch.attached import launch
+
+        return launch(jobs, config_dirs, self.params)

@@ -1,0 +1,58 @@
+"""Shows runs of other processes in their stores: one thread, so that a store has one writer and nobody waits for it."""
+
+import threading
+from types import TracebackType
+from typing import Any
+
+from ordinalclip.job import mirror_of
+from ordinalclip.runs import Run
+
+_PAUSE_S = 1.0  # between two looks at the runs; a mirror decides by itself how often it copies
+
+
+class Mirroring:
+    """A context in which runs are mirrored while they are worked on, and wholly when they have ended."""
+
+    def __init__(self) -> None:
+        self._cfgs: dict[Run, dict[str, Any]] = {}
+        self._ended: list[Run] = []
+        self._news, self._closing = threading.Condition(), False
+        self._thread = threading.Thread(target=self._mirror, name="mirroring", daemon=True)
+
+    def begin(self, run: Run, cfg: dict[str, Any]) -> None:
+        """From now on a run is shown."""
+        with self._news:
+            self._cfgs[run] = cfg
+
+    def end(self, run: Run) -> None:
+        """A run has ended: it is shown for the last time, with how it ended."""
+        with self._news:
+            self._ended.append(run)
+            self._news.notify()
+
+    def __enter__(self) -> "Mirroring":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Waits until all that has ended is shown."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        self._thread.join()
+
+    def _mirror(self) -> None:
+        while True:
+            with self._news:
+                if not self._ended and not self._closing:
+                    self._news.wait(_PAUSE_S)
+                ended, self._ended = self._ended, []
+                done = self._closing and not ended
+                running = {run: cfg for run, cfg in self._cfgs.items() if run not in ended}
+                last = [(run, self._cfgs.pop(run)) for run in ended]
+            for run, cfg in last:
+                mirror_of(cfg).sync(run, final=True)
+            if done:
+                return
+            for run, cfg in running.items():
+                mirror_of(cfg).sync(run, final=False)
