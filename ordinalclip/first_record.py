@@ -73,7 +73,7 @@ def _leakage(job: Job) -> tuple[dict[str, Any], list[str]]:
     if near["shared"] == 0:
         return report, []
     one, other, _ = near["examples"][0]
-    told = f"{near['shared']:,} test images ({near['test_rate']:.1%}) look nearly equal to one of train or val"
+    told = f"{near['shared']:,} test images ({near['test_rate']:.1%}) look nearly equal to one of another split"
     return report, [f"{told}, such as {one} and {other}; see leakage.json"]
 
 

@@ -33,7 +33,7 @@ def test_near_duplicates_are_in_every_runs_record_and_told_once_a_process(
         report = json.loads((job.run.directory / "leakage.json").read_text())
         assert report["near_duplicates"] == FOUND
         assert sum("nearly equal" in line for line in own) == seed  # the first one's come with what the terminal gets
-    line = "3 test images (20.0%) look nearly equal to one of train or val, such as a.png and b.png; see leakage.json"
+    line = "3 test images (20.0%) look nearly equal to one of another split, such as a.png and b.png; see leakage.json"
     assert told.count(line) == 1
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 from PIL import Image
 from scipy.fft import dctn
 
+from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.files import write_atomically
 from ordinalclip.datasets.images import open_rgb
 from ordinalclip.datasets.manifest import Manifest
@@ -32,7 +33,7 @@ NUM_EXAMPLES = 10
 
 
 def near_duplicates(manifest: Manifest, cache_dir: Path) -> dict[str, Any]:
-    """Count test images that are nearly equal to one of train or val, but not equal to the byte.
+    """Count test images that are nearly equal to one of another split, but not equal to the byte.
 
     Args:
         manifest: with its split.
@@ -43,7 +44,7 @@ def near_duplicates(manifest: Manifest, cache_dir: Path) -> dict[str, Any]:
         64 that may differ, None where even equal ones do not count; `examples`: pairs of paths and their distance.
     """
     table = manifest.table
-    fitted = np.flatnonzero(table["split"].isin(["train", "val"]).to_numpy())
+    fitted = np.flatnonzero(table["split"].isin(["train", "val", CALIBRATION]).to_numpy())
     tested = np.flatnonzero((table["split"] == "test").to_numpy())
     if len(fitted) + len(tested) > MAX_IMAGES:
         return {"known": 0, "shared": 0, "test_rate": None, "threshold": None, "examples": []}
