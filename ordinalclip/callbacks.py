@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import lightning.pytorch as pl
 
 from ordinalclip.metrics.ordinality import ordinality
 from ordinalclip.module import OrdinalModule
+from ordinalclip.ordinality_record import logged_ordinality
 from ordinalclip.progress import progress
 from ordinalclip.runs import Run
 from ordinalclip.stop import check_stop
@@ -69,7 +71,7 @@ class EpochRecord(pl.Callback):
             )
         rank_features = pl_module.epoch_rank_features
         assert rank_features is not None
-        values["ordinality"] = ordinality(rank_features).score
+        values |= logged_ordinality(asdict(ordinality(rank_features.detach().float().cpu())))
         is_best = self.sign * values[self.selection] < self.best_before(epoch)
         self.run.log_metrics(values, epoch=epoch, step=trainer.global_step)
         if is_best:

@@ -1,7 +1,6 @@
 """A fitted model on the test split, and the files that hold what came out."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from ordinalclip.batches import Batch
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.metrics.baseline import constant_baseline
 from ordinalclip.metrics.collection import rank_metrics
-from ordinalclip.metrics.ordinality import ordinality
 from ordinalclip.metrics.readout import argmax, expectation, median
 from ordinalclip.model import OrdinalCLIP
+from ordinalclip.ordinality_record import ordinality_of_features
 from ordinalclip.runs import Run
 from ordinalclip.stop import check_stop
 
@@ -101,8 +100,8 @@ def _of_unseen_ranks(probs_NR: Tensor, rank_N: np.ndarray, train_rank: np.ndarra
 
 def ordinality_record(before: Tensor | None, after: Tensor) -> dict[str, Any]:
     """Every ordinality score of rank features [R, D] before training, where they are known, and at the best epoch."""
-    known = {} if before is None else {"before": asdict(ordinality(before))}
-    return known | {"best": asdict(ordinality(after))}
+    stages = {} if before is None else {"before": before}
+    return ordinality_of_features({name: tensor.float().cpu() for name, tensor in (stages | {"best": after}).items()})
 
 
 def save_rank_features(run: Run, before: Tensor | None, after: Tensor) -> None:

@@ -22,6 +22,7 @@ from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_optimizer, build_scheduler, freeze
+from ordinalclip.ordinality_record import logged_ordinality
 from ordinalclip.prepare import Job
 from ordinalclip.samplers import EpochSampler
 from ordinalclip.seal import Seal
@@ -78,7 +79,7 @@ def fit(job: Job, mirror: Mirror) -> None:
             # The constant predictor's scores stay in the file: MLflow's table is to be read.
             scores = {k: v for k, v in stats.items() if np.isfinite(v) and not k.startswith("test/constant_")}
             leaks = leakage_metrics(run.read_json("leakage.json") or {})
-            values = scores | {"ordinality": record["best"]["score"]} | leaks
+            values = scores | logged_ordinality(record["best"]) | leaks
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
 
 

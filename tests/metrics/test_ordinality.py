@@ -1,17 +1,14 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-from ordinalclip.metrics.ordinality import (
-    off_diagonal_ordinality,
-    ordinality,
-    ordinality_score,
-    score_chance,
-    similarity,
-    spans,
-)
+from ordinalclip.errors import ConfigError
+from ordinalclip.metrics.ordinality import REFERENCE_SLICE, ordinality, ordinality_score, score_chance, spans
+from ordinalclip.metrics.ordinality_adjusted import off_diagonal_ordinality
+from ordinalclip.metrics.similarity import row_softmax, similarity
 
 
 def arc(num_ranks):
@@ -55,12 +52,17 @@ def test_similarity_is_divided_by_its_largest():
     features = 5 * torch.randn(6, 4)
     found = similarity(features)
     assert found.max().item() == 1
-    torch.testing.assert_close(
-        found,
-        torch.nn.functional.cosine_similarity(features[:, None], features[None], dim=2).double(),
-        atol=1e-5,
-        rtol=0,
-    )
+    cosines = torch.nn.functional.cosine_similarity(features[:, None], features[None], dim=2)
+    np.testing.assert_allclose(found, cosines, atol=1e-5)
+
+
+def test_softmax_of_rows():
+    found = similarity(torch.randn(6, 4))
+    np.testing.assert_allclose(row_softmax(found), torch.from_numpy(found).softmax(1), rtol=1e-12)
+
+
+def test_a_feature_without_length_is_similar_to_none():
+    np.testing.assert_array_equal(similarity([[0.0, 0.0], [2.0, 0.0]]), [[0, 0], [0, 1]])
 
 
 def test_spans():
@@ -112,3 +114,22 @@ def test_two_ranks_have_no_step_off_the_diagonal():
     found = ordinality(torch.eye(2))
     assert found.score == 1
     assert math.isnan(found.off_diagonal)
+    assert math.isnan(found.adjusted)
+    assert math.isnan(found.kendall)
+    assert found.out_of_order == []
+
+
+def test_a_slice_is_scored_as_if_the_other_ranks_were_not_there():
+    torch.manual_seed(2)
+    features = torch.randn(101, 8)
+    found, alone = ordinality(features, REFERENCE_SLICE), ordinality(features[15:76])
+    assert found.spans == alone.spans
+    assert list(found.spans) == [1, 2, 4, 8, 16, 32, 60]
+    assert found.kendall == alone.kendall
+    assert [pair["rank"] - 15 for pair in found.out_of_order] == [pair["rank"] for pair in alone.out_of_order]
+
+
+@pytest.mark.parametrize("ranks", [(0, 1), (3, 3), (-1, 4), (2, 6)])
+def test_a_slice_that_is_none_is_refused(ranks):
+    with pytest.raises(ConfigError, match="two ranks at least"):
+        ordinality(torch.randn(5, 3), ranks)
