@@ -8,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.errors import ConfigError
+from ordinalclip.metrics.names import READOUTS
 from ordinalclip.prompts.names import check_tokens, rank_names_of
 from ordinalclip.signatures import check_target, did_you_mean
 
@@ -141,10 +142,8 @@ def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> 
             hint = did_you_mean(key, sorted(allowed))
             raise ConfigError(f"protocol.{key}", value, "there is no such key", allowed=words, remedy=hint)
     check_target(protocol["split"], "protocol.split", known=known, runtime=("manifest",))
-    if protocol["readout"] not in ("expectation", "argmax", "median"):
-        raise ConfigError(
-            "protocol.readout", protocol["readout"], "is no readout", allowed="expectation, argmax, median"
-        )
+    if protocol["readout"] not in READOUTS:
+        raise ConfigError("protocol.readout", protocol["readout"], "is no readout", allowed=", ".join(READOUTS))
     if protocol["select_on"] not in ("val", "test"):
         raise ConfigError("protocol.select_on", protocol["select_on"], "cannot be selected on", allowed="val, test")
     metric, leakage = protocol.get("metric", "mae"), protocol.get("leakage", "warn")

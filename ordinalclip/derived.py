@@ -15,7 +15,12 @@ def selection(cfg: Mapping[str, Any]) -> tuple[str, bool]:
     metric = protocol.get("metric", "mae")
     if metric != "mae":
         return f"val/{metric}", True
-    return "val/mae" if protocol["readout"] == "expectation" else f"val/mae_{protocol['readout']}", False
+    return f"val/{mae_of(protocol['readout'])}", False
+
+
+def mae_of(readout: str) -> str:
+    """Name of a readout's mean absolute error in ranks, without its split: of the declared one, the primary score."""
+    return "mae" if readout == "expectation" else f"mae_{readout}"
 
 
 def augments(cfg: Mapping[str, Any]) -> bool:

@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 from ordinalclip.batches import Batch
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.metrics.baseline import constant_baseline
-from ordinalclip.metrics.collection import rank_metrics
-from ordinalclip.metrics.readout import argmax, expectation, median
+from ordinalclip.metrics.readout import argmax, expectation, median, rounded_expectation
+from ordinalclip.metrics.scores import compute_scores
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.ordinality_record import ordinality_of_features
+from ordinalclip.predictions import from_tables
 from ordinalclip.runs import Run
 from ordinalclip.stop import check_stop
 
@@ -36,11 +37,6 @@ def predict(model: OrdinalCLIP, loader: Iterable[Batch], device: torch.device) -
     return torch.cat(probs), torch.cat(rows)
 
 
-def predictions_file(split: str) -> str:
-    """Name of the table of a split's predictions in a run's record."""
-    return "predictions.parquet" if split == "test" else f"predictions_{split}.parquet"
-
-
 def evaluate_split(
     model: OrdinalCLIP,
     loader: DataLoader[Batch],
@@ -48,6 +44,7 @@ def evaluate_split(
     manifest: Manifest,
     split: str,
     train_rank: np.ndarray | None = None,
+    readout: str = "expectation",
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Metrics of a split, each `<split>/<name>`, and a table of predictions, one row an image.
 
@@ -61,14 +58,12 @@ def evaluate_split(
         manifest: whose rows the loader's batches name.
         split: for the names.
         train_rank: ranks that the model was trained on [N]; None: of the manifest's training split.
+        readout: that the protocol declares.
     """
     probs_NR, rows_N = predict(model, loader, device)
     table = manifest.table.iloc[rows_N.numpy()]
     rank = table["rank"].to_numpy()
-    values = torch.tensor(manifest.rank_values, dtype=torch.float64)
-    stats = {
-        name: float(value) for name, value in rank_metrics(probs_NR, torch.from_numpy(rank.copy()), values).items()
-    }
+    stats = compute_scores(from_tables(probs_NR.numpy(), table, manifest.ranks(), readout))
     if train_rank is None:
         train_rank = manifest.table.loc[manifest.table["split"] == "train", "rank"].to_numpy()
     if len(train_rank) > 0:
@@ -83,6 +78,7 @@ def evaluate_split(
             "argmax": argmax(probs_NR).numpy(),
             "expectation": expectation(probs_NR).numpy(),
             "median": median(probs_NR).numpy(),
+            "rounded_expectation": rounded_expectation(probs_NR).numpy(),
             "probs": list(probs_NR.numpy().astype(np.float32)),
         }
     )

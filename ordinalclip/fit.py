@@ -14,15 +14,18 @@ from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, StopWhe
 from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.derived import selection
-from ordinalclip.evaluation import evaluate_split, ordinality_record, predictions_file, save_rank_features
+from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state
 from ordinalclip.label_draw import LabelDraw
 from ordinalclip.metrics.collection import RankMetrics
+from ordinalclip.metrics.details import details
+from ordinalclip.metrics.names import shown
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_optimizer, build_scheduler, freeze
 from ordinalclip.ordinality_record import logged_ordinality
+from ordinalclip.predictions import of_manifest, predictions_file
 from ordinalclip.prepare import Job
 from ordinalclip.samplers import EpochSampler
 from ordinalclip.seal import Seal
@@ -66,18 +69,20 @@ def fit(job: Job, mirror: Mirror) -> None:
     save_rank_features(run, before_RD, after_RD)
     record = ordinality_record(before_RD, after_RD)
     run.write_json("ordinality.json", record)
+    readout = cfg["protocol"]["readout"]
     manifest = seal.open()  # the test labels are there from here on, but for protocols that select on them
     for split in ("val", CALIBRATION, "test"):
         rows = data.split(split)
         if len(rows) == 0:  # no val split where an epoch is chosen on test
             continue
         loader = evaluation_loader(rows, None, cfg["num_workers"])
-        stats, predictions = evaluate_split(model, loader, device, manifest, split)
+        stats, predictions = evaluate_split(model, loader, device, manifest, split, readout=readout)
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
         run.publish(predictions_file(split), predictions.to_parquet)
         if split == "test":
-            # The constant predictor's scores stay in the file: MLflow's table is to be read.
-            scores = {k: v for k, v in stats.items() if np.isfinite(v) and not k.startswith("test/constant_")}
+            run.write_json("test_details.json", details(of_manifest(predictions, manifest, readout)))
+            # Most stay in the files: MLflow's table is to be read.
+            scores = {k: v for k, v in stats.items() if np.isfinite(v) and shown(k.removeprefix("test/"), readout)}
             leaks = leakage_metrics(run.read_json("leakage.json") or {})
             values = scores | logged_ordinality(record["best"]) | leaks
             run.log_metrics(values, epoch=cfg["epochs"], step=0)

@@ -35,7 +35,8 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
     loader = evaluation_loader(data.split(split), None, cfg["num_workers"])
     trained = _trained(record.run)
     train_rank = None if trained is None else trained["rank"].to_numpy()
-    stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank)
+    readout = cfg["protocol"]["readout"]
+    stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank, readout)
     stats[f"{split}/num_images"] = len(predictions)
     if split != "train":
         seen = [] if trained is None else list(trained["sha256"])

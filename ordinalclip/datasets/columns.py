@@ -1,4 +1,6 @@
-"""The columns of a manifest. Imports nothing, so that settings are checked without pandas."""
+"""The columns of a manifest. Imports no library, so that settings are checked without pandas."""
+
+from collections.abc import Hashable, Iterable
 
 SPLITS = ("train", "val", "test")
 CALIBRATION = "calibration"  # of val, what no epoch is chosen on: intervals are fitted there
@@ -9,3 +11,9 @@ COLUMNS = ("path", "rank", "value", "subject", "group", "split", "sha256")
 OPTIONAL = {"raw": "str", "deviation": "float64", "labels": "str", "fold": "str"}
 WHOLE_SPLIT = "split_before_subset"  # of `take_subset`, where it left anything out
 CLEAN_RANK = "rank_before_noise"  # of `subset.label_noise`
+
+
+def attribute_columns(columns: Iterable[Hashable]) -> list[str]:
+    """Those of a manifest's columns that describe images in the data set's own words."""
+    known = {*COLUMNS, *OPTIONAL, WHOLE_SPLIT, CLEAN_RANK}
+    return [str(column) for column in columns if column not in known]

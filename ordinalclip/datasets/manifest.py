@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ordinalclip.datasets.columns import CLEAN_RANK, COLUMNS, OPTIONAL, SPLITS, WHOLE_SPLIT
+from ordinalclip.datasets.columns import COLUMNS, OPTIONAL, SPLITS, attribute_columns
 from ordinalclip.datasets.images import inspect_images
 from ordinalclip.datasets.layout import check_inside
 from ordinalclip.datasets.offenders import listed, refuse
@@ -68,8 +68,7 @@ class Manifest:
     @property
     def attributes(self) -> list[str]:
         """Names of the columns that describe images in the data set's own words."""
-        known = {*COLUMNS, *OPTIONAL, WHOLE_SPLIT, CLEAN_RANK}
-        return [str(column) for column in self.table if column not in known]
+        return attribute_columns(self.table)
 
     def ranks(self) -> dict[str, Any]:
         """What the ranks are, for a run's record: `names`, `values`, `unit`."""

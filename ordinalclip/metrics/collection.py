@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.regression import mean_absolute_error
 from torchmetrics.utilities.data import dim_zero_cat
 
-from ordinalclip.metrics.readout import argmax, expectation, median
+from ordinalclip.metrics.readout import argmax, expectation, median, rounded_expectation
 from ordinalclip.metrics.rps import ranked_probability_score
 from ordinalclip.metrics.spearman import spearman
 from ordinalclip.metrics.within import accuracy_within
@@ -28,7 +28,7 @@ def rank_metrics(probs: Tensor, rank: Tensor, rank_values: Tensor) -> dict[str, 
     |---|---|---|
     | `mae` | expectation | mean absolute error in ranks, the primary one |
     | `mae_value` | expectation of the values | mean absolute error in the data set's unit |
-    | `mae_argmax`, `mae_median` | argmax, median | mean absolute error in ranks |
+    | `mae_argmax`, `mae_median`, `mae_rounded_expectation` | the readout | mean absolute error in ranks |
     | `accuracy`, `accuracy_within_1`, `qwk` | argmax | shares of images (micro); quadratic weighted kappa |
     | `accuracy_expectation` | expectation, rounded (halves to even) | share of images |
     | `spearman` | expectation | rank correlation |
@@ -57,6 +57,7 @@ def rank_metrics(probs: Tensor, rank: Tensor, rank_values: Tensor) -> dict[str, 
         "mae_value": mean_absolute_error(expectation(probs, rank_values), rank_values.double()[rank]),
         "mae_argmax": mean_absolute_error(mode_N.double(), rank_N),
         "mae_median": mean_absolute_error(median(probs).double(), rank_N),
+        "mae_rounded_expectation": mean_absolute_error(rounded_expectation(probs).double(), rank_N),
         "accuracy": multiclass_accuracy(mode_N, rank, num_classes, average="micro"),
         "accuracy_expectation": (mean_N.round() == rank_N).double().mean(),
         "accuracy_within_1": accuracy_within(mode_N, rank, 1),

@@ -7,7 +7,8 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, mean_absolute_err
 from ordinalclip.metrics.collection import RankMetrics, rank_metrics
 
 NAMES = {
-    "mae", "mae_value", "mae_argmax", "mae_median", "accuracy", "accuracy_expectation", "accuracy_within_1", "qwk",
+    "mae", "mae_value", "mae_argmax", "mae_median", "mae_rounded_expectation",
+    "accuracy", "accuracy_expectation", "accuracy_within_1", "qwk",
     "spearman", "rps", "ece",
 }  # fmt: skip
 VALUES = [1930.0, 1940.0, 1950.0, 1970.0, 2000.0]
@@ -30,6 +31,7 @@ def slow_metrics(probs, rank):
         "mae_value": mean_absolute_error(values[rank], probs @ values),
         "mae_argmax": mean_absolute_error(rank, mode),
         "mae_median": mean_absolute_error(rank, median),
+        "mae_rounded_expectation": mean_absolute_error(rank, mean.round()),
         "accuracy": accuracy_score(rank, mode),
         "accuracy_expectation": accuracy_score(rank, mean.round()),
         "accuracy_within_1": np.mean(np.abs(mode - rank) <= 1),

@@ -1,0 +1,110 @@
+"""What every score of predictions is called and what it is; imports no torch, so that names are checked at once."""
+
+import re
+from collections.abc import Sequence
+
+from ordinalclip.errors import ConfigError
+from ordinalclip.signatures import did_you_mean
+
+READOUTS = ("expectation", "argmax", "median", "rounded_expectation")
+
+# By name: what it is, where `readout` is the one that the protocol declares. In the order in which they are shown.
+SCORES = {
+    "mae": "mean absolute error in ranks, expectation",
+    "mae_argmax": "… argmax",
+    "mae_median": "… median",
+    "mae_rounded_expectation": "… rounded expectation",
+    "mae_value": "mean absolute error in the data set's unit, expectation",
+    "mae_value_argmax": "… argmax",
+    "mae_value_median": "… median",
+    "mae_value_rounded_expectation": "… rounded expectation",
+    "amae": "mean over ranks of the rank's MAE, readout",
+    "mmae": "MAE of the worst rank, readout",
+    "worst_group_mae": "MAE of the worst subgroup that is large enough, readout",
+    "accuracy": "share of images whose rank is right, argmax",
+    "accuracy_expectation": "… rounded expectation",
+    "accuracy_within_1": "share of images at most a rank off, argmax",
+    "qwk": "quadratic weighted kappa, argmax",
+    "spearman": "rank correlation, expectation",
+    "kendall": "Kendall's tau-b, expectation",
+    "rps": "ranked probability score, divided by R-1",
+    "nll": "negative log-likelihood in nats",
+    "brier": "Brier score over all ranks, 0 … 2",
+    "ece": "expected calibration error of the argmax, 15 bins",
+    "tce": "threshold calibration error: that of P(y <= k), mean over thresholds, 10 bins",
+    "tce_max": "… of the worst threshold",
+    "pit_mean": "mean of the probability integral transform; 0.5 where predictions are not biased",
+    "pit_variance": "its variance; 1/12 where calibrated, larger where too sure",
+    "unimodality": "share of predicted distributions with a single mode",
+    "aurc": "area under risk-coverage: error in ranks by expected error, readout",
+    "epsilon_error": "CLAP's error against several annotators' mean and deviation, readout",
+}
+# Of a threshold: `cs@5` is written `cs_5` in a record, since MLflow takes no @ in a name.
+THRESHOLD_SCORES = {
+    "cs": "share of images at most so many units off, readout",
+    "accuracy_within": "share of images at most so many ranks off, argmax",
+}
+
+# What MLflow shows of the test split, about 25 names with ordinality, coverage and leakage; the rest is in
+# test_stats.json and test_details.json.
+SHOWN = (
+    "mae",
+    "mae_value",
+    "mae_argmax",
+    "mae_median",
+    "mae_seen",
+    "mae_unseen",
+    "amae",
+    "mmae",
+    "worst_group_mae",
+    "accuracy",
+    "accuracy_within_1",
+    "qwk",
+    "spearman",
+    "rps",
+    "nll",
+    "ece",
+    "tce",
+    "aurc",
+    "cs_5",
+    "epsilon_error",
+)
+CS_OF_YEARS = 5.0  # the age papers' threshold, reported where the unit is a year
+
+
+def shown(name: str, readout: str) -> bool:
+    """Whether MLflow gets a score of the test split, named without its split."""
+    return name in SHOWN or name == f"mae_{readout}"
+
+
+def checked_names(words: Sequence[str]) -> list[str]:
+    """Scores by the names that somebody typed; `all` is all of `SCORES`.
+
+    Raises:
+        ConfigError: there is no such score, or no threshold behind a name that needs one.
+    """
+    found: list[str] = []
+    for word in words:
+        if word == "all":
+            found += SCORES
+        elif word in SCORES:
+            found.append(word)
+        else:
+            name, at = threshold_of(word)
+            if name is None or at is None:
+                allowed = f"{', '.join(SCORES)}, {', '.join(f'{name}@5' for name in THRESHOLD_SCORES)}, all"
+                remedy = did_you_mean(word.partition("@")[0], [*SCORES, *THRESHOLD_SCORES])
+                raise ConfigError("metrics", word, "there is no such metric", allowed=allowed, remedy=remedy)
+            found.append(threshold_name(name, at))
+    return list(dict.fromkeys(found))
+
+
+def threshold_of(word: str) -> tuple[str | None, float | None]:
+    """`cs@5`, or `cs_5` as a record has it → ("cs", 5.0); (None, None) for anything else."""
+    match = re.fullmatch(rf"({'|'.join(THRESHOLD_SCORES)})[@_](\d+(?:\.\d+)?)", word)
+    return (match[1], float(match[2])) if match else (None, None)
+
+
+def threshold_name(name: str, at: float) -> str:
+    """("cs", 5.0) → `cs_5`."""
+    return f"{name}_{at:g}"

@@ -1,0 +1,78 @@
+"""Risk–coverage: the mean error of the images that a model is surest of, by how many of them are kept.
+
+Geifman, Uziel and El-Yaniv, "Bias-reduced uncertainty estimation for deep neural classifiers", 2019 (AURC and its
+excess over the best order). The risk here is the absolute error of a readout, in ranks.
+"""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
+
+from ordinalclip.metrics.readout import read_out
+
+CONFIDENCES = ("expected_error", "max_prob", "entropy")
+
+
+def confidence(probs: Tensor, how: str, readout: str = "expectation") -> Tensor:
+    """How sure a model is of each image [N], float64, the larger the surer.
+
+    Args:
+        probs: probabilities [N, R].
+        how: `expected_error`: less the error of the readout in ranks that the distribution itself expects, the risk's
+            own measure and the default everywhere; `max_prob`: the largest probability; `entropy`: less the entropy.
+        readout: one of `names.READOUTS`.
+    """
+    probs = probs.double()
+    if how == "max_prob":
+        return probs.amax(dim=1)
+    if how == "entropy":
+        return torch.special.xlogy(probs, probs).sum(dim=1)
+    ranks = torch.arange(probs.shape[1], device=probs.device)
+    return -(probs * (read_out(probs, readout)[:, None] - ranks).abs()).sum(dim=1)
+
+
+def risk_coverage(error: Tensor, sureness: Tensor) -> Tensor:
+    """Mean error of the n surest images, n = 1…N [N], float64, of errors [N] and confidences [N].
+
+    Images of equal confidence are taken in random order, and this is what is expected then, so that the order of the
+    images says nothing.
+    """
+    _, place = torch.unique(-sureness, return_inverse=True)
+    sums = torch.zeros(int(place.max()) + 1, dtype=torch.float64, device=error.device)
+    mean_N = (sums.index_add(0, place, error.double()) / torch.bincount(place))[place.sort().values]
+    return mean_N.cumsum(0) / torch.arange(1, len(error) + 1, device=error.device)
+
+
+def area(risk: Tensor) -> Tensor:
+    """Area under a risk–coverage curve [N]: its mean."""
+    return risk.mean()
+
+
+class AURC(Metric):
+    """Area under risk–coverage; see `risk_coverage` and `confidence`. Keeps two numbers an image.
+
+    Args:
+        num_ranks: R.
+        how: one of `CONFIDENCES`.
+        readout: one of `names.READOUTS`.
+    """
+
+    is_differentiable, higher_is_better, full_state_update = False, False, False
+    error: list[Tensor]
+    sureness: list[Tensor]
+
+    def __init__(self, num_ranks: int, how: str = "expected_error", readout: str = "expectation") -> None:
+        super().__init__()
+        self.num_ranks, self.how, self.readout = num_ranks, how, readout
+        self.add_state("error", [], dist_reduce_fx="cat")
+        self.add_state("sureness", [], dist_reduce_fx="cat")
+
+    def update(self, probs: Tensor, target: Tensor) -> None:
+        """Add a batch of probabilities [B, R] and true ranks [B]."""
+        self.error.append((read_out(probs, self.readout) - target).abs())
+        self.sureness.append(confidence(probs, self.how, self.readout))
+
+    def compute(self) -> Tensor:
+        """Of all images so far."""
+        return area(risk_coverage(dim_zero_cat(self.error), dim_zero_cat(self.sureness)))
