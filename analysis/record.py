@@ -3,6 +3,7 @@
 Whatever is missing or torn costs its own facts and no others; `problem` says what that was.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,21 @@ from typing import Any
 
 import yaml
 
-FACTS = ("run_id", "name", "directory", "state", "sweep", "selected_on", "created", "seconds", "git", "problem")
+# `manifest`: hash of the data with their split; `weights`: hash of the weight files' hashes.
+FACTS = (
+    "run_id",
+    "name",
+    "directory",
+    "state",
+    "sweep",
+    "selected_on",
+    "created",
+    "seconds",
+    "git",
+    "manifest",
+    "weights",
+    "problem",
+)
 _STATS = ("test", "val", "calibration")
 _TOP_KEY = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -32,7 +47,8 @@ def read_record(files: Files) -> tuple[dict[str, Any], dict[str, Any], dict[str,
     """
     problems: list[str] = []
     status, labels = _json(files, "status.json", problems), _json(files, "labels.json", problems)
-    settings = _settings(files, labels, problems)
+    identity = _json(files, "identity.json", problems)
+    settings = _settings(files, labels, identity, problems)
     scores: dict[str, float] = {}
     for split in _STATS:
         scores |= _numbers(_json(files, f"{split}_stats.json", problems))
@@ -41,7 +57,8 @@ def read_record(files: Files) -> tuple[dict[str, Any], dict[str, Any], dict[str,
         scores |= _numbers(found, f"ordinality/{when}/")
     if "ordinality/best/score" in scores:
         scores["ordinality"] = scores["ordinality/best/score"]
-    code = _json(files, "provenance.json", problems).get("code")
+    provenance = _json(files, "provenance.json", problems)
+    code, backbone = provenance.get("code"), identity.get("backbone")
     facts = {
         "run_id": status.get("run_id"),
         "sweep": labels.get("sweep"),
@@ -49,9 +66,18 @@ def read_record(files: Files) -> tuple[dict[str, Any], dict[str, Any], dict[str,
         "created": status.get("created"),
         "seconds": status.get("seconds"),
         "git": code.get("git") if isinstance(code, Mapping) else None,
+        "manifest": provenance.get("manifest") or identity.get("manifest"),
+        "weights": hash_of_weights(backbone.get("weights")) if isinstance(backbone, Mapping) else None,
         "problem": "; ".join(problems) or None,
     }
     return {key: value for key, value in facts.items() if value is not None}, settings, scores
+
+
+def hash_of_weights(weights: Any) -> str | None:
+    """One short hash of part → SHA-256 of its weights; None where there are none to speak of."""
+    if not isinstance(weights, Mapping) or not weights:
+        return None
+    return hashlib.sha256(json.dumps(dict(weights), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -91,7 +117,9 @@ def _block(text: str) -> dict[str, Any]:
     return dict(flat(node))
 
 
-def _settings(files: Files, labels: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+def _settings(
+    files: Files, labels: Mapping[str, Any], identity: Mapping[str, Any], problems: list[str]
+) -> dict[str, Any]:
     """Of config.yaml; where that is missing or torn of identity.json, which lacks data set, subset and split."""
     text = files("config.yaml")
     if text is None:
@@ -102,7 +130,7 @@ def _settings(files: Files, labels: Mapping[str, Any], problems: list[str]) -> d
         except ValueError:
             problems.append("config.yaml cannot be read")
     names = {f"{group}.name": labels[group] for group in ("dataset", "backbone", "prompt") if labels.get(group)}
-    return dict(flat(_json(files, "identity.json", problems))) | names
+    return dict(flat(identity)) | names
 
 
 def _json(files: Files, name: str, problems: list[str]) -> Mapping[str, Any]:

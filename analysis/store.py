@@ -8,6 +8,7 @@ import ast
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from urllib.parse import unquote, urlparse
 import pandas as pd
 
 from analysis.frame import Row, build_frame, read_directory
-from analysis.record import Files, read_record
+from analysis.record import Files, hash_of_weights, read_record
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs import Run
 from ordinalclip.tracking import ARCHIVED_TAG, CREATED_TAG, RUN_ID_TAG
@@ -96,6 +97,8 @@ def _row(client: Any, shown: Any) -> Row:
         "selected_on": selected_on,
         "created": tags.get(CREATED_TAG),
         "git": tags.get("git"),
+        "manifest": shown.data.params.get("manifest"),
+        "weights": hash_of_weights(_weights(shown.data.params)),
     }
     return facts | {key: value for key, value in own.items() if value is not None}, settings, scores
 
@@ -124,6 +127,12 @@ def _fetched(uri: str, client: Any) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri)
         return Path(file).read_text(encoding="utf-8")
+
+
+def _weights(params: Mapping[str, str]) -> dict[str, str]:
+    """Part → SHA-256 of its weights, as the identity that the parameters are of has them."""
+    start = "backbone.weights."
+    return {key.removeprefix(start): text for key, text in params.items() if key.startswith(start)}
 
 
 def _value(text: str) -> Any:

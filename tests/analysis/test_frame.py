@@ -167,8 +167,12 @@ def test_a_store_gives_the_table_of_the_directories(tmp_path: Path) -> None:
         directory = made_run(
             tmp_path, f"{seed}", {"seed": seed, "subset.shots": seed or None}, scores={"test/mae": seed}
         )
-        write(directory, "identity.json", {"seed": seed, "prompt": {"num_base_ranks": 3}, "lr": 1e-05})
-        write(directory, "provenance.json", {"code": {"git": "abc"}})
+        write(
+            directory,
+            "identity.json",
+            {"seed": seed, "prompt": {"num_base_ranks": 3}, "backbone": {"weights": {"all": "ab"}}},
+        )
+        write(directory, "provenance.json", {"code": {"git": "abc"}, "manifest": "cd"})
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     mirror = MLflowMirror(uri=uri, experiment="one", every_s=0)
     for run in (Run(path) for path in sorted(tmp_path.glob("made-*"))):

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.metrics import cohen_kappa_score
+
+from analysis.tested import quadratic_kappa, read_tested, spearman
+from ordinalclip.errors import DataError
+from ordinalclip.metrics.collection import rank_metrics
+from tests.analysis.made_runs import made_run, with_predictions
+
+
+def test_mean_scores_of_images_are_the_run_s(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rank, given = rng.integers(10, size=50), rng.uniform(0, 9, 50)
+    tested = read_tested(with_predictions(made_run(tmp_path, "0"), rank, given))
+    probs = torch.from_numpy(tested.predictions.probs)
+    reference = rank_metrics(probs, torch.from_numpy(rank), torch.arange(10, dtype=torch.float64))
+    for name in ("mae", "mae_argmax", "mae_median", "accuracy", "accuracy_within_1", "rps"):
+        scores = tested.scores(name)
+        assert scores is not None
+        assert scores.mean() == pytest.approx(float(reference[name]), abs=1e-6), name
+    for name in ("qwk", "spearman"):
+        weighted = tested.weighted(name)
+        assert weighted is not None
+        assert weighted(np.ones(50)) == pytest.approx(float(reference[name]), abs=1e-6), name
+    assert tested.scores("qwk") is None
+    assert tested.weighted("ece") is None
+    assert tested.num_train == 80
+
+
+def test_weights_are_copies() -> None:
+    rng = np.random.default_rng(1)
+    rank, given = rng.integers(5, size=40), rng.integers(5, size=40)
+    weights = rng.integers(0, 3, size=40)
+    rows = np.repeat(np.arange(40), weights)
+    reference = cohen_kappa_score(rank[rows], given[rows], weights="quadratic")
+    assert quadratic_kappa(rank, given, weights.astype(float), num_ranks=5) == pytest.approx(reference)
+    correlation = stats.spearmanr(rank[rows], given[rows]).statistic
+    assert spearman(rank.astype(float), given.astype(float), weights.astype(float)) == pytest.approx(correlation)
+
+
+def test_what_is_constant_has_no_correlation() -> None:
+    same, weights = np.zeros(4, dtype=int), np.ones(4)
+    assert quadratic_kappa(same, same, weights, num_ranks=3) == 0
+    assert spearman(same.astype(float), np.arange(4.0), weights) == 0
+
+
+def test_a_test_set_is_its_images_whatever_their_order(tmp_path: Path) -> None:
+    one = read_tested(with_predictions(made_run(tmp_path, "0"), [1, 2, 3], [1, 2, 3], subject=["a", "b", "a"]))
+    other = read_tested(with_predictions(made_run(tmp_path, "1"), [1, 2, 4], [1, 2, 3]))
+    again = with_predictions(made_run(tmp_path, "2"), [1, 2, 3], [1, 2.5, 3])
+    import pandas as pd
+
+    table = pd.read_parquet(again / "predictions.parquet")
+    table.iloc[::-1].to_parquet(again / "predictions.parquet")
+    turned = read_tested(again)
+    assert one.test_set == turned.test_set != other.test_set
+    np.testing.assert_allclose(turned.scores("mae"), [0, 0.5, 0])
+    assert one.subject is not None
+    assert one.subject[0] == one.subject[2] != one.subject[1]
+    assert other.subject is None
+
+
+def test_a_record_without_predictions(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"predictions\.parquet is not there"):
+        read_tested(made_run(tmp_path, "0"))
