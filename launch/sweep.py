@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +37,7 @@ class JobLauncher(Protocol):
         """Runs them all, and tells how each of them ended."""
 
 
-_STATE_WORDS = {"finished": "finished", "running": "running elsewhere", "new": "new"}  # the others are what they say
+STATE_WORDS = {"finished": "finished", "running": "running elsewhere", "new": "new"}  # the others are what they say
 
 
 class SweepFailed(RuntimeError):
@@ -69,7 +71,7 @@ def sweep(
     if isinstance(launcher, JobLauncher):
         launcher.check(jobs, arguments)
     states = {job.run.run_id: job.run.state() for job in jobs}
-    words = Counter(_STATE_WORDS.get(state, state) for state in states.values())
+    words = Counter(STATE_WORDS.get(state, state) for state in states.values())
     log.info(
         "%d run%s: %s",
         len(jobs),
@@ -81,7 +83,7 @@ def sweep(
     for job in jobs:
         if states[job.run.run_id] == "running":
             log.info("left to the process that works on it: %s", job.run.directory.name)
-    _note(jobs, arguments)
+    note_sweep(jobs, arguments)
     results: list[JobReturn] = []
     if missing:
         mirror_of(missing[0].cfg).prepare()  # before jobs that share the store could race to create it
@@ -136,17 +138,7 @@ def plan(
         ConfigError: for the first job that could not start, with its overrides as a note.
         DataError: for a data set that cannot be used.
     """
-    cfgs, common = [], set.intersection(*map(set, product))
-    for overrides in product:
-        try:
-            cfgs.append(plain(compose(overrides)))
-            check_settings(cfgs[-1])
-        except (HydraException, ValueError) as error:
-            mistake = explain(error, overrides, config_dirs) or error
-            if len(product) > 1:
-                varied = " ".join(override for override in overrides if override not in common)
-                mistake.add_note(f"one of {len(product)} runs: {varied}; nothing was started")
-            raise mistake from None
+    cfgs = composed_jobs(compose, product, check_settings, config_dirs)
     jobs = [prepare(cfg, tuple(overrides)) for cfg, overrides in zip(cfgs, product, strict=True)]
     distinct = {job.run.run_id: job for job in reversed(jobs)}
     if len(distinct) < len(jobs):
@@ -154,18 +146,53 @@ def plan(
     return list(reversed(distinct.values()))
 
 
-def _note(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
+def composed_jobs(
+    compose: Callable[[list[str]], DictConfig],
+    product: Sequence[list[str]],
+    check: Callable[[dict[str, Any]], object],
+    config_dirs: Sequence[Path] = (),
+) -> list[dict[str, Any]]:
+    """The configuration of each job, checked.
+
+    Args:
+        compose: overrides of one job → its configuration.
+        product: overrides of each job.
+        check: raises for a configuration that cannot be used.
+        config_dirs: the user's own folders with options, for messages.
+
+    Raises:
+        ConfigError: for the first that cannot be used, with what tells it from the others as a note.
+    """
+    cfgs, common = [], set.intersection(*map(set, product))
+    for overrides in product:
+        try:
+            cfgs.append(plain(compose(overrides)))
+            check(cfgs[-1])
+        except (HydraException, ValueError) as error:
+            mistake = explain(error, overrides, config_dirs) or error
+            if len(product) > 1:
+                varied = " ".join(override for override in overrides if override not in common)
+                mistake.add_note(f"one of {len(product)} runs: {varied}; nothing was started")
+            raise mistake from None
+    return cfgs
+
+
+def note_sweep(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
     """Writes or extends `sweeps/<name>.json`; a run may belong to many sweeps."""
     name = jobs[0].cfg["sweep_name"]
     if name is None:
         return
     path = Path(jobs[0].cfg["paths"]["runs"]) / "sweeps" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}}
-    known["runs"] |= {job.run.directory.name: list(job.overrides) for job in jobs}
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(known | {"arguments": list(arguments)}, indent=2, ensure_ascii=False) + "\n")
-    draft.replace(path)
+    runs = {job.run.directory.name: list(job.overrides) for job in jobs}
+    for _ in range(10):  # another process may have written in between
+        known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+        known["runs"] |= runs
+        draft = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}")
+        draft.write_text(json.dumps(known | {"arguments": list(arguments)}, indent=2, ensure_ascii=False) + "\n")
+        draft.replace(path)
+        if json.loads(path.read_text())["runs"].keys() >= runs.keys():
+            break
 
 
 def _raise_failures(jobs: Sequence[Job], missing: Sequence[Job], results: Sequence[JobReturn]) -> None:

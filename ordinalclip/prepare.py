@@ -58,7 +58,7 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
     """
     weights, initial = check_settings(cfg)
     cfg = with_names_read(cfg)
-    manifest = _manifest(cfg)
+    manifest = manifest_of(cfg)
     check(cfg, known={"num_ranks": manifest.num_ranks})
     check_label_draw(cfg, manifest)
     what = identity(
@@ -98,7 +98,8 @@ def _directory(root: Path, name: str, run_id: str) -> Path:
     return directory if directory.exists() else min(root.glob(f"*-{run_id}"), default=directory)
 
 
-def _manifest(cfg: Mapping[str, Any]) -> Manifest:
+def manifest_of(cfg: Mapping[str, Any]) -> Manifest:
+    """The data set of a configuration with its split, read once a process."""
     whole = json.dumps([cfg["dataset"], cfg["protocol"], cfg["paths"]], sort_keys=True, default=str)
     key = json.dumps([whole, cfg["subset"]], sort_keys=True)
     if key not in _MANIFESTS:

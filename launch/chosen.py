@@ -1,0 +1,79 @@
+"""Which runs a command is about: `sweep=NAME`, `run=RUN`, or all below `paths.runs`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from launch.claims import Claims
+from ordinalclip.command import composed
+from ordinalclip.errors import ConfigError
+from ordinalclip.find_run import find_run
+from ordinalclip.runs import Run, find_runs
+
+_WHICH = ("sweep", "run")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some runs.
+
+    Attributes:
+        root: the folder of all runs.
+        runs: those that are meant, there already or to come.
+        overrides: name of a run's directory → what was typed for it, of a sweep's runs.
+    """
+
+    root: Path
+    runs: list[Run]
+    overrides: dict[str, list[str]]
+
+
+def choose(words: Sequence[str], *, all_by_default: bool = False) -> Chosen:
+    """Finds the runs that are meant.
+
+    Args:
+        words: `sweep=…` or `run=…`, and settings that say where runs lie.
+        all_by_default: take all where neither is given.
+
+    Raises:
+        ConfigError: for a sweep or a run that there is not, or where none is named.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    root = Path(composed(rest(words))["paths"]["runs"]).absolute()
+    if "run" in typed:
+        return Chosen(root, [_run(typed["run"], root)], {})
+    if "sweep" in typed:
+        overrides = _of_sweep(typed["sweep"], root)
+        return Chosen(root, [Run(root / name) for name in overrides], overrides)
+    if not all_by_default:
+        raise ConfigError("sweep", "", "which runs?", allowed="sweep=NAME, run=RUN")
+    names = {run.directory.name for run in find_runs(root)} | {claim.run for claim in Claims(root).read().values()}
+    return Chosen(root, [Run(root / name) for name in sorted(names)], {})
+
+
+def rest(words: Sequence[str]) -> list[str]:
+    """What was typed beside the choice of runs."""
+    return [word for word in words if word.partition("=")[0] not in _WHICH]
+
+
+def _of_sweep(name: str, root: Path) -> dict[str, list[str]]:
+    file = root / "sweeps" / f"{name}.json"
+    try:
+        runs: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))["runs"]
+    except FileNotFoundError:
+        names = sorted(path.stem for path in file.parent.glob("*.json"))
+        near = get_close_matches(name, names, n=3)
+        allowed = ", ".join(names) or f"none yet in {file.parent}"
+        remedy = f"did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError("sweep", name, "there is no sweep of that name", allowed=allowed, remedy=remedy) from None
+    return runs
+
+
+def _run(name: str, root: Path) -> Run:
+    """A run that has begun, or one that waits."""
+    for claim in Claims(root).read().values():
+        if name in (claim.run_id, claim.run):
+            return Run(root / claim.run)
+    return find_run(name, root, "run")

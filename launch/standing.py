@@ -1,0 +1,188 @@
+"""How a run stands: what its directory says, corrected by SLURM's queue and accounts where it is one of their jobs."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from launch.claims import Claim, Claims, is_waiting, queue_of
+from launch.outcome import Outcome, ask_accounts
+from ordinalclip.lease import newest_attempt
+from ordinalclip.runs import Run
+
+STATES = ("queued", "running", "finished", "interrupted", "failed", "new")
+_TAIL_BYTES = 16_384  # of metrics.jsonl: several epochs
+_OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "torch.OutOfMemoryError")
+# SLURM's word for an end → ours.
+_ENDS = {
+    "TIMEOUT": "timeout",
+    "DEADLINE": "timeout",
+    "OUT_OF_MEMORY": "out of memory",
+    "PREEMPTED": "preempted",
+    "NODE_FAIL": "node failure",
+    "BOOT_FAIL": "node failure",
+    "CANCELLED": "cancelled",
+    "REVOKED": "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run stands.
+
+    Attributes:
+        run: its directory.
+        state: one of `STATES`.
+        why: what more there is to say: what ended it (bug, timeout, out of memory, preempted, node failure,
+            cancelled, killed), or which job it waits as.
+        epoch: how many are done.
+        epochs: how many there are to be; None where that is not known yet.
+        score: the last val/mae.
+        node: where it runs or ran last.
+        seconds: that it took, or has been at it.
+        attempts: how often it was begun.
+        error: the last line of its traceback; "" where there is none.
+        slurm_id: of its job, in the queue or the last one.
+    """
+
+    run: Run
+    state: str
+    why: str = ""
+    epoch: int = 0
+    epochs: int | None = None
+    score: float | None = None
+    node: str = ""
+    seconds: float | None = None
+    attempts: int = 0
+    error: str = ""
+    slurm_id: str | None = None
+
+
+def standings(runs: Sequence[Run], root: Path) -> list[Standing]:
+    """How each of these runs stands; SLURM is asked once for all.
+
+    Args:
+        runs: any of the runs below `root`, there already or to come.
+        root: the folder of the runs.
+    """
+    claims = Claims(root).read()
+    known = [(run, run.status(), _attempt(run), claims.get(run.run_id)) for run in runs]
+    open_ = [(attempt, claim) for _, status, attempt, claim in known if status.get("status") != "finished"]
+    queue = queue_of([claim for _, claim in open_ if claim is not None])
+    ids = {_slurm_id(attempt) for attempt, _ in open_} | {claim.slurm_id for _, claim in open_ if claim is not None}
+    accounts = _accounts(one for one in ids if one is not None)
+    return [_standing(*one, queue, accounts) for one in known]
+
+
+def _standing(
+    run: Run,
+    status: Mapping[str, Any],
+    attempt: Mapping[str, Any],
+    claim: Claim | None,
+    queue: Mapping[str, Outcome] | None,
+    accounts: Mapping[str, Outcome],
+) -> Standing:
+    state: str = run.state() if status or attempt else "new"
+    error = str(status.get("error") or "").partition("\n")[0] if state == "failed" else ""
+    slurm_id, why = _slurm_id(attempt), ""
+    if claim is not None and (state in ("finished", "running") or _is_spent(claim, attempt)):
+        claim = None
+    if claim is not None and is_waiting(claim, queue):
+        state, slurm_id, why = "queued", claim.slurm_id, _in_queue(claim, queue)
+    elif claim is not None and claim.slurm_id != slurm_id:  # its job ended before the run's first step
+        slurm_id, outcome = claim.slurm_id, accounts.get(claim.slurm_id or "")
+        why = claim.ended or _end(outcome) or "bug"
+        error = "" if claim.ended else _last_line(claim.log) or (str(outcome) if outcome is not None else "")
+        state = "failed" if state == "new" else state
+    elif state == "failed":
+        why = "out of memory" if error.partition(":")[0] in _OUT_OF_MEMORY else "bug"
+    elif state == "interrupted" and claim is not None and claim.ended:
+        why = claim.ended
+    elif state == "interrupted":
+        why = _end(accounts.get(slurm_id or "")) or ("killed" if status.get("status") == "running" else "")
+    return Standing(
+        run,
+        state,
+        why,
+        epoch=int(status.get("epoch", 0)),
+        epochs=status.get("epochs"),
+        score=_score(run),
+        node=str(attempt.get("slurm_node") or attempt.get("host") or ""),
+        seconds=_seconds(state, status, attempt),
+        attempts=int(attempt.get("attempt", 0)),
+        error=error,
+        slurm_id=slurm_id,
+    )
+
+
+def _attempt(run: Run) -> dict[str, Any]:
+    newest = newest_attempt(run.directory)
+    content = run.read_json(f"attempts/{newest[1].name}") if newest is not None else None
+    return content or {}
+
+
+def _slurm_id(attempt: Mapping[str, Any]) -> str | None:
+    job, task = attempt.get("slurm_job"), attempt.get("slurm_task")
+    return None if job is None else str(job) if task is None else f"{job}_{task}"
+
+
+def _is_spent(claim: Claim, attempt: Mapping[str, Any]) -> bool:
+    """Whether the claimed job has done what it was to do: its attempt has ended, though the job may take a while to."""
+    ended = attempt.get("outcome") in ("finished", "failed")
+    return ended and claim.slurm_id is not None and claim.slurm_id == _slurm_id(attempt)
+
+
+def _in_queue(claim: Claim, queue: Mapping[str, Outcome] | None) -> str:
+    if claim.slurm_id is None:
+        return f"being submitted by process {claim.pid} on {claim.host}"
+    if queue is None:
+        return f"job {claim.slurm_id}; squeue does not answer"
+    state = queue[claim.slurm_id].state
+    return f"job {claim.slurm_id}" + {"PENDING": "", "RUNNING": ", starting"}.get(state, f", {state.lower()}")
+
+
+def _accounts(slurm_ids: Iterable[str]) -> dict[str, Outcome]:
+    jobs = sorted({one.partition("_")[0] for one in slurm_ids})
+    return (ask_accounts(jobs) or {}) if jobs else {}
+
+
+def _end(outcome: Outcome | None) -> str:
+    return "" if outcome is None else _ENDS.get(outcome.state, "")
+
+
+def _score(run: Run) -> float | None:
+    """The last val/mae in metrics.jsonl, of which only the end is read."""
+    try:
+        with (run.directory / "metrics.jsonl").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        if b'"val/mae"' in line:
+            try:
+                return float(json.loads(line)["values"]["val/mae"])
+            except (ValueError, KeyError, TypeError):  # cut off, by a kill or at where we began
+                continue
+    return None
+
+
+def _seconds(state: str, status: Mapping[str, Any], attempt: Mapping[str, Any]) -> float | None:
+    if state != "running":
+        return status.get("seconds")
+    try:
+        return time.time() - datetime.strptime(attempt["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+    except (KeyError, ValueError):
+        return None
+
+
+def _last_line(log: str) -> str:
+    try:
+        lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

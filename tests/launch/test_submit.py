@@ -1,0 +1,108 @@
+"""What is missing is queued once, whatever is typed how often; what SLURM refuses is told."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from launch.claims import Claims
+from launch.plan import run as plan
+from launch.standing import standings
+from launch.submit import run as submit
+from ordinalclip.errors import ConfigError
+from ordinalclip.runs import Run
+from tests.launch.fake_slurm import FakeSlurm
+
+
+def finish(directory: Path, **facts: object) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "status.json").write_text(json.dumps({"status": "finished", "epoch": 2, "epochs": 2, **facts}))
+
+
+def test_what_is_missing_is_queued_once(
+    tmp_path: Path, slurm: FakeSlurm, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", *small, "prompt=rank,linear", "seed=0,1", "sweep=first"]
+    first = submit(words)
+    assert (first.slurm_ids, first.arrays) == ([f"17_{task}" for task in range(4)], ["17"])
+    assert capsys.readouterr().out == "17\n"
+    runs = tmp_path / "runs"
+    lines = [json.loads(line) for line in (first.plan or Path()).read_text().splitlines()]
+    noted = json.loads((runs / "sweeps" / "first.json").read_text())["runs"]
+    assert {line["run"]: line["overrides"] for line in lines[1:]} == noted
+    assert "tracking=offline" in lines[1]["overrides"]
+    assert lines[0]["arguments"] == [*words[1:-1], "sweep_name=first"]
+    # Each job runs the copy of the code, with the settings of cluster=default.
+    script = Path(slurm.calls("sbatch")[0][-1]).read_text()
+    (code,) = (runs / "sweeps" / ".code").iterdir()
+    assert f"export PYTHONPATH={code}:{code}/launch" in script
+    assert "#SBATCH --signal=USR2@120" in script
+
+    again = submit(words)
+    assert (again.slurm_ids, again.plan) == ([], None)
+    assert {one.state for one in again.stood} == {"queued"}
+    assert len(slurm.jobs()) == 1
+    assert len(list((runs / "sweeps").glob("*.jsonl"))) == 1
+
+    # One has finished, one's job was cancelled, one is asked for anew: only what is missing.
+    names = [line["run"] for line in lines[1:]]
+    finish(runs / names[0])
+    slurm.set("17_1", "CANCELLED")
+    slurm.set("17_2", "RUNNING")
+    third = submit([*words[:-2], "seed=0,1,2", "sweep=first"])
+    assert [one.state for one in third.stood] == ["finished", "failed", "new", "queued", "queued", "new"]
+    assert third.slurm_ids == ["18_0", "18_1", "18_2"]
+    claims = Claims(runs).read()
+    assert claims[names[1].rpartition("-")[2]].slurm_id == "18_0"
+
+
+def test_a_queue_that_does_not_answer_keeps_its_claims(tmp_path: Path, slurm: FakeSlurm, small: list[str]) -> None:
+    submit([*small])
+    assert slurm.jobs() == {"17": {"17": "PENDING"}}  # one job is no array
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    assert submit([*small]).slurm_ids == []
+
+
+def test_arrays_keep_to_the_sites_limit_and_refusals_are_told(
+    tmp_path: Path, slurm: FakeSlurm, small: list[str]
+) -> None:
+    slurm.accept(2)
+    words = ["-m", *small, "seed=range(7)", "cluster.array_limit=3"]
+    with pytest.raises(ConfigError, match="QOSMaxSubmitJobPerUserLimit"):
+        submit(words)
+    assert [len(tasks) for tasks in slurm.jobs().values()] == [3, 3]
+    claims = Claims(tmp_path / "runs").read()
+    assert sorted(str(claim.slurm_id) for claim in claims.values()) == [
+        f"{job}_{n}" for job in (17, 18) for n in range(3)
+    ]
+    slurm.accept(9)
+    assert submit(words).slurm_ids == ["19"]
+
+
+def test_nothing_is_queued_where_one_job_cannot_start(
+    tmp_path: Path, slurm: FakeSlurm, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape("prompt.num_base_ranks=99")):
+        submit(["-m", *small, "prompt.num_base_ranks=3,99"])
+    with pytest.raises(ConfigError, match="SQLite"):
+        submit([*small, "tracking=local"])
+    assert slurm.jobs() == {}
+    assert not (tmp_path / "runs").exists()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="no SLURM cluster"):
+        submit(small)
+    assert Claims(tmp_path / "runs").read() == {}
+
+
+def test_rerun_archives_once_and_not_at_every_start(tmp_path: Path, slurm: FakeSlurm, small: list[str]) -> None:
+    (planned,) = plan(small)
+    assert planned.job is not None
+    directory = planned.job.run.directory
+    finish(directory)
+    assert submit(small).slurm_ids == []
+    assert submit([*small, "rerun=true"]).slurm_ids == ["17"]
+    assert not directory.exists()
+    assert len(list((tmp_path / "runs" / "archive").iterdir())) == 1
+    (stands,) = standings([Run(directory)], tmp_path / "runs")
+    assert (stands.state, stands.why) == ("queued", "job 17")
