@@ -17,6 +17,7 @@ from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import SPLITS, Manifest
 from ordinalclip.datasets.match import match_ranks
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.evaluate_table import evaluate_table
 from ordinalclip.find_run import find_run
 from ordinalclip.reopen import Record, open_record, recorded_cfg
 from ordinalclip.report import print_scores
@@ -33,12 +34,14 @@ OrdinalCLIP opens a finished run and evaluates it, on its own data or on another
   split     test, val, train, or all of them together
   corruption blur, noise, jpeg or resolution, with severity=1…5: the images are made worse first
   dataset   another data set, with its keys and its protocol; by default the run's own
+  metrics   names such as amae,cs@5, or all: from the run's own predictions, without model or images
   other keys: dataset.KEY where the data have moved, backbone.weights, paths.KEY, num_workers, features.KEY, trainer=cpu
 
 Scores are printed and kept in RUN/evaluations/<data set>-<split>-<hash of the data>/; the run's own files stay.
 
 Examples
   python -m ordinalclip.evaluate run=runs/elpv-mini-rank-s0-0123456789
+  python -m ordinalclip.evaluate run=0123456789 metrics=amae,qwk,cs@5
   python -m ordinalclip.evaluate run=0123456789 dataset=manifest dataset.path=other.csv split=all"""
 
 
@@ -54,7 +57,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
         words: of the form key=value; `run=` is needed.
 
     Returns:
-        The scores, named `<split>/<score>`.
+        The scores, named `<split>/<score>`; with `metrics=` by their own names.
 
     Raises:
         ConfigError: for what cannot be used, before torch is imported.
@@ -63,6 +66,8 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     typed = dict(word.partition("=")[::2] for word in words)
     if "run" not in typed:
         raise ConfigError("run", "", "which run?", allowed="a run's directory, its name below paths.runs, or its id")
+    if "metrics" in typed:
+        return evaluate_table(typed)
     split = typed.get("split", "test")
     if split not in _SPLITS:
         raise ConfigError("split", split, "there is no such split", allowed=", ".join(_SPLITS))

@@ -8,41 +8,41 @@ from ordinalclip.signatures import did_you_mean
 
 READOUTS = ("expectation", "argmax", "median", "rounded_expectation")
 
-# By name: what it is, where `readout` is the one that the protocol declares. In the order in which they are shown.
+# By name: what it is; "readout" is the one that the protocol declares. In the order in which they are shown.
 SCORES = {
-    "mae": "mean absolute error in ranks, expectation",
-    "mae_argmax": "… argmax",
-    "mae_median": "… median",
-    "mae_rounded_expectation": "… rounded expectation",
-    "mae_value": "mean absolute error in the data set's unit, expectation",
-    "mae_value_argmax": "… argmax",
-    "mae_value_median": "… median",
-    "mae_value_rounded_expectation": "… rounded expectation",
-    "amae": "mean over ranks of the rank's MAE, readout",
+    "mae": "MAE in ranks, expectation",
+    "mae_argmax": "MAE in ranks, argmax",
+    "mae_median": "MAE in ranks, median",
+    "mae_rounded_expectation": "MAE in ranks, rounded expectation",
+    "mae_value": "MAE in the unit, expectation",
+    "mae_value_argmax": "MAE in the unit, argmax",
+    "mae_value_median": "MAE in the unit, median",
+    "mae_value_rounded_expectation": "MAE in the unit, rounded expectation",
+    "amae": "mean over ranks of their MAE, readout",
     "mmae": "MAE of the worst rank, readout",
-    "worst_group_mae": "MAE of the worst subgroup that is large enough, readout",
-    "accuracy": "share of images whose rank is right, argmax",
-    "accuracy_expectation": "… rounded expectation",
-    "accuracy_within_1": "share of images at most a rank off, argmax",
+    "worst_group_mae": "MAE of the worst subgroup, readout",
+    "accuracy": "share of right ranks, argmax",
+    "accuracy_expectation": "share of right ranks, rounded expectation",
+    "accuracy_within_1": "share at most 1 rank off, argmax",
     "qwk": "quadratic weighted kappa, argmax",
     "spearman": "rank correlation, expectation",
     "kendall": "Kendall's tau-b, expectation",
-    "rps": "ranked probability score, divided by R-1",
+    "rps": "ranked probability score / (R-1)",
     "nll": "negative log-likelihood in nats",
     "brier": "Brier score over all ranks, 0 … 2",
-    "ece": "expected calibration error of the argmax, 15 bins",
-    "tce": "threshold calibration error: that of P(y <= k), mean over thresholds, 10 bins",
-    "tce_max": "… of the worst threshold",
-    "pit_mean": "mean of the probability integral transform; 0.5 where predictions are not biased",
-    "pit_variance": "its variance; 1/12 where calibrated, larger where too sure",
-    "unimodality": "share of predicted distributions with a single mode",
-    "aurc": "area under risk-coverage: error in ranks by expected error, readout",
-    "epsilon_error": "CLAP's error against several annotators' mean and deviation, readout",
+    "ece": "calibration error of the argmax",
+    "tce": "calibration error of P(y <= k), mean of k",
+    "tce_max": "calibration error of P(y <= k), worst k",
+    "pit_mean": "mean of the PIT; unbiased: 0.5",
+    "pit_variance": "variance of the PIT; too sure: > 0.083",
+    "unimodality": "share of predictions with one mode",
+    "aurc": "area under risk-coverage, readout",
+    "epsilon_error": "CLAP's error by annotators, readout",
 }
 # Of a threshold: `cs@5` is written `cs_5` in a record, since MLflow takes no @ in a name.
 THRESHOLD_SCORES = {
-    "cs": "share of images at most so many units off, readout",
-    "accuracy_within": "share of images at most so many ranks off, argmax",
+    "cs": "share at most {} units off, readout",
+    "accuracy_within": "share at most {} ranks off, argmax",
 }
 
 # What MLflow shows of the test split, about 25 names with ordinality, coverage and leakage; the rest is in

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from ordinalclip.metrics.readout import argmax, expectation, median
+from ordinalclip.metrics.names import READOUTS
+from ordinalclip.metrics.per_image import readouts
+from ordinalclip.metrics.readout import argmax, expectation, median, read_out, rounded_expectation
 
 
 def test_by_hand():
@@ -23,3 +25,26 @@ def test_median_minimises_the_expected_absolute_error():
 
 def test_median_of_probabilities_that_lost_their_sum():
     assert median(torch.tensor([[0.1, 0.1, 0.1]])).tolist() == [2]
+
+
+def test_rounded_expectation_and_every_readout_by_name():
+    probs = torch.tensor([[0.4, 0.1, 0.1, 0.4], [0.0, 0.6, 0.0, 0.4], [0.5, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0]])
+    assert rounded_expectation(probs).tolist() == [2, 2, 0, 2]  # of halves the even one
+    values = torch.tensor([1930.0, 1940.0, 1950.0, 1970.0])
+    by_name = {"argmax": argmax, "median": median, "rounded_expectation": rounded_expectation}
+    for name, function in by_name.items():
+        assert read_out(probs, name).tolist() == function(probs).tolist()
+        assert read_out(probs, name, values).tolist() == values[function(probs)].tolist()
+    assert read_out(probs, "expectation", values).tolist() == expectation(probs, values).tolist()
+    assert rounded_expectation(torch.full((1, 3), float("nan"))).tolist() == [0]  # its score is nan anyway
+
+
+def test_readouts_of_tables_are_the_same():
+    torch.manual_seed(0)
+    probs = (2 * torch.randn(200, 7)).softmax(1)
+    values = torch.tensor([0.0, 1, 2, 5, 7, 11, 20], dtype=torch.float64)
+    for unit in (None, values):
+        found = readouts(probs.numpy(), None if unit is None else unit.numpy())
+        assert set(found) == set(READOUTS)
+        for name in READOUTS:
+            assert found[name] == pytest.approx(read_out(probs, name, unit).numpy()), name
