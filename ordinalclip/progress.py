@@ -30,12 +30,12 @@ class _Lines(tqdm):
         self._decr_instances(self)  # else tqdm would place the next bar below this one
 
 
-def progress(description: str, total: int, unit: str, *, delay: float = 2.0, **settings: Any) -> tqdm:
+def progress(description: str, total: int | None, unit: str, *, delay: float = 2.0, **settings: Any) -> tqdm:
     """A bar over `total` steps that says nothing where all is done within `delay` seconds.
 
     Args:
         description: what is done.
-        total: number of steps.
+        total: number of steps; None: nobody knows.
         unit: of a step, such as " images".
         delay: seconds; at least half a minute where the output is no terminal.
         settings: further ones of tqdm, such as `initial`.
@@ -43,5 +43,7 @@ def progress(description: str, total: int, unit: str, *, delay: float = 2.0, **s
     if sys.stderr.isatty():
         return tqdm(desc=description, total=total, unit=unit, delay=delay, dynamic_ncols=True, **settings)
     shown = "{desc}: {n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed} so far, {remaining} to go{postfix}"
+    if total is None:
+        shown = "{desc}: {n_fmt}{unit}, {rate_fmt}, {elapsed} so far{postfix}"
     pause = {"delay": max(delay, FILE_EVERY_S), "mininterval": FILE_EVERY_S}
     return _Lines(desc=description, total=total, unit=unit, **(settings | pause | {"bar_format": shown}))

@@ -11,28 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import plain
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.evaluate import evaluate
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
 from ordinalclip.runs import Run
-from tests.conftest import SMALL
+from tests.trained import train
 
 HERE = ("trainer=cpu", "num_workers=0")
-
-
-def train(folder: Path, *words: str) -> Run:
-    paths = [f"paths.{name}={folder / name}" for name in ("runs", "data", "cache")]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        job = prepare(plain(compose("train", [*SMALL, *paths, "epochs=1", *words])))
-    run_job(job, in_sweep=True)
-    return job.run
 
 
 @pytest.fixture(scope="module")

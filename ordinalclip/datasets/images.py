@@ -39,7 +39,7 @@ def open_rgb(path: Path) -> Image.Image:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {_reading_problem(error)}") from None
-    return _decode(data, path)
+    return decode_rgb(data, str(path))
 
 
 def inspect_images(paths: Sequence[str | Path], cache_dir: Path) -> pd.DataFrame:
@@ -90,26 +90,41 @@ def _inspect(name: str) -> tuple[str | None, str | None]:
     except OSError as error:
         return None, _reading_problem(error)
     try:
-        _decode(data, path)
+        decode_rgb(data, name)
     except DataError as error:
         return None, str(error).removeprefix(f"{path}: ")
     return hashlib.sha256(data).hexdigest(), None
 
 
-def _decode(data: bytes, path: Path) -> Image.Image:
+def decode_rgb(data: bytes, path: str, *, max_pixels: int | None = None) -> Image.Image:
+    """`open_rgb` of a file's bytes.
+
+    Args:
+        data: the file's content.
+        path: what it is called in messages.
+        max_pixels: refuse images with more, before they are decoded; None: Pillow's own limit.
+
+    Raises:
+        DataError: see `open_rgb`.
+    """
     if not data:
         raise DataError(f"{path}: the file is empty (0 bytes)")
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise DataError(f"{path}: {image.width:,} × {image.height:,} pixels are more than are decoded")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(ImageOps.exif_transpose(image))
+    except DataError:
+        raise
     except Image.UnidentifiedImageError:
         raise DataError(f"{path}: not an image that Pillow can read") from None
     except Exception as error:  # decoders raise nearly anything on broken files: OSError, SyntaxError, struct.error, …
         raise DataError(f"{path}: broken image: {str(error) or type(error).__name__}") from None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB of an image of any mode; see `open_rgb`."""
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:

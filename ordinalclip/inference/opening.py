@@ -1,0 +1,64 @@
+"""What a user calls a model, a run in many words or an exported folder, opened for prediction."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ordinalclip.command import composed
+from ordinalclip.derived import stamp
+from ordinalclip.errors import ConfigError
+from ordinalclip.inference.model import RankModel
+from ordinalclip.inference.naming import name_run
+from ordinalclip.inference.predictions import Ranks
+from ordinalclip.reopen import open_record, recorded_cfg
+from ordinalclip.runs import Run
+
+
+def load(source: str | Path, *, device: str = "auto", runs: str | Path | None = None) -> RankModel:
+    """A trained model, ready to predict.
+
+    Args:
+        source: a run's directory, its name, its id, `mlflow:<MLflow's id>`, `best:sweep=NAME,metric=val/mae`, or a
+            folder made by `ordinalclip.export`.
+        device: "cpu", "cuda", "mps", or "auto": a GPU where there is one.
+        runs: folder of the runs; by default that of the settings, `runs`.
+
+    Raises:
+        ConfigError: there is no such run, it is not finished, or its weights are not there.
+        DataError: files are damaged or do not belong together.
+    """
+    from ordinalclip.inference.ranker import logits_of, ranker_of
+
+    here = composed([] if runs is None else [f"paths.runs={runs}"])
+    run = name_run(str(source), Path(here["paths"]["runs"]), here["tracking"])
+    record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
+    ranker, preprocessing = ranker_of(record)
+    place = _device(device)
+    readout = record.cfg["protocol"]["readout"]
+    return RankModel(
+        partial(logits_of, ranker.to(place), device=place),
+        preprocessing,
+        Ranks(record.rank_names, record.rank_values, record.unit, readout),
+        facts=facts_of(run, record.cfg),
+    )
+
+
+def facts_of(run: Run, cfg: dict[str, Any]) -> dict[str, Any]:
+    """Where a model comes from, for whoever uses it."""
+    names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
+    return {"run_id": run.run_id, "run": run.directory.name, "seed": cfg["seed"], **names, **stamp(cfg)}
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    from ordinalclip.fit import best_device
+
+    if name == "auto":
+        return best_device()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError("device", name, f"cannot be used: {error}", allowed="auto, cpu, cuda, mps") from None
+    return device

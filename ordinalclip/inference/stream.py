@@ -1,0 +1,114 @@
+"""Predictions of any number of images in constant memory: parts that are done stay done, a kill costs one part."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ordinalclip.datasets.files import write_atomically
+from ordinalclip.errors import DataError
+from ordinalclip.image_build import num_threads
+from ordinalclip.inference.model import RankModel, chunks
+from ordinalclip.progress import progress
+
+PART = 1024  # images; what a kill costs at most
+
+
+@dataclass(frozen=True)
+class How:
+    """How a stream of images is worked on.
+
+    Attributes:
+        batch_size: images that are computed at once.
+        top: see `Predictions.to_frame`.
+        probs: see `Predictions.to_frame`.
+    """
+
+    batch_size: int
+    top: int = 0
+    probs: bool = True
+
+
+def predict_parts(model: RankModel, paths: Iterator[str], folder: Path, key: Mapping[str, Any], how: How) -> Path:
+    """Predicts image after image into `folder/00000.parquet`, …; parts that are there already are not made again.
+
+    Args:
+        model: what predicts.
+        paths: of images, the same in every call.
+        folder: of the parts.
+        key: what the parts depend on; parts that were made with another one are removed.
+        how: batches and columns.
+
+    Returns:
+        The folder. A part has a row an image: `path`, the columns of `Predictions.to_frame`, and `error`, which says
+        what is wrong with an image that could not be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "key.json"
+    text = json.dumps(key, sort_keys=True, default=str)
+    if not note.is_file() or note.read_text(encoding="utf-8") != text:
+        for part in folder.glob("*.parquet"):
+            part.unlink()
+        write_atomically(note, lambda draft: draft.write_text(text, encoding="utf-8"))
+    with ThreadPoolExecutor(num_threads()) as pool, progress("predicting", None, " images", delay=0) as bar:
+        for number, chunk in enumerate(chunks(paths, PART)):
+            part = folder / f"{number:06d}.parquet"
+            if part.is_file():
+                bar.initial += len(chunk)
+                bar.update(len(chunk))
+                continue
+            frame = _part(model, chunk, pool, how, bar)
+            write_atomically(part, frame.to_parquet)
+    return folder
+
+
+def parts_of(folder: Path) -> Iterator[pd.DataFrame]:
+    """The parts, in order."""
+    for part in sorted(folder.glob("*.parquet")):
+        yield pd.read_parquet(part)
+
+
+def _part(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how: How, bar: tqdm) -> pd.DataFrame:
+    """Predictions of some paths, in order, broken ones with an error in place of the rest."""
+    tried = _ahead(model, paths, pool, 4 * how.batch_size)
+    frames: list[pd.DataFrame] = []
+    errors: dict[int, str] = {}
+    place = 0
+    for batch in chunks(tried, how.batch_size):
+        sound = [(place + index, pixels) for index, pixels in enumerate(batch) if isinstance(pixels, Tensor)]
+        errors |= {place + index: word for index, word in enumerate(batch) if isinstance(word, str)}
+        place += len(batch)
+        if sound:
+            predictions = model.read(model.logits(torch.stack([pixels for _, pixels in sound])))
+            frame = predictions.to_frame(top=how.top, probs=how.probs)
+            frames.append(frame.set_index(pd.Index([index for index, _ in sound])))
+        bar.update(len(batch))
+    table = pd.concat(frames) if frames else pd.DataFrame()
+    table = table.reindex(range(len(paths)))
+    table.insert(0, "path", pd.Series(list(paths), dtype="str"))
+    table["error"] = pd.Series(errors, dtype="str").reindex(range(len(paths)))
+    return table
+
+
+def _ahead(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, window: int) -> Iterator[Tensor | str]:
+    """Pixels, or what is wrong, of each path in order; a window of them is decoded ahead."""
+
+    def read(path: str) -> Tensor | str:
+        try:
+            return model.pixels(path)
+        except DataError as error:
+            return str(error).removeprefix(f"{path}: ")
+
+    rest = iter(paths)
+    waiting = [pool.submit(read, path) for path in islice(rest, window)]
+    while waiting:
+        yield waiting.pop(0).result()
+        waiting.extend(pool.submit(read, path) for path in islice(rest, 1))

@@ -1,0 +1,119 @@
+"""`python -m ordinalclip.predict`: ranks of any number of images, by a trained run.
+
+torch is imported once everything that was typed has been checked.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ordinalclip.command import run_command
+from ordinalclip.errors import ConfigError
+from ordinalclip.inference.listing import list_images
+
+log = logging.getLogger("ordinalclip")
+
+_KEYS = ("run", "images", "out", "batch_size", "top", "probs", "device", "runs", "overwrite")
+_FORMATS = (".csv", ".parquet")
+_USAGE = """\
+OrdinalCLIP predicts the ranks of images with a trained run; no text tower is needed any more.
+
+  python -m ordinalclip.predict run=RUN images=IMAGES [out=predictions.csv] [KEY=VALUE …]
+
+  run         a run's directory, its name or id, mlflow:ID, best:sweep=NAME,metric=val/mae, or an exported folder
+  images      a folder, a pattern ('photos/**/*.jpg'), an image, or a .csv with a column path
+  out         .csv or .parquet; by default predictions.csv
+  top=3       the three most probable ranks besides
+  probs=false leaves out the probabilities, a column p_<rank> each
+  batch_size  32; images that are computed at once
+  device      auto, cpu, cuda, mps
+  runs        folder of the runs; by default runs
+  overwrite=true replaces what is there
+
+A row an image: path, rank, name, value, expectation, lower, upper, coverage, p_<rank> …; value, expectation and the
+interval are in the unit of the data. Images that cannot be read are listed in <out>-broken.csv. Interrupted and typed
+again, it goes on where it was.
+
+Examples
+  python -m ordinalclip.predict run=0123456789 images=photos
+  python -m ordinalclip.predict run=best:sweep=first,metric=val/mae images='photos/*.jpg' out=ranks.parquet top=3"""
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(predict, _USAGE)
+
+
+def predict(words: Sequence[str]) -> Path:
+    """Predicts what was typed and writes it.
+
+    Args:
+        words: of the form key=value; `run=` and `images=` are needed.
+
+    Returns:
+        The file of predictions.
+
+    Raises:
+        ConfigError: for what cannot be used, before torch is imported.
+        DataError: the run is damaged, or none of the images can be read.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    for key in typed:
+        if key not in _KEYS:
+            raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
+    for key in ("run", "images"):
+        if not typed.get(key):
+            raise ConfigError(key, "", f"which {key}?", remedy="--help tells what it may be")
+    batch_size, top = _number(typed, "batch_size", 32, least=1), _number(typed, "top", 0, least=0)
+    probs, overwrite = _flag(typed, "probs", True), _flag(typed, "overwrite", False)
+    out = Path(typed.get("out", "predictions.csv")).expanduser()
+    if out.suffix not in _FORMATS:
+        raise ConfigError("out", out, "is no format that is written", allowed="a .csv or a .parquet")
+    if out.exists() and not overwrite:
+        raise ConfigError("out", out, "is there already", remedy="overwrite=true, or another name")
+    if not out.parent.is_dir():
+        raise ConfigError("out", out, f"there is no folder {out.parent}")
+    paths = list_images(typed["images"])
+
+    from ordinalclip.inference.opening import load
+    from ordinalclip.inference.stream import How, parts_of, predict_parts
+    from ordinalclip.inference.writing import write_predictions
+
+    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("runs"))
+    if top > len(model.ranks.names):
+        raise ConfigError("top", top, "is more than there are ranks", allowed=f"0…{len(model.ranks.names)}")
+    log.info("%s", "  ".join(f"{key} {value}" for key, value in model.facts.items() if value is not None))
+    if model.facts.get("selected_on") == "test":
+        log.warning("the run's epoch was selected on test: its test scores are no estimate for these images")
+    started = time.perf_counter()
+    made_with = {"model": dict(model.facts), "images": typed["images"], "top": top, "probs": probs}
+    parts = out.with_name(f".{out.name}.parts")
+    predict_parts(model, paths, parts, made_with, How(batch_size, top, probs))
+    done, broken = write_predictions(parts_of(parts), out)
+    shutil.rmtree(parts)
+    seconds = time.perf_counter() - started
+    if broken:
+        log.warning("%d images cannot be read: %s", broken, out.with_name(f"{out.stem}-broken.csv"))
+    if done:
+        log.info("%s: %s images, %.0f images/s", out, f"{done:,}", (done + broken) / seconds)
+    return out
+
+
+def _number(typed: dict[str, str], key: str, default: int, *, least: int) -> int:
+    word = typed.get(key, str(default))
+    if not word.isdecimal() or int(word) < least:
+        raise ConfigError(key, word, "is no such number", allowed=f"{least} or more")
+    return int(word)
+
+
+def _flag(typed: dict[str, str], key: str, default: bool) -> bool:
+    word = typed.get(key, str(default)).lower()
+    if word not in ("true", "false"):
+        raise ConfigError(key, word, "is neither true nor false", allowed="true, false")
+    return word == "true"
+
+
+if __name__ == "__main__":
+    main()

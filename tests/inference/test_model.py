@@ -1,0 +1,135 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import ordinalclip
+from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.inference.model import RankModel
+from ordinalclip.inference.predictions import prob_columns
+from ordinalclip.runs import Run
+from tests.trained import train
+
+Tested = tuple[list[Path], np.ndarray]
+
+
+def test_a_loaded_run_says_what_it_recorded(model: RankModel, tested: Tested) -> None:
+    paths, probs = tested
+    plain = replace(model, intervals=None)
+    found = plain.predict(paths, batch_size=7)
+    assert np.allclose(found.probs, probs, atol=1e-5)
+    assert len(found) == len(paths)
+    values = np.array(model.ranks.scale)
+    assert np.allclose(found.expectation, probs @ values, atol=1e-4)
+    assert found[3].value == values[found.rank[3]]
+    assert [one.rank for one in found] == found.rank.tolist()
+
+
+def test_cached_features_and_images_agree(folder: Path) -> None:
+    run = train(folder, "prompt=linear")
+    model = ordinalclip.load(run.directory, device="cpu")
+    manifest = run.directory / "manifest.csv"
+    root = Path((run.read_json("provenance.json") or {})["root"])
+    import pandas as pd
+
+    table = pd.read_csv(manifest)
+    paths = [root / path for path in table.loc[table["split"] == "test", "path"]]
+    recorded = np.stack(pd.read_parquet(run.directory / "predictions.parquet")["probs"])
+    assert np.allclose(replace(model, intervals=None).predict(paths).probs, recorded, atol=1e-5)
+
+
+def test_no_text_is_read_or_run(run: Run, monkeypatch: pytest.MonkeyPatch, tested: Tested) -> None:
+    from ordinalclip import text
+    from ordinalclip.model import OrdinalCLIP
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a text tower ran")
+
+    monkeypatch.setattr(OrdinalCLIP, "rank_features", refuse)
+    monkeypatch.setattr(text, "encode_prompts", refuse)
+    assert len(ordinalclip.load(run.directory, device="cpu").predict(tested[0][:1])) == 1
+
+
+def test_every_form_of_an_image_is_the_same_image(model: RankModel, tested: Tested) -> None:
+    path = tested[0][0]
+    image = Image.open(path).convert("RGB")
+    array = np.asarray(image)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    forms = [path, str(path), path.read_bytes(), image, array, tensor, array / 255, tensor / 255]
+    one = model.predict(path).probs
+    for form in forms:
+        assert np.allclose(model.predict(form).probs, one, atol=1e-6)
+    assert np.allclose(model.predict(forms).probs, np.repeat(one, len(forms), 0), atol=1e-5)
+    batch = torch.stack([tensor, tensor])
+    assert np.allclose(model.predict(batch).probs, np.repeat(one, 2, 0), atol=1e-5)
+    assert np.allclose(model.predict(batch.permute(0, 2, 3, 1).numpy()).probs, np.repeat(one, 2, 0), atol=1e-5)
+    assert len(model.predict(form for form in forms)) == len(forms)
+
+
+def test_what_is_refused(model: RankModel, folder: Path) -> None:
+    with pytest.raises(ValueError, match="there are no images"):
+        model.predict([])
+    with pytest.raises(ValueError, match="batch_size=0"):
+        model.predict("a.png", batch_size=0)
+    with pytest.raises(DataError, match=r"^none\.png: file not found"):
+        model.predict("none.png")
+    with pytest.raises(ConfigError, match="there is no such run"):
+        ordinalclip.load("none", runs=folder)
+    with pytest.raises(ConfigError, match="device=nowhere"):
+        ordinalclip.load(folder / "runs" / model.facts["run"], device="nowhere")
+
+
+def test_the_table(model: RankModel, tested: Tested) -> None:
+    table = model.predict(tested[0][:5]).to_frame(top=2)
+    names = list(model.ranks.names)
+    assert list(table)[:7] == ["rank", "name", "value", "expectation", "lower", "upper", "coverage"]
+    probs = table[[f"p_{name}" for name in names]].to_numpy()
+    assert np.allclose(probs.sum(1), 1)
+    assert table["top1"].tolist() == [names[index] for index in probs.argmax(1)]
+    assert np.allclose(table["top2_prob"], np.sort(probs, 1)[:, -2])
+    assert not any(name.startswith("p_") for name in model.predict(tested[0][:1]).to_frame(probs=False))
+    with pytest.raises(ValueError, match="top=99"):
+        model.predict(tested[0][:1]).to_frame(top=99)
+
+
+def test_ranks_of_one_name_have_columns_of_their_own() -> None:
+    assert prob_columns(["a", "b", "a"]) == ["p_0_a", "p_b", "p_2_a"]
+
+
+class Halves:
+    """Intervals whose edges are known."""
+
+    coverage = 0.8
+
+    def probs(self, logits: np.ndarray) -> np.ndarray:
+        return np.full_like(logits, 1 / logits.shape[1])
+
+    def edges(self, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(len(probs), int), np.ones(len(probs), int)
+
+
+def test_intervals_are_in_the_unit_of_the_values(model: RankModel, tested: Tested) -> None:
+    ranks = replace(model.ranks, scale=tuple(10.0 * rank for rank in range(len(model.ranks.names))))
+    found = replace(model, intervals=Halves(), ranks=ranks).predict(tested[0][:2])
+    assert (found[0].lower, found[0].upper, found.coverage) == (0.0, 10.0, 0.8)
+    assert found[1].expectation == pytest.approx(5 * (len(ranks.names) - 1))
+    none = replace(model, intervals=None).predict(tested[0][0])
+    assert np.isnan(none[0].lower)
+    assert np.isnan(none.to_frame()["coverage"][0])
+
+
+def test_importing_the_package_takes_no_torch() -> None:
+    code = "import sys, ordinalclip; assert callable(ordinalclip.load); assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_frozen_towers_stay_in_eval_mode(model: RankModel) -> None:
+    ranker = model.logits.args[0]  # type: ignore[attr-defined]
+    assert isinstance(ranker, nn.Module)
+    assert not any(module.training for module in ranker.modules())

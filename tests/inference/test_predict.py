@@ -1,0 +1,143 @@
+import shutil
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ordinalclip.errors import ConfigError
+from ordinalclip.inference import stream
+from ordinalclip.inference.model import RankModel
+from ordinalclip.predict import predict
+from ordinalclip.runs import Run
+
+Tested = tuple[list[Path], np.ndarray]
+
+
+@pytest.fixture
+def images(tmp_path: Path, tested: Tested) -> Path:
+    """Eight images that are sound, and two that are not."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index, path in enumerate(tested[0][:8]):
+        shutil.copy(path, folder / f"{index}.png")
+    (folder / "2b.png").write_bytes(b"torn")
+    (folder / "9.png").touch()
+    return folder
+
+
+def typed(run: Run, images: Path, *words: str) -> list[str]:
+    return [f"run={run.directory}", f"images={images}", f"out={images.parent / 'out.csv'}", "device=cpu", *words]
+
+
+def test_a_folder_with_broken_images(run: Run, images: Path, model: RankModel) -> None:
+    out = predict(typed(run, images, "top=1"))
+    table, broken = pd.read_csv(out), pd.read_csv(out.with_name("out-broken.csv"))
+    assert [Path(path).name for path in table["path"]] == [f"{index}.png" for index in range(8)]
+    assert [Path(path).name for path in broken["path"]] == ["2b.png", "9.png"]
+    assert broken["error"].tolist() == ["not an image that Pillow can read", "the file is empty (0 bytes)"]
+    found = model.predict([images / f"{index}.png" for index in range(8)]).to_frame(top=1)
+    expected = pd.read_csv(StringIO(found.to_csv(index=False)))
+    pd.testing.assert_frame_equal(table.drop(columns="path"), expected, rtol=1e-4)
+    assert sorted(path.name for path in images.parent.iterdir()) == ["images", "out-broken.csv", "out.csv"]
+
+
+def test_both_formats_say_the_same(run: Run, images: Path) -> None:
+    table = pd.read_csv(predict(typed(run, images)), dtype={"name": "str"})
+    other = pd.read_parquet(predict([*typed(run, images), f"out={images.parent / 'out.parquet'}"]))
+    assert list(other) == list(table)
+    assert other["rank"].dtype == table["rank"].dtype == np.int64
+    pd.testing.assert_frame_equal(other, table, check_dtype=False, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_killed_one_goes_on_after_its_last_part(
+    run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    words = [*typed(run, images, "batch_size=2"), f"out={images.parent / f'out.{kind}'}"]
+    whole = predict(words)
+    expected = whole.read_bytes()
+    whole.unlink()
+    monkeypatch.setattr(stream, "PART", 3)
+    seen: list[str] = []
+    pixels = RankModel.pixels
+
+    def watched(model: RankModel, image: str) -> object:
+        seen.append(Path(image).name)
+        if image.endswith("5.png") and seen.count("5.png") == 1:
+            raise KeyboardInterrupt
+        return pixels(model, image)
+
+    monkeypatch.setattr(RankModel, "pixels", watched)
+    with pytest.raises(KeyboardInterrupt):
+        predict(words)
+    assert not whole.exists()
+    assert seen.count("0.png") == 1
+    predict(words)
+    assert seen.count("0.png") == 1  # of a part that was done
+    read = pd.read_csv if kind == "csv" else pd.read_parquet
+    whole.with_name("expected").write_bytes(expected)
+    pd.testing.assert_frame_equal(read(whole), read(whole.with_name("expected")), rtol=1e-5)
+    assert len(pd.read_csv(whole.with_name("out-broken.csv"))) == 2
+
+
+def test_parts_of_other_settings_are_not_gone_on_with(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PART", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("ordinalclip.inference.writing.write_predictions", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            predict(typed(run, images))
+    out = predict(typed(run, images, "probs=false", "top=2"))
+    assert "top2_prob" in pd.read_csv(out)
+    assert not any(name.startswith("p_") for name in pd.read_csv(out))
+
+
+def test_the_best_of_a_sweep(run: Run, images: Path, folder: Path) -> None:
+    words = [*typed(run, images)[1:], f"runs={folder / 'runs'}"]
+    assert predict([*words, "run=best:metric=val/mae"]).is_file()
+    for asked, told in (
+        ("best:sweep=none", "there is no sweep none"),
+        ("best:metric=test/mae", "a model is not chosen on test"),
+        ("best:metrics=val/mae", "metrics is no part of it"),
+        ("best:metric=val/none", "runs is finished and has val/none"),
+        ("mlflow:123", "is not in sqlite"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            predict([*words, f"run={asked}", "overwrite=true"])
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("images=", "which images?"),
+        ("imagse=x", "there is no such key"),
+        ("out=here.xlsx", "no format"),
+        ("top=-1", "no such number"),
+        ("top=99", "more than there are ranks"),
+        ("probs=maybe", "neither true nor false"),
+    ],
+)
+def test_mistakes(run: Run, images: Path, word: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        predict([*typed(run, images), word])
+
+
+def test_what_is_there_is_not_overwritten(run: Run, images: Path) -> None:
+    out = images.parent / "out.csv"
+    out.write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is there already"):
+        predict(typed(run, images))
+    assert out.read_text(encoding="utf-8") == "mine"
+    assert len(pd.read_csv(predict(typed(run, images, "overwrite=true")))) == 8
+
+
+def test_help_and_mistakes_take_no_torch(tmp_path: Path) -> None:
+    code = "import sys; from ordinalclip.predict import main; sys.argv = ['predict', *sys.argv[1:]]\n"
+    code += "try: main()\nexcept SystemExit as end: print(end.code)\nassert 'torch' not in sys.modules"
+    for words, told in (["--help"], "images=IMAGES"), (["run=x", "images=none"], "2"):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert told in done.stdout
