@@ -1,5 +1,6 @@
 """How SLURM says that a job ended, in words. Its commands wait where no controller answers; each has a time limit."""
 
+import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ _WORDS = {
     "PREEMPTED": "was preempted and not requeued",
     "REVOKED": "was revoked",
 }
+# What kills; Python itself exits with none of these.
+_SIGNALS = (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Outcome:
         status, _, by = self.exit_code.partition(":")
         words = _WORDS.get(self.state)
         if words is None and self.state == "FAILED":
-            if by == "0" and int(status) > 128:  # as shells tell of a signal
-                by = str(int(status) - 128)
+            if by == "0" and int(status) % 128 in _SIGNALS:  # srun tells of one by its number, shells add 128
+                by = str(int(status) % 128)
             killed = by if by != "0" else ""
             hint = "; was there too little memory?" if killed == "9" else ""
             words = f"was killed by signal {killed}{hint}" if killed else f"failed with exit code {status or '?'}"

@@ -1,0 +1,252 @@
+"""Runs that are preempted, requeued, killed, out of time, or on a node that goes down: side by side, then looked at."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from ordinalclip.runs import Run, find_runs
+from tests.slurm.conftest import Cluster, finish, local, wait_for
+from tests.slurm.paced import PACE
+from tests.slurm.same import assert_same, values_by_epoch
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+EPOCHS = 24
+OWN = Path(__file__).parent / "conf"
+WORDS = (f"epochs={EPOCHS}", "loss=paced", "--config-dir", str(OWN))
+SLOW, SLOWER = 0.3, 1.0  # seconds a step
+
+
+class Disturbed:
+    """One run on the cluster, in a folder of its own.
+
+    Args:
+        cluster: where.
+        name: of the disturbance.
+        pace: seconds a step.
+        words: for its job.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, pace: float, *words: str) -> None:
+        self.cluster, self.name, self.words = cluster, name, words
+        self.notes: dict[str, Any] = {}
+        self.pace = cluster.folder / f"{name}.pace"
+        self.go(pace)
+        self.driver = self.start()
+
+    def start(self) -> "subprocess.Popen[str]":
+        """Types its command."""
+        common = ["-m", "hydra/launcher=slurm", "cluster=trial", "cluster.cpus=1", "cluster.mem_gb=1", *WORDS]
+        return self.cluster.start(*common, *self.words, runs=self.name, **{PACE: str(self.pace)})
+
+    def go(self, seconds: float) -> None:
+        """Sets its pace."""
+        draft = self.pace.with_suffix(".draft")
+        draft.write_text(str(seconds))
+        draft.replace(self.pace)
+
+    @property
+    def run(self) -> Run:
+        """Its record, once there is one."""
+        (run,) = wait_for(lambda: find_runs(self.cluster.folder / self.name), f"{self.name} has a record")
+        return run
+
+    def attempts(self) -> list[dict[str, object]]:
+        """Of the run, in order."""
+        files = sorted((self.run.directory / "attempts").glob("*.json"))
+        return [json.loads(file.read_text()) for file in files]
+
+    def pid(self) -> int:
+        """Of its newest attempt's process."""
+        return int(str(self.attempts()[-1]["pid"]))
+
+    def slurm_id(self) -> str:
+        """Of its job."""
+        return str(self.attempts()[-1]["slurm_job"])
+
+    def wait(self, epoch: int = 2) -> None:
+        """Until so many epochs are done."""
+
+        def there() -> bool:
+            assert self.driver.poll() is None, self.driver.communicate()
+            return self.run.epochs_done() >= epoch
+
+        wait_for(there, f"{self.name} is in epoch {epoch}")
+
+    def wait_for_attempt(self, number: int) -> None:
+        """Until the run is taken up again; from then on it goes as fast as it can."""
+        wait_for(lambda: len(self.attempts()) >= number, f"attempt {number} of {self.name}")
+        self.go(0.0)
+
+    def see_it_through(self, attempt: int) -> "Disturbed":
+        """Waits for an attempt, and for the end of the driver."""
+        self.wait_for_attempt(attempt)
+        self.ended = self.end()
+        return self
+
+    def end(self) -> subprocess.CompletedProcess[str]:
+        """Of its driver."""
+        return finish(self.driver)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster) -> Run:
+    local(cluster, WORDS, "undisturbed")
+    (run,) = find_runs(cluster.folder / "undisturbed")
+    assert values_by_epoch(run).keys() == {*range(EPOCHS + 1)}
+    return run
+
+
+@pytest.fixture(scope="module")
+def disturbed(cluster: Cluster, undisturbed: Run) -> Iterator[dict[str, Future[Disturbed]]]:
+    """All of them at once; those on node1 fill it, so that what comes after them runs on node2."""
+    on_node1 = "+hydra.launcher.additional_parameters.nodelist=node1"
+    # SLURM tells of a time limit up to a minute early, and has no limits below one.
+    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=20")
+    runs = [
+        Disturbed(cluster, "preempted", SLOW, on_node1, "cluster.gpus=2"),
+        Disturbed(cluster, "requeued", SLOW, on_node1, "cluster.gpus=0"),
+        Disturbed(cluster, "killed", SLOW, on_node1, "cluster.gpus=0"),
+        Disturbed(cluster, "timed_out", SLOWER, on_node1, "cluster.gpus=0", *limit),
+    ]
+    try:
+        wait_for(lambda: len(cluster.call("squeue", "-h", "-w", "node1", "-o", "%i").split()) == 4, "node1 is full")
+        runs.append(Disturbed(cluster, "node_lost", SLOWER, "cluster.gpus=0"))
+        with ThreadPoolExecutor(len(runs)) as pool:
+            yield {one.name: pool.submit(globals()[f"_{one.name}"], one) for one in runs}
+    finally:
+        for one in runs:
+            one.driver.kill()
+            one.driver.communicate()
+
+
+def _preempted(one: Disturbed) -> Disturbed:
+    one.wait()
+    need = ["--partition=urgent", "--nodelist=node1", "--gpus-per-node=1", "--mem=100", "--output=/dev/null"]
+    one.notes["urgent"] = one.cluster.call("sbatch", "--parsable", *need, "--wrap=sleep 2").strip()
+    return one.see_it_through(2)
+
+
+def _requeued(one: Disturbed) -> Disturbed:
+    one.wait()
+    one.cluster.call("scontrol", "requeue", one.slurm_id())
+    return one.see_it_through(2)
+
+
+def _timed_out(one: Disturbed) -> Disturbed:
+    return one.see_it_through(2)
+
+
+def _killed(one: Disturbed) -> Disturbed:
+    one.wait()
+    os.kill(one.pid(), signal.SIGKILL)
+    one.notes["killed"] = one.end()
+    one.notes["state"] = one.run.state()
+    one.driver = one.start()
+    return one.see_it_through(2)
+
+
+def _node_lost(one: Disturbed) -> Disturbed:
+    one.wait()
+    old, pid = one.attempts()[0], one.pid()
+    assert old["slurm_node"] == "node2"
+    daemon = one.cluster.state / "run" / "slurmd.node2.pid"
+    os.kill(int(daemon.read_text()), signal.SIGKILL)
+    epochs = one.run.epochs_done()
+    wait_for(lambda: one.run.epochs_done() > epochs, "the old process goes on writing")
+    one.wait_for_attempt(2)
+    one.notes["lived"] = is_alive(pid)
+    wait_for(lambda: not is_alive(pid), "the old process ends")
+    one.see_it_through(2)
+    subprocess.run(["slurmd", "-N", "node2"], env=one.cluster.environment, check=True, timeout=30)
+    wait_for(lambda: "idle" in one.cluster.call("sinfo", "-h", "-n", "node2", "-o", "%T"), "node2 is back")
+    return one
+
+
+def check(one: Disturbed, undisturbed: Run, attempts: int | None = 2) -> None:
+    """The run is what it would have been, and one run in the driver's store."""
+    assert_same(one.run, undisturbed)
+    if attempts is not None:
+        assert len(one.attempts()) == attempts
+    client = mlflow.MlflowClient(f"sqlite:///{one.cluster.folder / one.name / 'mlflow.db'}")
+    (experiment,) = (e for e in client.search_experiments() if e.name == "ordinalclip")
+    (shown,) = client.search_runs([experiment.experiment_id])
+    assert shown.data.tags["ordinalclip.run_id"] == one.run.run_id
+    assert shown.info.status == "FINISHED"
+    history = client.get_metric_history(shown.info.run_id, "val/mae")
+    values = {value.step: value.value for value in history}
+    assert sorted(values) == list(range(EPOCHS))
+    assert values == {e: v["val/mae"] for e, v in values_by_epoch(undisturbed).items() if "val/mae" in v}
+    times = [value.timestamp for value in sorted(history, key=lambda value: (value.step, value.timestamp))]
+    assert times == sorted(times)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+Futures = dict[str, Future[Disturbed]]
+
+
+def test_one_that_is_preempted_by_a_higher_partition(disturbed: Futures, undisturbed: Run) -> None:
+    one = disturbed["preempted"].result()
+    assert one.ended.returncode == 0, one.ended.stderr
+    check(one, undisturbed)
+    states = [state for job, state in one.cluster.accounts("State") if job == one.notes["urgent"]]
+    assert states == ["COMPLETED"]
+    assert one.attempts()[0]["outcome"] == "interrupted"
+    assert "resuming" in (one.run.directory / "run.log").read_text()
+
+
+def test_one_that_is_requeued(disturbed: Futures, undisturbed: Run) -> None:
+    one = disturbed["requeued"].result()
+    assert one.ended.returncode == 0, one.ended.stderr
+    check(one, undisturbed)
+    first, second = one.attempts()
+    assert first["slurm_job"] == second["slurm_job"]
+    assert (first["slurm_restart"], second["slurm_restart"]) == (0, 1)
+
+
+def test_one_that_is_killed_goes_on_when_typed_again(disturbed: Futures, undisturbed: Run) -> None:
+    one = disturbed["killed"].result()
+    killed = one.notes["killed"]
+    assert killed.returncode == 1, killed.stderr
+    assert "error: 1 of 1 runs failed" in killed.stderr
+    assert "was killed by signal 9; was there too little memory? on node1" in killed.stderr
+    assert one.notes["state"] == "interrupted"
+    assert one.ended.returncode == 0, one.ended.stderr
+    assert "1 run: 1 interrupted" in one.ended.stderr
+    check(one, undisturbed)
+
+
+def test_one_whose_node_goes_down_while_its_process_lives_on(disturbed: Futures, undisturbed: Run) -> None:
+    one = disturbed["node_lost"].result()
+    assert one.ended.returncode == 0, one.ended.stderr
+    check(one, undisturbed)
+    assert one.notes["lived"]
+    old, new = one.attempts()
+    assert (new["slurm_job"], new["slurm_node"], new["slurm_restart"]) == (old["slurm_job"], "node1", 1)
+    assert old["ended"] is None  # it had no say any more
+    stderr = next(one.cluster.folder.glob(f"{one.name}/slurm/*_log.err")).read_text()
+    assert "was followed by a newer one; nothing was written" in stderr
+
+
+def test_one_that_is_out_of_time(disturbed: Futures, undisturbed: Run) -> None:
+    one = disturbed["timed_out"].result()
+    assert one.ended.returncode == 0, one.ended.stderr
+    check(one, undisturbed, attempts=None)  # on a slow machine it runs out of time more than once
+    assert len(one.attempts()) >= 2
+    assert one.attempts()[0]["outcome"] == "interrupted"
+    assert "Job has timed out" in next(one.cluster.folder.glob(f"{one.name}/slurm/*_log.out")).read_text()
