@@ -9,11 +9,12 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from launch.job_array import queue
 from launch.mirroring import Mirroring
 from launch.outcome import keeps_accounts
+from launch.submission import submit
 from launch.watch import watch
 from ordinalclip.errors import ConfigError
+from ordinalclip.lease import Busy
 from ordinalclip.prepare import Job
 
 log = logging.getLogger("ordinalclip")
@@ -41,13 +42,16 @@ def check(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
         )
 
 
-def launch(jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[str, Any]) -> list[JobReturn]:
-    """Queues jobs and waits until each of them has ended.
+def launch(
+    jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[str, Any], arguments: Sequence[str]
+) -> list[JobReturn]:
+    """Queues jobs, but those that wait in the queue already, and waits until each of them has ended.
 
     Args:
         jobs: checked ones; those that would write to an SQLite store write to none, and are shown there from here.
         config_dirs: the user's own folders with options.
         settings: of `hydra/launcher=slurm`.
+        arguments: what the user typed, for the record.
 
     Returns:
         How each job ended, in their order.
@@ -56,27 +60,36 @@ def launch(jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[s
         ConfigError: SLURM is not here, or does not take the jobs; some may be queued by then.
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
-    queued = list(queue([_for_nodes(job) for job in jobs], config_dirs, settings))
-    arrays = sorted({one.slurm_id.partition("_")[0] for one in queued}, key=int)
-    log.info("queued: %d job%s as %s", len(queued), "s" if len(queued) != 1 else "", ", ".join(arrays))
-    if not keeps_accounts():
-        log.warning("sacct does not answer here: of jobs that are killed it may not be known why")
-    errors: dict[str, Exception | None] = {}
+    submission = submit([_for_nodes(job) for job in jobs], config_dirs, settings, arguments)
+    queued, arrays = submission.queued, submission.arrays
+    ends: dict[str, Exception | None] = {}
+    if queued:
+        log.info("queued: %d job%s as %s", len(queued), "s" if len(queued) != 1 else "", ", ".join(arrays))
+        if not keeps_accounts():
+            log.warning("sacct does not answer here: of jobs that are killed it may not be known why")
+    shown = {job.run.run_id: job.cfg for job in jobs}
     try:
         with Mirroring() as mirroring:
-            shown = {job.run.run_id: job.cfg for job in jobs}
             for one, error in watch(queued, lambda job: mirroring.begin(job.run, shown[job.run.run_id])):
-                errors[one.slurm_id] = error
+                ends[one.job.run.run_id] = error
                 mirroring.end(one.job.run)
     except KeyboardInterrupt:
         log.info("the jobs go on without this terminal; scancel %s ends them", " ".join(arrays))
         raise
-    results = [JobReturn(overrides=job.overrides, cfg=OmegaConf.create(job.cfg)) for job in jobs]
-    for one, result in zip(queued, results, strict=True):
-        error = errors[one.slurm_id]
-        result.status = JobStatus.COMPLETED if error is None else JobStatus.FAILED
-        result.return_value = error
-    return results
+    return [_returned(job, ends.get(job.run.run_id, _left(job))) for job in jobs]
+
+
+def _left(job: Job) -> Busy | None:
+    """Of a job that was not queued: somebody else has it, or has just done it."""
+    name = job.run.directory.name
+    return None if job.run.state() == "finished" else Busy(f"{name} waits in the queue, or is worked on, already")
+
+
+def _returned(job: Job, error: Exception | None) -> JobReturn:
+    status = JobStatus.COMPLETED if error is None else JobStatus.FAILED
+    returned = JobReturn(overrides=job.overrides, cfg=OmegaConf.create(job.cfg), status=status)
+    returned.return_value = error
+    return returned
 
 
 def _is_sqlite(job: Job) -> bool:

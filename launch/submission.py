@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.claims import Claim, Claims
-from launch.job_array import queue
+from launch.job_array import Queued, queue
 from launch.standing import Standing, standings
 from ordinalclip.lease import Busy
 from ordinalclip.prepare import Job
@@ -22,14 +22,19 @@ class Submission:
     """What came of it.
 
     Attributes:
-        slurm_ids: of the jobs that were queued.
+        queued: jobs, in the order given.
         plan: the file that lists them; None where nothing was queued.
         stood: how each run stood before.
     """
 
-    slurm_ids: list[str]
+    queued: list[Queued]
     plan: Path | None
     stood: list[Standing]
+
+    @property
+    def slurm_ids(self) -> list[str]:
+        """Of the jobs that were queued."""
+        return [one.slurm_id for one in self.queued]
 
     @property
     def arrays(self) -> list[str]:
@@ -68,7 +73,7 @@ def submit(
             continue
         taken[job.run.run_id] = claim
         missing.append(job)
-    slurm_ids: list[str] = []
+    handed: list[Queued] = []
     plan = None
     try:
         missing = [_archived(job) for job in missing]
@@ -77,11 +82,11 @@ def submit(
             for queued in queue(missing, config_dirs, settings):
                 claim = taken.pop(queued.job.run.run_id)
                 claims.submitted(claim, slurm_id=queued.slurm_id, plan=plan, log=queued.stderr)
-                slurm_ids.append(queued.slurm_id)
+                handed.append(queued)
     finally:
         for claim in taken.values():  # of what was not queued
             claims.give_back(claim)
-    return Submission(slurm_ids, plan, stood)
+    return Submission(handed, plan, stood)
 
 
 def _archived(job: Job) -> Job:

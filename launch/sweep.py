@@ -33,7 +33,9 @@ class JobLauncher(Protocol):
     def check(self, jobs: Sequence[Job], arguments: Sequence[str]) -> None:
         """Raises ConfigError for what jobs cannot do there, before anything is launched."""
 
-    def launch_jobs(self, jobs: Sequence[Job], config_dirs: Sequence[Path]) -> list[JobReturn]:
+    def launch_jobs(
+        self, jobs: Sequence[Job], config_dirs: Sequence[Path], arguments: Sequence[str]
+    ) -> list[JobReturn]:
         """Runs them all, and tells how each of them ended."""
 
 
@@ -89,7 +91,7 @@ def sweep(
         mirror_of(missing[0].cfg).prepare()  # before jobs that share the store could race to create it
         try:
             if isinstance(launcher, JobLauncher):
-                results = launcher.launch_jobs(missing, config_dirs)
+                results = launcher.launch_jobs(missing, config_dirs, arguments)
             else:
                 results = list(launcher.launch([list(job.overrides) for job in missing], initial_job_idx=0))
         except KeyboardInterrupt:

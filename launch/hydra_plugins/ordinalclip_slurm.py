@@ -23,8 +23,10 @@ class SlurmLauncher(SubmititLauncher):
 
         check(jobs, arguments)
 
-    def launch_jobs(self, jobs: Sequence["Job"], config_dirs: Sequence[Path]) -> list[JobReturn]:
+    def launch_jobs(
+        self, jobs: Sequence["Job"], config_dirs: Sequence[Path], arguments: Sequence[str]
+    ) -> list[JobReturn]:
         """Queues checked jobs and waits until each of them has ended."""
         from launch.attached import launch
 
-        return launch(jobs, config_dirs, self.params)
+        return launch(jobs, config_dirs, self.params, arguments)
