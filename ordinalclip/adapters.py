@@ -90,3 +90,31 @@ class ResidualAdapter(nn.Module):
         values = features if self.linear is None else self.linear(features)
         unit = F.normalize(values, dim=-1) * values.shape[-1] ** 0.5
         return unit + self.share * self.up(F.relu(self.down(unit)))
+
+
+class Perceptron(nn.Module):
+    """v = B · relu(A f + a): a perceptron with one hidden layer, for features too many for a matrix [D, F].
+
+    Features are brought to the length sqrt(F) before A, since towers differ in scale. B has no bias.
+
+    Args:
+        feature_dim: F.
+        embed_dim: D.
+        width: of the hidden layer.
+    """
+
+    def __init__(self, *, feature_dim: int, embed_dim: int, width: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(feature_dim, width)
+        self.up = nn.Linear(width, embed_dim, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws new weights from torch's global generator: A by torch's own rule, B from N(0, 1/width)."""
+        self.down.reset_parameters()
+        nn.init.normal_(self.up.weight, std=self.up.in_features**-0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, F] → [B, D]."""
+        unit = F.normalize(features, dim=-1) * features.shape[-1] ** 0.5
+        return self.up(F.relu(self.down(unit)))

@@ -27,6 +27,8 @@ _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "
 # Options that came later, with the value that means what was done before they existed; left out of the id.
 _NEUTRAL: dict[str, Any] = {
     "backbone.preprocessing": "own",
+    "backbone.layer": "last",
+    "backbone.text_tower": "minilm",
     "compile": False,
     "label_draw": "median",
     "protocol.metric": "mae",

@@ -11,7 +11,7 @@ from ordinalclip.backbones.weights import WeightFile, names_a_path
 # Settings and weights that the image tower and its preprocessing do not depend on. Whatever is not listed counts.
 _NOT_THE_IMAGE_TOWERS = (
     *("name", "weights", "projection", "adapter_width", "adapter_share", "temperature"),
-    *("text_model", "text_tag", "tokenizer"),
+    *("text_model", "text_tag", "text_tower", "tokenizer"),
 )
 _NOT_THE_IMAGE_WEIGHTS = ("text", "projection", "tokenizer")
 

