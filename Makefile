@@ -86,3 +86,6 @@ slurm-down: ## Stop it
 
 test-slurm: setup ## Run the tests that need a SLURM cluster, on one of their own
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/slurm $(ARGS)
+
+evidence: setup ## Compare prompts and heads on gauges; goes on where it was; writes docs/evidence.md (ARGS=--quick)
+	@.venv/bin/python -m analysis.evidence $(ARGS)

@@ -99,7 +99,7 @@ def test_help_shows_them_all() -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_composes_and_fits_what_it_names(compose_cfg: Compose, option: str) -> None:
     cfg = compose_cfg(option, small=False)
-    check(cfg, known={"num_ranks": 4})
+    check(cfg, known={"num_ranks": 101})
     group, _, name = option.partition("=")
     assert cfg.get(group, {}).get("name", name) == name
 

@@ -1,0 +1,111 @@
+"""`python -m analysis.evidence`: runs what is missing of the comparison, then writes docs/evidence.md.
+
+Each run is an ordinary one below paths.runs; typed again, the command goes on where it was. Words of the form KEY=VALUE
+are added to every run.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+QUICK = (
+    *("dataset.num_ranks=41", "dataset.images_per_rank=12", "dataset.size=48", "++backbone.size=64"),
+    *("subset.seed=0", "batch_size=200", "epochs=2"),
+)
+_HEADINGS = {
+    "setup": "Set-up",
+    "rates": "Learning rates",
+    "verdicts": "Claims",
+    "errors": "Mean absolute error",
+    "differences": "Differences",
+    "argmax": "By argmax",
+    "ordinality": "Ordinality",
+    "variants": "Reasons",
+}
+
+
+def main() -> None:
+    """Entry point; ends with 2 on a mistake of the user's."""
+    given = arguments().parse_args()
+    from ordinalclip.terminal import log_to_terminal, tell
+
+    log_to_terminal()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    try:
+        evidence(given)
+    except KeyboardInterrupt:
+        print("interrupted; the same command, typed again, goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(tell(error, given.overrides))
+
+
+def evidence(given: argparse.Namespace) -> Path:
+    """Runs, then writes the page and its plots.
+
+    Args:
+        given: from the command line.
+
+    Returns:
+        The page.
+    """
+    from analysis.evidence import plan
+    from analysis.evidence.carry_out import carry_out
+    from analysis.evidence.page import empty_template, write_page
+    from analysis.evidence.plots import draw_plots
+    from analysis.evidence.scores import best_rates, grouped, read
+    from analysis.evidence.sections import sections
+
+    methods = [one for one in plan.METHODS if given.methods is None or one.name in given.methods]
+    settings = [one for one in plan.SETTINGS if given.settings is None or one.name in given.settings]
+    seeds = plan.SEEDS[:2] if given.quick else plan.SEEDS
+    variant_seeds = () if given.quick else plan.VARIANT_SEEDS
+    rates = plan.RATES[1:3] if given.quick else plan.RATES
+    overrides = [*(QUICK if given.quick else ()), *given.overrides]
+    choosing = carry_out(plan.rate_cells(methods, rates, plan.RATE_SEEDS), overrides, dry=given.page)
+    tried = [read(cell, job) for cell, job in choosing.items()]
+    chosen = best_rates(tried)
+    known = [one for one in methods if one.name in chosen]
+    first, late = ([one for one in known if one.late is late] for late in (False, True))
+    cells = [
+        *plan.main_cells(first, settings, chosen, seeds),
+        *plan.variant_cells(known, settings, chosen, variant_seeds),
+        *plan.main_cells(late, settings, chosen, seeds),
+    ]
+    done = carry_out(cells, overrides, dry=given.page)
+    scored = [read(cell, job) for cell, job in done.items()]
+    groups = grouped(scored)
+    folder = given.output or Path("runs/evidence_quick" if given.quick else "docs")
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_plots(groups, methods, settings, folder)
+    made = sections(tried, chosen, groups, methods, settings, planned=len(cells))
+    page: Path = folder / "evidence.md"
+    write_page(page, made, empty_template(_HEADINGS))
+    print(f"wrote {page}")
+    return page
+
+
+def arguments() -> argparse.ArgumentParser:
+    """What may be typed."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.evidence", description=__doc__)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of every run, such as paths.runs=…")
+    parser.add_argument("--quick", action="store_true", help="41 ranks, small pictures, two epochs: does it run?")
+    parser.add_argument("--page", action="store_true", help="run nothing, write the page from what is there")
+    parser.add_argument("--methods", type=_words, metavar="A,B", help="some of them; see analysis/evidence/plan.py")
+    parser.add_argument("--settings", type=_words, metavar="A,B", help="some of them, such as 1_shot,full")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="of the page; docs, or runs/evidence_quick",
+    )
+    return parser
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+if __name__ == "__main__":
+    main()

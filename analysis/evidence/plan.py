@@ -1,0 +1,166 @@
+"""What is compared, in which settings, and the words that each run is typed with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+RATES = ("3e-3", "1e-2", "3e-2", "1e-1")
+RATE_SETTING = "16_shots"
+RATE_SEEDS = (100,)  # a draw of images of its own
+SEEDS = (0, 1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to get rank features.
+
+    Attributes:
+        name: short, for colours and options.
+        title: for tables.
+        words: that choose it.
+        late: run behind all others, the variants too.
+    """
+
+    name: str
+    title: str
+    words: tuple[str, ...]
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One amount of training images.
+
+    Attributes:
+        name: short; `experiment=evidence_<name>`, or `experiment=evidence` for "full".
+        title: for tables.
+        weak: what ranks are called that training has few images of or none; empty where there are none such.
+    """
+
+    name: str
+    title: str
+    weak: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """That choose it."""
+        return ("experiment=evidence" if self.name == "full" else f"experiment=evidence_{self.name}",)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Something changed for all methods alike, or for the one whose option it is, to find a reason.
+
+    Attributes:
+        name: short.
+        title: for tables.
+        words: that are added.
+        methods: that it is tried on.
+        settings: that it is tried in.
+    """
+
+    name: str
+    title: str
+    words: tuple[str, ...]
+    methods: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run.
+
+    Attributes:
+        method: name.
+        setting: name.
+        seed: of initial values, order and the draw of images.
+        rate: learning rate as it is typed.
+        words: all that is typed.
+        variant: name; empty for the main comparison.
+    """
+
+    method: str
+    setting: str
+    seed: int
+    rate: str
+    words: tuple[str, ...]
+    variant: str = ""
+
+
+UNTRAINED = "backbone=mini_untrained_text"
+METHODS = (
+    Method("linear", "linear head", ("prompt=linear",)),
+    Method("interpolated", "linear head, interpolated from K = 3", ("prompt=linear_interpolated",)),
+    Method("context", "context prompts (CoOp)", ("prompt=context",)),
+    Method("rank", "rank prompts (OrdinalCLIP), K = 3", ("prompt=rank",)),
+    Method("context_untrained", "context prompts, untrained text tower", ("prompt=context", UNTRAINED), late=True),
+    Method("rank_untrained", "rank prompts, untrained text tower", ("prompt=rank", UNTRAINED)),
+)
+SETTINGS = (
+    Setting("1_shot", "1 shot"),
+    Setting("4_shots", "4 shots"),
+    Setting("16_shots", "16 shots"),
+    Setting("full", "64 shots: all images"),
+    Setting("shift", "shift", weak="thinned ranks"),
+    Setting("unseen", "unseen ranks", weak="unseen ranks"),
+)
+FEW_SHOT = {"1_shot": 1, "4_shots": 4, "16_shots": 16, "full": 64}
+# Each asks for one reason: the optimiser, the tower's features, or how ranks are interpolated.
+_ALL, _ORDERED = ("linear", "interpolated", "context", "rank"), ("interpolated", "rank")
+_PIECEWISE, _POOLED = "prompt.interpolation=piecewise", ("backbone.layer=last", "backbone.grid=1")
+VARIANTS = (
+    Variant("steps", "twice the steps", ("epochs=50",), _ALL, ("16_shots",)),
+    Variant("k5", "K = 5, piecewise", ("prompt.num_base_ranks=5", _PIECEWISE), _ORDERED, ("16_shots",)),
+    Variant("k11", "K = 11, piecewise", ("prompt.num_base_ranks=11", _PIECEWISE), _ORDERED, ("16_shots",)),
+    Variant("grid", "finer grid: 7 × 7 cells", ("backbone.grid=7",), _ALL, ("16_shots",)),
+    Variant("pooled", "no grid: the last layer's mean", _POOLED, _ALL, ("16_shots",)),
+)
+VARIANT_SEEDS = (0, 1, 2)
+
+
+def method(name: str) -> Method:
+    """The method of a name."""
+    return next(one for one in METHODS if one.name == name)
+
+
+def setting(name: str) -> Setting:
+    """The setting of a name."""
+    return next(one for one in SETTINGS if one.name == name)
+
+
+def rate_cells(methods: Sequence[Method], rates: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Runs that choose each method's learning rate, all in one setting."""
+    place = setting(RATE_SETTING)
+    return [
+        _cell(one, place, seed, rate, "evidence_rates", (), "") for seed in seeds for one in methods for rate in rates
+    ]
+
+
+def main_cells(
+    methods: Sequence[Method], settings: Sequence[Setting], rates: dict[str, str], seeds: Sequence[int]
+) -> list[Cell]:
+    """The comparison's runs, a seed of everything at a time, so that half of them is a comparison as well."""
+    return [
+        _cell(one, place, seed, rates[one.name], "evidence", (), "")
+        for seed in seeds
+        for place in settings
+        for one in methods
+    ]
+
+
+def variant_cells(
+    methods: Sequence[Method], settings: Sequence[Setting], rates: dict[str, str], seeds: Sequence[int]
+) -> list[Cell]:
+    """The diagnostics' runs, as far as their methods and settings are among those given."""
+    return [
+        _cell(one, place, seed, rates[one.name], "evidence_variants", variant.words, variant.name)
+        for seed in seeds
+        for variant in VARIANTS
+        for place in settings
+        for one in methods
+        if one.name in variant.methods and place.name in variant.settings
+    ]
+
+
+def _cell(one: Method, place: Setting, seed: int, rate: str, sweep: str, more: tuple[str, ...], variant: str) -> Cell:
+    words = (*place.words, *one.words, f"lr={rate}", f"seed={seed}", f"sweep_name={sweep}", *more)
+    return Cell(one.name, place.name, seed, rate, words, variant)

@@ -1,0 +1,161 @@
+"""The page's tables, as Markdown. A cell without runs is a dash."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.estimate import Estimate
+from analysis.evidence.ahead import error_difference, mean_of, score_difference, verdict
+from analysis.evidence.plan import VARIANTS, Method, Setting, method
+from analysis.evidence.scores import Group, Scored, rate_table
+
+# a - b: what the paper claims, then what the controls ask.
+COMPARISONS = (
+    ("rank", "linear"),
+    ("rank", "context"),
+    ("context", "linear"),
+    ("rank", "rank_untrained"),
+    ("context", "context_untrained"),
+    ("rank", "interpolated"),
+    ("rank_untrained", "interpolated"),
+    ("interpolated", "linear"),
+)
+_NO_RUNS = "–"
+
+
+def error_table(groups: Group, methods: Sequence[Method], settings: Sequence[Setting], name: str) -> str:
+    """Mean absolute error of every method in every setting, and the constant predictor's.
+
+    Args:
+        groups: the finished runs.
+        methods: rows.
+        settings: columns; one with weak ranks has a second column of these alone.
+        name: `mae` or `mae_argmax`.
+    """
+    columns = [(place, name) for place in settings]
+    columns += [(place, f"{name}_weak") for place in settings if place.weak]
+    columns.sort(key=lambda column: settings.index(column[0]))
+    heads = [f"{place.title}: {place.weak} alone" if key.endswith("weak") else place.title for place, key in columns]
+    rows = [
+        [one.title, *(_mean(mean_of(groups.get(("", place.name, one.name), []), key)) for place, key in columns)]
+        for one in methods
+    ]
+    any_method = {place.name: _some(groups, place, methods) for place in settings}
+    constant = [
+        f"{np.mean([run.stats['constant_mae'] for run in any_method[place.name]]):.1f}"
+        if any_method[place.name] and not key.endswith("weak")
+        else ""
+        for place, key in columns
+    ]
+    return markdown(["", *heads], [*rows, ["constant predictor", *constant]])
+
+
+def difference_table(groups: Group, methods: Sequence[Method], settings: Sequence[Setting]) -> str:
+    """Differences of mean absolute error, each with its interval; bold where the interval leaves 0 out."""
+    names = {one.name for one in methods}
+    columns = [(place, False) for place in settings] + [(place, True) for place in settings if place.weak]
+    columns.sort(key=lambda column: settings.index(column[0]))
+    heads = [f"{place.title}: {place.weak} alone" if weak else place.title for place, weak in columns]
+    rows = []
+    for a, b in COMPARISONS:
+        if not {a, b} <= names:
+            continue
+        cells = []
+        for place, weak in columns:
+            pair = groups.get(("", place.name, a), []), groups.get(("", place.name, b), [])
+            cells.append(_difference(score_difference(*pair, "mae_weak") if weak else error_difference(*pair)))
+        rows.append([f"{short(a)} − {short(b)}", *cells])
+    return markdown(["", *heads], rows)
+
+
+def ordinality_table(groups: Group, methods: Sequence[Method], settings: Sequence[Setting]) -> str:
+    """The paper's ordinality before training and at the best epoch of every setting."""
+    rows = []
+    for one in methods:
+        everywhere = [run for place in settings for run in groups.get(("", place.name, one.name), [])]
+        before = [run.stats["ordinality_before"] for run in everywhere]
+        cells = [_mean(mean_of(groups.get(("", p.name, one.name), []), "ordinality_best"), 3) for p in settings]
+        rows.append([one.title, f"{np.mean(before):.3f}" if before else _NO_RUNS, *cells])
+    return markdown(["", "before training", *(place.title for place in settings)], rows)
+
+
+def rates_table(scored: Sequence[Scored], chosen: dict[str, str]) -> str:
+    """`val/mae` by learning rate, the chosen one bold."""
+    tables = {name: rate_table(scored, name) for name in chosen}
+    rates = sorted({rate for table in tables.values() for rate in table}, key=float)
+    rows = []
+    for name, table in tables.items():
+        cells = [f"{table[rate]:.2f}" if rate in table else _NO_RUNS for rate in rates]
+        rows.append(
+            [
+                method(name).title,
+                *(f"**{cell}**" if rate == chosen[name] else cell for rate, cell in zip(rates, cells, strict=True)),
+            ]
+        )
+    return markdown(["", *rates], rows)
+
+
+def variants_table(groups: Group, methods: Sequence[Method], place: Setting, seeds: Sequence[int]) -> str:
+    """Mean absolute error with one thing changed, and what the change makes of it under the same seeds."""
+    names = [one.name for one in methods if any(one.name in variant.methods for variant in VARIANTS)]
+    rows = [["as above", *(_mean(mean_of(_seeds(groups, "", place, name, seeds), "mae")) for name in names)]]
+    for variant in VARIANTS:
+        cells = []
+        for name in names:
+            runs = _seeds(groups, variant.name, place, name, seeds)
+            change = error_difference(runs, _seeds(groups, "", place, name, seeds))
+            cells.append(f"{_mean(mean_of(runs, 'mae'))} ({_difference(change)})" if runs else "")
+        if any(cells):
+            rows.append([variant.title, *cells])
+    return markdown(["", *(method(name).title for name in names)], rows)
+
+
+def verdicts(groups: Group, pairs: Sequence[tuple[str, str]], settings: Sequence[Setting]) -> str:
+    """One line a comparison: in which settings the first is ahead, behind, or neither."""
+    lines = []
+    for a, b in pairs:
+        found: dict[str, list[str]] = {}
+        for place in settings:
+            word = verdict(error_difference(groups.get(("", place.name, a), []), groups.get(("", place.name, b), [])))
+            if word:
+                found.setdefault(word, []).append(place.title)
+        words = "; ".join(f"{word}: {', '.join(places)}" for word, places in found.items())
+        lines.append(f"- {short(a)} against {short(b)}: {words or 'no runs'}.")
+    return "\n".join(lines)
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def short(name: str) -> str:
+    """A method's name within a sentence."""
+    words = {"interpolated": "interpolated head", "linear": "linear head"}
+    return words.get(name, name.replace("_untrained", " untrained"))
+
+
+def _mean(estimate: Estimate, digits: int = 2) -> str:
+    if not np.isfinite(estimate.value):
+        return _NO_RUNS
+    if not np.isfinite(estimate.low):
+        return f"{estimate.value:.{digits}f}"
+    return f"{estimate.value:.{digits}f} ± {estimate.high - estimate.value:.{digits}f}"
+
+
+def _difference(estimate: Estimate) -> str:
+    if not np.isfinite(estimate.value):
+        return _NO_RUNS
+    if not np.isfinite(estimate.low):
+        return f"{estimate.value:+.2f}"
+    text = f"{estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
+    return f"**{text}**" if estimate.low > 0 or estimate.high < 0 else text
+
+
+def _some(groups: Group, place: Setting, methods: Sequence[Method]) -> list[Scored]:
+    return next((groups[key] for one in methods if (key := ("", place.name, one.name)) in groups), [])
+
+
+def _seeds(groups: Group, variant: str, place: Setting, name: str, seeds: Sequence[int]) -> list[Scored]:
+    return [run for run in groups.get((variant, place.name, name), []) if run.cell.seed in seeds]
