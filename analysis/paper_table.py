@@ -1,0 +1,332 @@
+"""The tables of the paper: published scores and ours in the same cells; those without runs stay visibly empty."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from analysis import sheet
+from analysis.cells import Cell, belongs, cells_of, of_dataset, other_recipe, setting_keys, telling_keys
+from analysis.compare_sheets import ON_TEST
+from analysis.published import PublishedScore, read_published
+from analysis.settings import REPEATS, differing, shown
+from ordinalclip.conf_dir import conf_dir
+from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.metrics.ordinality import REFERENCE_RANKS, REFERENCE_SLICE
+from ordinalclip.ordinality_record import ordinality_of_run
+from ordinalclip.runs import Run
+
+_MAIN = ("MORPH II", "Adience", "Image Aesthetics", "HCI")
+_UNITS = {"mae": "MAE", "accuracy_percent": "accuracy %", "ordinality_percent": "ordinality %"}
+_SCORES = {"mae": ("test/mae", 1.0), "accuracy_percent": ("test/accuracy", 100.0)}
+_DIGITS = {"mae": 3, "accuracy_percent": 2, "ordinality_percent": 2}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How published scores become a table.
+
+    Attributes:
+        title: a line.
+        has: which scores are in it.
+        row: of a score.
+        column: of a score.
+        own_data: each column has a data set of its own, which runs must be on; otherwise any one will do.
+    """
+
+    title: str
+    has: Callable[[PublishedScore], bool]
+    row: Callable[[PublishedScore], str]
+    column: Callable[[PublishedScore], str]
+    own_data: bool = False
+
+
+LAYOUTS = {
+    "main": Layout(
+        "the four data sets",
+        lambda score: score.table in _MAIN and score.setting in ("", "overall"),
+        lambda score: score.method,
+        lambda score: f"{score.table} {_UNITS[score.metric]}",
+        own_data=True,
+    ),
+    "aesthetics": Layout(
+        "Image Aesthetics by category",
+        lambda score: score.table == "Image Aesthetics",
+        lambda score: score.method,
+        lambda score: f"{score.setting} {_UNITS[score.metric]}",
+        own_data=True,
+    ),
+    "few_shot": Layout(
+        "few-shot, MAE in ranks by training images of each rank",
+        lambda score: score.table == "few-shot",
+        lambda score: score.method,
+        lambda score: score.setting,
+    ),
+    "shift": Layout(
+        "distribution shift, MAE in ranks by ranks reduced - percent of their images removed",
+        lambda score: score.table == "distribution shift",
+        lambda score: score.method,
+        lambda score: score.setting,
+    ),
+    "base_ranks": Layout(
+        "number of base ranks and interpolation, MAE in ranks",
+        lambda score: score.table == "base ranks",
+        lambda score: score.setting.partition(" ")[0],
+        lambda score: score.setting.partition(" ")[2],
+    ),
+    "tuned": Layout(
+        "what is tuned and what it starts from, MAE in ranks",
+        lambda score: score.table == "what is tuned",
+        lambda score: score.method,
+        lambda score: score.setting,
+    ),
+    "ordinality": Layout(
+        "ordinality of the rank features",
+        lambda score: score.table == "ordinality",
+        lambda score: f"{score.method}, {score.setting}" if score.setting else score.method,
+        lambda score: _UNITS[score.metric],
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Ours:
+    """Our runs of a cell.
+
+    Attributes:
+        runs: finished ones, of one setting.
+        scores: in the published unit, one a repetition; empty where parts are missing.
+        note: what is missing.
+    """
+
+    runs: pd.DataFrame
+    scores: np.ndarray
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class PaperTable:
+    """A table of the paper with our runs in it.
+
+    Attributes:
+        name: of `LAYOUTS`.
+        rows: names of its rows: methods as published, then those of ours that are not in the paper.
+        columns: names of its columns.
+        published: (row, column) → score.
+        ours: (row, column) → our runs; cells without runs are not in it.
+        notes: what a reader has to know.
+    """
+
+    name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    published: dict[tuple[str, str], PublishedScore]
+    ours: dict[tuple[str, str], Ours]
+    notes: tuple[str, ...]
+
+
+def paper_table(name: str, frame: pd.DataFrame, scores: Sequence[PublishedScore] | None = None) -> PaperTable:
+    """Puts runs into the cells of a published table.
+
+    Args:
+        name: of `LAYOUTS`.
+        frame: of the runs, as `analysis.frame` has it.
+        scores: published; None: all that are known.
+
+    Raises:
+        ConfigError: runs of one cell differ in more than seed and fold, or a table of one data set has runs of several.
+    """
+    layout = LAYOUTS[name]
+    cells = cells_of([score for score in scores or read_published() if layout.has(score)])
+    finished = frame[frame["state"] == "finished"] if "state" in frame else frame
+    published = {(layout.row(cell.score), layout.column(cell.score)): cell.score for cell in cells}
+    ours: dict[tuple[str, str], Ours] = {}
+    placed: set[object] = set()
+    notes: list[str] = []
+    recipes: dict[str, dict[str, None]] = {}
+    tables = {cell.score.table: [c for c in cells if c.score.table == cell.score.table] for cell in cells}
+    for of_table in tables.values():
+        keys = telling_keys(of_table)
+        for cell in of_table:
+            mine = [_is_in(run, cell, keys, layout) for _, run in finished.iterrows()]
+            runs = finished[mine] if mine else finished
+            place = (layout.row(cell.score), layout.column(cell.score))
+            _enter(ours, place, runs, cell, notes)
+            placed |= set(runs.index)
+            for key, (own, paper) in (other_recipe(runs, cell) if len(runs) else {}).items():
+                recipes.setdefault(f"{key} {own} (paper: {paper})", {})
+    _add_methods(ours, finished.drop(index=list(placed)), tables, layout, notes, placed)
+    _one_data_set(finished, ours, layout)
+    rows = dict.fromkeys([*(row for row, _ in published), *(row for row, _ in ours)])
+    columns = dict.fromkeys(column for _, column in published)
+    notes += _notes(frame, finished, len(placed), ours, list(recipes))
+    return PaperTable(name, tuple(rows), tuple(columns), published, ours, tuple(dict.fromkeys(notes)))
+
+
+def _is_in(run: pd.Series, cell: Cell, keys: Sequence[str], layout: Layout, *, any_method: bool = False) -> bool:
+    settings = {str(key): value for key, value in run.items()}
+    if layout.own_data and not of_dataset(settings, cell.score.dataset):
+        return False
+    has_part = "dataset.category" in cell.settings and "dataset.category" not in cell.swept
+    if layout.own_data and has_part and settings.get("dataset.category") != cell.settings["dataset.category"]:
+        return False
+    return belongs(settings, cell, keys, any_method=any_method)
+
+
+def _enter(
+    ours: dict[tuple[str, str], Ours], place: tuple[str, str], runs: pd.DataFrame, cell: Cell, notes: list[str]
+) -> None:
+    if runs.empty:
+        return
+    found = _scored(runs.reset_index(drop=True), cell, " ".join(place))
+    if found.note:
+        notes.append(f"{' '.join(place)}: {found.note}")
+    if len(found.scores):
+        ours[place] = found
+
+
+def _scored(runs: pd.DataFrame, cell: Cell, where: str) -> Ours:
+    mixed = differing(runs, (*REPEATS, *cell.parts))
+    if mixed:
+        values = ", ".join(dict.fromkeys(shown(value) for value in runs[mixed[0]]))
+        remedy = f"{mixed[0]}=… or sweep=… chooses among them"
+        raise ConfigError("table", where, f"its runs differ in {mixed[0]} ({values})", remedy=remedy)
+    scores = _values(runs, cell.score.metric)
+    runs, scores = runs[~np.isnan(scores)], scores[~np.isnan(scores)]
+    if not cell.parts:
+        return Ours(runs, scores, "" if len(scores) else "its runs lack the score")
+    (part,) = cell.parts
+    expected = _swept_values(cell, part)
+    table = pd.DataFrame({"seed": runs["seed"], "part": runs[part], "score": scores})
+    whole = [seed["score"].mean() for _, seed in table.groupby("seed") if {*seed["part"]} >= expected]
+    missing = ", ".join(sorted(expected - {*table["part"]}))
+    return Ours(runs, np.array(whole), "" if whole else f"a mean over {part}; there are no runs of {missing}")
+
+
+def _swept_values(cell: Cell, part: str) -> set[str]:
+    (name,) = (word.removeprefix("sweep=") for word in cell.score.command.split() if word.startswith("sweep="))
+    sweep = yaml.safe_load((conf_dir() / "sweep" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return set(str(sweep["hydra"]["sweeper"]["params"][part]).split(","))
+
+
+def _values(runs: pd.DataFrame, metric: str) -> np.ndarray:
+    if metric == "ordinality_percent":
+        return np.array([100 * _ordinality(Path(directory)) for directory in runs["directory"]])
+    column, factor = _SCORES[metric]
+    return factor * runs[column].to_numpy(float) if column in runs else np.full(len(runs), np.nan)
+
+
+def _ordinality(directory: Path) -> float:
+    """The paper's score at the best epoch, of its slice of the ranks where there are as many ranks as it has."""
+    try:
+        scores = ordinality_of_run(Run(directory))
+        if scores["num_ranks"].iloc[0] == REFERENCE_RANKS:
+            scores = ordinality_of_run(Run(directory), REFERENCE_SLICE)
+    except DataError:
+        return float("nan")
+    return float(scores.loc[scores["stage"] == "best", "score"].iloc[0])
+
+
+def _add_methods(
+    ours: dict[tuple[str, str], Ours],
+    left: pd.DataFrame,
+    tables: dict[str, list[Cell]],
+    layout: Layout,
+    notes: list[str],
+    placed: set[object],
+) -> None:
+    """Rows for methods of ours that the paper does not have, such as a linear head that trains."""
+    for cells in tables.values():
+        columns = setting_keys(cells, telling_keys(cells))
+        if any(key.startswith("trainable.") for key in columns) or not (columns or layout.own_data):
+            continue  # what is trained is what the table is about
+        first = {layout.column(cell.score): cell for cell in reversed(cells) if cell.settings}
+        for column, cell in first.items():
+            mine = [_is_in(run, cell, columns, layout, any_method=True) for _, run in left.iterrows()]
+            for prompt, runs in left[mine].groupby("prompt.name") if any(mine) else []:
+                frozen = prompt == "linear" and runs["trainable.head"].isna().all()
+                name = f"{prompt}, ours" if not frozen else f"{prompt}, frozen"
+                _enter(ours, (name, column), runs, cell, notes)
+                placed |= set(runs.index)
+
+
+def _one_data_set(finished: pd.DataFrame, ours: dict[tuple[str, str], Ours], layout: Layout) -> None:
+    if layout.own_data:
+        return
+    names = sorted({str(name) for found in ours.values() for name in found.runs["dataset.name"]})
+    if len(names) > 1:
+        raise ConfigError("dataset", ", ".join(names), "one table has one data set", allowed=f"dataset={names[0]}, …")
+
+
+def _notes(
+    frame: pd.DataFrame, finished: pd.DataFrame, placed: int, ours: dict[tuple[str, str], Ours], recipes: list[str]
+) -> list[str]:
+    notes = []
+    used = pd.concat([found.runs for found in ours.values()]) if ours else finished.iloc[:0]
+    if len(used) and (used["selected_on"] == "test").any():
+        notes.append(ON_TEST)
+    if recipes:
+        told = "; ".join(recipes[:8]) + ("; …" if len(recipes) > 8 else "")
+        notes.append(f"ours are not the paper's recipe: {told}")
+    if placed < len(finished):
+        notes.append(f"{len(finished) - placed} of {len(finished)} finished runs belong to no cell of this table")
+    if len(finished) < len(frame):
+        notes.append(f"{len(frame) - len(finished)} of {len(frame)} runs are not finished")
+    return notes
+
+
+def table_sheet(table: PaperTable) -> sheet.Sheet:
+    """The table to print: for each method a row as published and a row of ours."""
+    rows = []
+    for row in table.rows:
+        scores = [table.published.get((row, column)) for column in table.columns]
+        if any(score is not None for score in scores):
+            rows.append([sheet.Cell(row), sheet.Cell("published"), *map(_published_cell, scores)])
+        known = [score for score in table.published.values() if score.command]
+        if any(score is not None and score.command for score in scores) or not any(scores):
+            found = [table.ours.get((row, column)) for column in table.columns]
+            metrics = [_metric(table, column, known) for column in table.columns]
+            what = _whose({len(one.scores) for one in found if one is not None})
+            cells = [_our_cell(one, metric) for one, metric in zip(found, metrics, strict=True)]
+            rows.append([sheet.Cell(row if not any(scores) else ""), sheet.Cell(what), *cells])
+    return sheet.Sheet(
+        name=table.name,
+        title=f"{LAYOUTS[table.name].title}; ± is the standard deviation over seeds or folds",
+        headings=["method" if table.name != "base_ranks" else "interpolation", "", *table.columns],
+        rows=rows,
+        notes=table.notes,
+        numeric=len(table.columns),
+    )
+
+
+def _whose(repetitions: set[int]) -> str:
+    if not repetitions:
+        return "ours, no runs"
+    least, most = min(repetitions), max(repetitions)
+    return f"ours, n = {least}" if least == most else f"ours, n = {least} … {most}"
+
+
+def _metric(table: PaperTable, column: str, known: Sequence[PublishedScore]) -> str:
+    return next((score.metric for (_, c), score in table.published.items() if c == column), known[0].metric)
+
+
+def _published_cell(score: PublishedScore | None) -> sheet.Cell:
+    if score is None:
+        return sheet.Cell(sheet.EMPTY)
+    digits = 2 if score.metric != "mae" or round(score.value, 2) == score.value else 3
+    text = f"{score.value:.{digits}f}" + (f" ± {score.std:.2f}" if score.std is not None else "")
+    return sheet.Cell(text, {"": score.value, "std": score.std})
+
+
+def _our_cell(found: Ours | None, metric: str) -> sheet.Cell:
+    if found is None:
+        return sheet.Cell(sheet.EMPTY)
+    digits = _DIGITS[metric]
+    mean = float(found.scores.mean())
+    if len(found.scores) < 2:
+        return sheet.Cell(f"{mean:.{digits}f}", {"": mean, "std": None})
+    std = float(found.scores.std(ddof=1))
+    return sheet.Cell(f"{mean:.{digits}f} ± {std:.{digits}f}", {"": mean, "std": std})
