@@ -4,16 +4,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ordinalclip.runs import find_runs
-from tests.slurm.conftest import ROOT, SMALL, Cluster
+from tests.slurm.conftest import ROOT, SMALL, Cluster, finish, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
-def test_a_wheel_sweeps_on_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_wheel_sweeps_on_the_cluster_and_an_edit_does_not_change_what_waits(cluster: Cluster, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     alone = ["--no-deps", "--no-index"]  # nothing is asked of a network
     subprocess.run([*pip, "wheel", *alone, "--no-build-isolation", "-w", tmp_path, ROOT], check=True, timeout=120)
@@ -30,9 +31,15 @@ def test_a_wheel_sweeps_on_the_cluster(cluster: Cluster, tmp_path: Path) -> None
     assert all(Path(file).is_relative_to(site) for file in told.stdout.split())
 
     words = ["-m", "hydra/launcher=slurm", "cluster=trial", "cluster.gpus=0", *SMALL, "epochs=1", "seed=0,1"]
+    words.append("+hydra.launcher.additional_parameters.begin=now+15")
     env |= {"ORDINALCLIP_DATA": str(cluster.folder / "data"), "ORDINALCLIP_CACHE": str(cluster.folder / "cache")}
     command = [sys.executable, "-m", "ordinalclip.train", *words]
-    done = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, timeout=240)
+    pipe: Any = subprocess.PIPE
+    driver = subprocess.Popen(command, cwd=work, env=env, stdout=pipe, stderr=pipe, text=True)
+    wait_for(lambda: list((work / "runs" / "slurm").glob("*_1_submitted.pkl")), "the jobs wait in the queue")
+    with (site / "ordinalclip" / "fit.py").open("a") as file:  # which only jobs import
+        file.write("\nraise RuntimeError('edited')\n")
+    done = finish(driver)
     assert done.returncode == 0, done.stderr
     runs = find_runs(work / "runs")
     assert [run.state() for run in runs] == ["finished"] * 2

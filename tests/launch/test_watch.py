@@ -1,0 +1,145 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from launch import watch as watching
+from launch.job_array import Queued
+from launch.job_failed import JobFailed
+from launch.outcome import Outcome
+from launch.watch import watch
+from ordinalclip.lease import Busy
+from ordinalclip.prepare import Job
+from ordinalclip.runs import Run
+
+Answer = dict[str, Outcome] | None
+
+
+class FakeJob:
+    """As much of a job as is looked at."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+
+@pytest.fixture
+def queued(tmp_path: Path) -> Queued:
+    run = Run(tmp_path / "gauge-tiny-rank-s0-0123456789")
+    run.directory.mkdir()
+    return Queued(cast(Job, FakeJob(run)), "7_1", tmp_path / "7_1_0_log.err")
+
+
+def write(run: Run, status: str, **facts: Any) -> None:
+    (run.directory / "status.json").write_text(json.dumps({"status": status, "updated": f"now {facts}"} | facts))
+
+
+Look = Callable[[], Answer]
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets what SLURM says at each look, the last of it for ever."""
+
+    def answer(*looks: Answer | Look, accounts: Answer = None) -> None:
+        said = list(looks)
+
+        def ask(jobs: object) -> Answer:
+            look = said.pop(0) if len(said) > 1 else said[0]
+            return look() if callable(look) else look
+
+        monkeypatch.setattr(watching, "ask_queue", ask)
+        monkeypatch.setattr(watching, "ask_accounts", lambda jobs: accounts)
+        monkeypatch.setattr(watching, "_PAUSE_S", 0.0)
+        monkeypatch.setattr(watching, "_GRACE_S", 0.05)
+        monkeypatch.setattr(watching, "_SILENT_S", 0.05)
+
+    return answer
+
+
+def end(queued: Queued) -> tuple[Exception | None, list[Job]]:
+    begun: list[Job] = []
+    ((one, error),) = watch([queued], begun.append)
+    assert one is queued
+    return error, begun
+
+
+def test_a_finished_run_is_the_end_whatever_slurm_says(queued: Queued, answers: Callable[..., None]) -> None:
+    def finish() -> Answer:
+        write(queued.job.run, "finished")
+        return {"7_1": Outcome("RUNNING")}
+
+    answers({"7_1": Outcome("PENDING")}, finish)
+    assert end(queued) == (None, [queued.job])
+
+
+def test_what_an_earlier_attempt_has_written_is_not_this_jobs(queued: Queued, answers: Callable[..., None]) -> None:
+    write(queued.job.run, "failed", error="long ago")
+
+    def finish() -> Answer:
+        write(queued.job.run, "finished")
+        return {"7_1": Outcome("RUNNING")}
+
+    answers({"7_1": Outcome("RUNNING")}, {"7_1": Outcome("RUNNING")}, finish)
+    assert end(queued)[0] is None
+
+
+def test_a_failed_run_says_why_itself(queued: Queued, answers: Callable[..., None]) -> None:
+    def fail() -> Answer:
+        (queued.job.run.directory / "run.log").touch()
+        write(queued.job.run, "failed", error="ValueError: no")
+        return {"7_1": Outcome("FAILED", "1:0", "n1")}
+
+    answers(fail)
+    error, _ = end(queued)
+    assert isinstance(error, JobFailed)
+    assert (str(error), error.log) == ("ValueError: no", queued.job.run.directory / "run.log")
+
+
+def test_a_requeued_job_is_waited_for_and_its_accounts_name_the_end(
+    queued: Queued, answers: Callable[..., None]
+) -> None:
+    requeued, back = {"7_1": Outcome("PENDING")}, {"7_1": Outcome("RUNNING")}
+    over = {"7_1": Outcome("FAILED", "1:0")}
+    answers(back, requeued, back, over, accounts={"7_1": Outcome("OUT_OF_MEMORY", "0:125", "n2")})
+    error, begun = end(queued)
+    assert str(error) == "ran out of memory (cluster.mem_gb) on n2"
+    assert isinstance(error, JobFailed)
+    assert error.log == queued.stderr
+    assert begun == []
+
+
+def test_without_accounts_a_job_that_is_gone_does_not_hang_the_driver(
+    queued: Queued, answers: Callable[..., None]
+) -> None:
+    answers({"7_1": Outcome("RUNNING")}, {})
+    assert "is gone from SLURM's queue" in str(end(queued)[0])
+
+
+def test_a_silent_controller_proves_nothing(
+    queued: Queued, answers: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = 0
+
+    def silent() -> Answer:
+        nonlocal looks
+        looks += 1
+        if looks == 20:
+            write(queued.job.run, "finished")
+        return None
+
+    answers(silent)
+    assert end(queued)[0] is None
+    assert looks == 20
+    assert caplog.text.count("does not answer") == 1
+
+
+def test_a_job_that_found_another_at_work_is_told_apart(
+    queued: Queued, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "state", lambda self: "running")
+    answers({"7_1": Outcome("COMPLETED", "0:0")})
+    assert isinstance(end(queued)[0], Busy)
+    monkeypatch.setattr(Run, "state", lambda self: "interrupted")
+    assert "ended with its run unfinished" in str(end(queued)[0])
