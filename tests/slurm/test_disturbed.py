@@ -107,19 +107,21 @@ def undisturbed(cluster: Cluster) -> Run:
 
 @pytest.fixture(scope="module")
 def disturbed(cluster: Cluster, undisturbed: Run) -> Iterator[dict[str, Future[Disturbed]]]:
-    """All of them at once; those on node1 fill it, so that what comes after them runs on node2."""
+    """All of them at once; the one whose node is to go down begins on node2, and may go on anywhere."""
+    cluster.call("scontrol", "update", "nodename=node1", "state=drain", "reason=test")
+    runs = [Disturbed(cluster, "node_lost", SLOWER, "cluster.gpus=0")]
     on_node1 = "+hydra.launcher.additional_parameters.nodelist=node1"
     # SLURM tells of a time limit up to a minute early, and has no limits below one.
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=20")
-    runs = [
+    runs += [
         Disturbed(cluster, "preempted", SLOW, on_node1, "cluster.gpus=2"),
         Disturbed(cluster, "requeued", SLOW, on_node1, "cluster.gpus=0"),
         Disturbed(cluster, "killed", SLOW, on_node1, "cluster.gpus=0"),
         Disturbed(cluster, "timed_out", SLOWER, on_node1, "cluster.gpus=0", *limit),
     ]
     try:
-        wait_for(lambda: len(cluster.call("squeue", "-h", "-w", "node1", "-o", "%i").split()) == 4, "node1 is full")
-        runs.append(Disturbed(cluster, "node_lost", SLOWER, "cluster.gpus=0"))
+        wait_for(lambda: cluster.call("squeue", "-h", "-w", "node2", "-o", "%i").split(), "a job is on node2")
+        cluster.call("scontrol", "update", "nodename=node1", "state=resume")
         with ThreadPoolExecutor(len(runs)) as pool:
             yield {one.name: pool.submit(globals()[f"_{one.name}"], one) for one in runs}
     finally:
