@@ -1,0 +1,124 @@
+"""Detached sweeps on the real cluster: typed, left alone, taken up, taken back; edited code does not reach them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.standing import standings
+from ordinalclip.runs import Run, find_runs
+from tests.slurm.conftest import ROOT, SMALL, Cluster, wait_for
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+def command(
+    cluster: Cluster, module: str, *words: str, runs: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`python -m launch.MODULE WORDS`, in a session of its own that ends with it, as a closed terminal's does."""
+    line = [sys.executable, "-m", f"launch.{module}", *words, f"paths.runs={runs}"]
+    env = cluster.environment | environment
+    done = subprocess.run(
+        line, cwd=cluster.folder, env=env, capture_output=True, text=True, timeout=120, start_new_session=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def submit(cluster: Cluster, *words: str, runs: str, **environment: str) -> list[str]:
+    """The arrays that were queued."""
+    done = command(cluster, "submit", "-m", *SMALL, "cluster=trial", *words, runs=runs, **environment)
+    return done.stdout.split()
+
+
+def states(cluster: Cluster, runs: str, sweep: str) -> list[str]:
+    noted = json.loads((cluster.folder / runs / "sweeps" / f"{sweep}.json").read_text())["runs"]
+    root = cluster.folder / runs
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
+    try:
+        return [one.state for one in standings([Run(root / name) for name in noted], root)]
+    finally:
+        if before is None:
+            del os.environ["SLURM_CONF"]
+
+
+def test_submitted_twice_left_alone_and_typed_again(cluster: Cluster) -> None:
+    words = ("epochs=2", "prompt=rank,linear", "seed=0,1", "sweep=twice")
+    pipe: Any = subprocess.PIPE
+    line = [sys.executable, "-m", "launch.submit", "-m", *SMALL, "cluster=trial", *words, "paths.runs=twice"]
+    both = [
+        subprocess.Popen(line, cwd=cluster.folder, env=cluster.environment, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    root = cluster.folder / "twice"
+    claims = [json.loads(path.read_text()) for path in (root / "queued").glob("*.json")]
+    jobs = [claim["slurm_id"] for claim in claims]
+    assert len(jobs) == len(set(jobs)) == 4
+    arrays = {out.strip() for out, _ in said} - {""}
+    assert {job.partition("_")[0] for job in jobs} == {array for line in arrays for array in line.split()}
+    assert submit(cluster, *words, runs="twice") == []
+    wait_for(lambda: states(cluster, "twice", "twice") == ["finished"] * 4, "four runs are finished")
+    assert submit(cluster, *words, runs="twice") == []
+    assert all(run.status()["attempt"] == 1 for run in find_runs(root))
+
+
+def test_code_edited_while_jobs_wait_does_not_change_them(cluster: Cluster, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    for name in ("ordinalclip", "launch", "analysis", "conf"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
+    git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *words], check=True)
+    module = checkout / "ordinalclip" / "stop.py"
+    module.write_text(module.read_text() + "# changed\n")
+    path = {"PYTHONPATH": f"{checkout}{os.pathsep}{checkout / 'launch'}"}
+    cluster.call("scontrol", "update", "partitionname=trial", "state=DOWN")
+    try:
+        (array,) = submit(cluster, "epochs=1", "sweep=edited", runs="edited", **path)
+        assert states(cluster, "edited", "edited") == ["queued"]
+        (checkout / "ordinalclip" / "job.py").write_text("raise SystemExit('edited')\n")
+        (checkout / "conf" / "train.yaml").write_text("nonsense: true\n")
+    finally:
+        cluster.call("scontrol", "update", "partitionname=trial", "state=UP")
+    wait_for(lambda: states(cluster, "edited", "edited") == ["finished"], f"job {array} is finished")
+    (run,) = find_runs(cluster.folder / "edited")
+    code = run.read_json("provenance.json")["code"]
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert (code["git"], code["dirty"], code["changed"]) == (commit, True, ["M ordinalclip/stop.py"])
+    assert "+# changed" in (run.directory / "code.diff").read_text()
+    assert run.read_json("provenance.json")["slurm"]["SLURM_JOB_ID"] == array
+
+
+def test_cancelled_and_retried(cluster: Cluster) -> None:
+    words = ("epochs=3000", "prompt=linear", "seed=range(6)", "sweep=long")
+    submit(cluster, *words, runs="long")
+    root = cluster.folder / "long"
+    (first, *_) = wait_for(lambda: [run for run in find_runs(root) if run.epochs_done() > 0], "an epoch is done")
+    assert "queued" in states(cluster, "long", "long")
+    command(cluster, "cancel", "sweep=long", runs="long")
+    wait_for(lambda: {*states(cluster, "long", "long")} <= {"interrupted", "failed"}, "all have ended")
+    wait_for(lambda: cluster.call("squeue", "-h").strip() == "", "the queue is empty")
+    told = command(cluster, "status", "sweep=long", runs="long").stdout
+    assert told.count("cancelled") == 6
+    name, before = first.directory.name, first.epochs_done()
+    command(cluster, "retry", f"run={name}", "cluster=trial", runs="long")
+    wait_for(lambda: first.epochs_done() > before, "it goes on")
+    assert first.status()["attempt"] == 2
+    command(cluster, "cancel", f"run={name}", runs="long")
+    wait_for(lambda: first.state() == "interrupted", "it has ended")
+
+
+def test_a_failed_run_tells_its_last_line(cluster: Cluster) -> None:
+    submit(cluster, "epochs=1", "trainable.rank=1e30,1e-3", "sweep=bad", runs="bad")
+    wait_for(lambda: sorted(states(cluster, "bad", "bad")) == ["failed", "finished"], "one fails, one is done")
+    told = command(cluster, "status", "sweep=bad", runs="bad").stdout
+    assert "failed: bug" in told
+    assert "FloatingPointError: the loss became" in told
