@@ -1,7 +1,6 @@
 """`python -m launch.plan …`: what a command would run, why, and what that costs; nothing is run or fetched."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -36,9 +35,7 @@ _DOES = {
 
 def main() -> None:
     """Entry point; without words it plans the default run."""
-    if len(sys.argv) == 1:
-        sys.argv.append("-m")
-    run_command(run, _USAGE)
+    run_command(run, _USAGE, needs_words=False)
 
 
 def run(words: Sequence[str]) -> list[Planned]:

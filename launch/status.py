@@ -31,9 +31,7 @@ Examples
 
 def main() -> None:
     """Entry point; without words it shows all runs."""
-    if len(sys.argv) == 1:
-        sys.argv.append("paths.runs=${oc.env:ORDINALCLIP_RUNS,runs}")  # the default; help is for --help
-    run_command(run, _USAGE)
+    run_command(run, _USAGE, needs_words=False)
 
 
 def run(words: Sequence[str]) -> None:

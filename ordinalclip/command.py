@@ -12,15 +12,16 @@ from ordinalclip.config import plain
 from ordinalclip.terminal import log_to_terminal, tell
 
 
-def run_command(work: Callable[[list[str]], object], usage: str) -> None:
+def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words: bool = True) -> None:
     """Runs a command on what was typed; ends with 0, with 2 on a mistake of the user's, with 1 on anything else.
 
     Args:
         work: called with the words.
         usage: what is printed where help is asked for, or nothing was typed.
+        needs_words: False where nothing typed means something.
     """
     words = sys.argv[1:]
-    if not words or {"-h", "--help"} & set(words):
+    if (needs_words and not words) or {"-h", "--help"} & set(words):
         print(usage)
         return
     log_to_terminal()
