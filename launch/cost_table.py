@@ -88,7 +88,7 @@ def _row(name: str, costs: Sequence[Cost]) -> tuple[str, ...]:
     if measured:
         hours = total_hours(cost.measured_s for cost in measured)
         note = f"{len(measured)} as measured here: {_hours(hours)} h"
-    unknown = sum(cost.gpu_s is None for cost in costs)
+    unknown = sum(cost.gpu_s is None and cost.measured_s is None for cost in costs)
     if unknown:
         note = "; ".join(filter(None, [note, f"{unknown} without an estimate"]))
     known = [cost for cost in costs if cost.gpu_s is not None]
