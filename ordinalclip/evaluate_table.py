@@ -14,10 +14,9 @@ from rich.table import Table
 
 from ordinalclip.command import composed
 from ordinalclip.errors import ConfigError
-from ordinalclip.find_run import find_run
+from ordinalclip.find_run import check_finished, find_run
 from ordinalclip.metrics.names import SCORES, THRESHOLD_SCORES, checked_names, threshold_of
 from ordinalclip.predictions import Predictions, read_predictions
-from ordinalclip.reopen import recorded_cfg
 
 _KEYS = ("run", "metrics", "split", "paths.runs")
 _SPLITS = ("test", "val", "calibration")
@@ -48,8 +47,8 @@ def evaluate_table(typed: Mapping[str, str]) -> dict[str, float]:
     names = checked_names(words) if words else checked_names(["all"])
     runs = typed.get("paths.runs") or composed([])["paths"]["runs"]
     run = find_run(typed["run"], Path(runs), "run")
-    cfg = recorded_cfg(run)
-    predictions = read_predictions(run, split, cfg["protocol"]["readout"])
+    check_finished(run, "run")
+    predictions = read_predictions(run, split)
 
     from ordinalclip.metrics.scores import compute_scores, default_names, lacks
 
@@ -78,7 +77,7 @@ def _show(title: str, predictions: Predictions, found: Mapping[str, float], reas
         console.print(table)
     console.out("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()), highlight=False)
     drawn = f"{intervals['draws']:,} draws of {intervals['num_groups']:,}"
-    kind = "images" if predictions.family is None else "subjects or groups"
+    kind = "images" if predictions.family is None else "subjects, groups or blocks"
     unit = f"; unit: {predictions.unit}" if predictions.unit else ""
     console.print(f"readout: {predictions.readout}{unit}; intervals: bootstrap, {drawn} {kind}", highlight=False)
 

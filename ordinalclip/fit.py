@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ordinalclip.batches import evaluation_loader, training_loader
 from ordinalclip.build import assemble, build
+from ordinalclip.calibration.record import calibration_record, stats_of
 from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, StopWhereAsked, checkpoint_to_resume
 from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.leakage import leakage_metrics
@@ -25,7 +26,7 @@ from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
 from ordinalclip.optim import build_optimizer, build_scheduler, freeze
 from ordinalclip.ordinality_record import logged_ordinality
-from ordinalclip.predictions import of_manifest, predictions_file
+from ordinalclip.predictions import Predictions, of_manifest, predictions_file
 from ordinalclip.prepare import Job
 from ordinalclip.samplers import EpochSampler
 from ordinalclip.seal import Seal
@@ -71,16 +72,23 @@ def fit(job: Job, mirror: Mirror) -> None:
     run.write_json("ordinality.json", record)
     readout = cfg["protocol"]["readout"]
     manifest = seal.open()  # the test labels are there from here on, but for protocols that select on them
+    answers: dict[str, Predictions] = {}
     for split in ("val", CALIBRATION, "test"):
         rows = data.split(split)
         if len(rows) == 0:  # no val split where an epoch is chosen on test
             continue
         loader = evaluation_loader(rows, None, cfg["num_workers"])
         stats, predictions = evaluate_split(model, loader, device, manifest, split, readout=readout)
+        answers[split] = of_manifest(predictions, manifest, cfg["protocol"])
+        if split == "test":
+            fitted_on = answers.get(CALIBRATION, of_manifest(predictions[:0], manifest, cfg["protocol"]))
+            calibration = calibration_record(fitted_on, answers["test"], alpha=cfg["alpha"])
+            run.write_json("calibration.json", calibration)
+            stats |= {f"test/{name}": value for name, value in stats_of(calibration).items()}
+            run.write_json("test_details.json", details(answers["test"]))
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
         run.publish(predictions_file(split), predictions.to_parquet)
         if split == "test":
-            run.write_json("test_details.json", details(of_manifest(predictions, manifest, readout)))
             # Most stay in the files: MLflow's table is to be read.
             scores = {k: v for k, v in stats.items() if np.isfinite(v) and shown(k.removeprefix("test/"), readout)}
             leaks = leakage_metrics(run.read_json("leakage.json") or {})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import yaml
 
 from ordinalclip.datasets.columns import attribute_columns
 from ordinalclip.datasets.manifest import Manifest
@@ -30,7 +31,8 @@ class Predictions:
         readout: that the protocol declares.
         value: the labels themselves [N], in `unit`; they may lie between two ranks' values.
         deviation: of several annotators' labels [N], nan where it is not known; None where no image has one.
-        family: [N], equal numbers for images that share a subject or a group; None where neither is known.
+        family: [N], equal numbers for images that share a subject or a group, or else a block of the protocol's; None
+            where none of these is known.
         attributes: name → the images' words or numbers [N], as the data set has them.
     """
 
@@ -60,7 +62,11 @@ class Predictions:
 
 
 def from_tables(
-    probs: Floats, rows: pd.DataFrame, ranks: Mapping[str, Any], readout: str = "expectation"
+    probs: Floats,
+    rows: pd.DataFrame,
+    ranks: Mapping[str, Any],
+    readout: str = "expectation",
+    block: npt.NDArray[np.int64] | None = None,
 ) -> Predictions:
     """Predictions of images whose rows of a manifest are known.
 
@@ -69,6 +75,8 @@ def from_tables(
         rows: of the manifest, one an image, in the order of `probs`.
         ranks: names, values and unit, as `ranks.json` has them.
         readout: that the protocol declares.
+        block: [N], equal numbers for images that the protocol keeps together since they may show one object; where no
+            subject or group is known they are the families.
     """
     rows = rows.reset_index(drop=True)
     known = any(column in rows and rows[column].notna().any() for column in ("subject", "group"))
@@ -82,15 +90,30 @@ def from_tables(
         readout=readout,
         value=rows["value"].to_numpy(float) if "value" in rows else None,
         deviation=None if np.isnan(deviation).all() else deviation,
-        family=families(rows) if known else None,
+        family=families(rows) if known else block,
         attributes={name: rows[name] for name in attribute_columns(rows.columns)},
     )
 
 
-def of_manifest(table: pd.DataFrame, manifest: Manifest, readout: str = "expectation") -> Predictions:
-    """Predictions of a table of them, one row an image of a manifest."""
-    rows = manifest.table.set_index("path").loc[table["path"]].reset_index()
-    return from_tables(np.stack(table["probs"].to_list()), rows, manifest.ranks(), readout)
+def of_manifest(table: pd.DataFrame, manifest: Manifest, protocol: Mapping[str, Any]) -> Predictions:
+    """Predictions of a table of them, one row an image of a manifest.
+
+    Args:
+        table: `path` and `probs`; it may have no rows.
+        manifest: with these images.
+        protocol: of the run's configuration: its readout, and the size of its blocks.
+    """
+    probs = np.stack(table["probs"].to_list()) if len(table) else np.zeros((0, manifest.num_ranks))
+    return _of_rows(probs, table["path"], manifest.table, manifest.ranks(), protocol)
+
+
+def _of_rows(
+    probs: Floats, paths: pd.Series, images: pd.DataFrame, ranks: Mapping[str, Any], protocol: Mapping[str, Any]
+) -> Predictions:
+    place = pd.Index(images["path"]).get_indexer(pd.Index(paths))
+    size = protocol["split"].get("block_size") if "split" in protocol else None
+    block = None if size is None else place // size
+    return from_tables(probs, images.iloc[place], ranks, protocol["readout"], block)
 
 
 def predictions_file(split: str) -> str:
@@ -98,31 +121,31 @@ def predictions_file(split: str) -> str:
     return "predictions.parquet" if split == "test" else f"predictions_{split}.parquet"
 
 
-def read_predictions(run: Run, split: str = "test", readout: str = "expectation") -> Predictions:
+def read_predictions(run: Run, split: str = "test") -> Predictions:
     """Predictions of a run's own split, from its record alone.
 
     Args:
         run: whose record has the split's table.
         split: "test", "val" or "calibration".
-        readout: that its protocol declares.
 
     Raises:
-        DataError: the record lacks the table, or it does not belong to the run's images.
+        DataError: the record lacks the table, the ranks or the configuration, or they do not belong together.
     """
     file = run.directory / predictions_file(split)
     if not file.is_file():
         there = [name for name in ("test", "val", "calibration") if (run.directory / predictions_file(name)).is_file()]
         raise DataError(f"{file} is not there; the record has predictions of: {', '.join(there) or 'no split'}")
+    config, ranks = run.directory / "config.yaml", run.read_json("ranks.json")
+    if ranks is None or not config.is_file():
+        raise DataError(f"{run.directory}: its record has no {'ranks.json' if ranks is None else 'config.yaml'}")
+    protocol = yaml.safe_load(config.read_text(encoding="utf-8"))["protocol"]
     table = pd.read_parquet(file, columns=["path", "rank", "probs"])
-    rows, ranks = table[["path", "rank"]], run.read_json("ranks.json")
-    if ranks is None:
-        raise DataError(f"{run.directory}: its record has no ranks.json")
-    manifest = run.directory / "manifest.parquet"
-    if manifest.is_file():  # imported runs have none: their subjects and attributes are not known
-        known = pd.read_parquet(manifest).set_index("path")
-        missing = ~rows["path"].isin(known.index)
-        if missing.any():
-            first = rows["path"][missing].iloc[0]
-            raise DataError(f"{file}: {missing.sum()} images are not in manifest.parquet, such as {first}")
-        rows = known.loc[rows["path"]].reset_index()
-    return from_tables(np.stack(table["probs"].to_list()), rows, ranks, readout)
+    probs, manifest = np.stack(table["probs"].to_list()), run.directory / "manifest.parquet"
+    if not manifest.is_file():  # imported runs have none: their subjects and attributes are not known
+        return from_tables(probs, table[["path", "rank"]], ranks, protocol["readout"])
+    images = pd.read_parquet(manifest)
+    missing = ~table["path"].isin(images["path"])
+    if missing.any():
+        first = table["path"][missing].iloc[0]
+        raise DataError(f"{file}: {missing.sum()} images are not in manifest.parquet, such as {first}")
+    return _of_rows(probs, table["path"], images, ranks, protocol)

@@ -24,6 +24,7 @@ class Settings:
         compile: torch.compile of a trained image tower; a minute at the start, quicker steps in bfloat16.
         num_workers: processes that decode images; not used on cached features and images.
         sweep_name: name under which runs are grouped; typed as `sweep=`, which may also be a file of settings.
+        alpha: share of images whose true rank the intervals of the default level may miss; see `calibration.json`.
         tags: free words for MLflow.
         rerun: archive what exists of this run and repeat it.
     """
@@ -36,6 +37,7 @@ class Settings:
     label_draw: Literal["median", "random", "distribution"]
     compile: bool
     num_workers: Annotated[int, Between(0, None)]
+    alpha: Annotated[float, Between(0.001, 0.5)]
     sweep_name: str | None
     tags: list[str]
     rerun: bool

@@ -64,7 +64,7 @@ def test_scores_by_name(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "50 test images" in shown
     assert "share at most 10 units off, readout" in shown
-    assert "readout: median; unit: years; intervals: bootstrap, 1,000 draws of 25 subjects or groups" in shown
+    assert "readout: median; unit: years; intervals: bootstrap, 1,000 draws of 25 subjects, groups or blocks" in shown
 
 
 def test_all_of_them_and_another_split(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

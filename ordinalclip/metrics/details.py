@@ -17,7 +17,7 @@ A number that is not defined is null. R ranks, B bins; lists run along the ranks
                                      curves: expected_error, max_prob, entropy, oracle (errors known) → {risk, aurc};
                                      full: the risk of all images, which is what a random order has at any coverage
     groups                           see `ordinalclip.metrics.subgroups.subgroups`
-    intervals                        {level, draws, by: "subject or group" | "image", num_groups,
+    intervals                        {level, draws, by: "subject, group or block" | "image", num_groups,
                                      scores: name → [low, high]}, percentile bootstrap
 """
 

@@ -68,6 +68,8 @@ SHOWN = (
     "aurc",
     "cs_5",
     "epsilon_error",
+    "coverage_90",
+    "interval_width_90",
 )
 CS_OF_YEARS = 5.0  # the age papers' threshold, reported where the unit is a year
 

@@ -45,7 +45,7 @@ def score_intervals(
     return {
         "level": level,
         "draws": draws,
-        "by": "image" if predictions.family is None else "subject or group",
+        "by": "image" if predictions.family is None else "subject, group or block",
         "num_groups": num_groups,
         "scores": {name: [interval.low, interval.high] for name, interval in found.items()},
     }

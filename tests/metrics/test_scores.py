@@ -35,7 +35,8 @@ def test_every_score_has_its_number_and_its_words():
     found = compute_scores(whole)
     assert list(found) == [*SCORES, "cs_5"]
     assert all(math.isfinite(value) for value in found.values())
-    assert set(SHOWN) - {"mae_seen", "mae_unseen"} <= set(found)
+    of_the_run = {"mae_seen", "mae_unseen", "coverage_90", "interval_width_90"}
+    assert set(SHOWN) - of_the_run <= set(found)
     assert len([name for name in found if shown(name, "rounded_expectation")]) <= 20
 
 
@@ -97,7 +98,7 @@ def test_details_are_json_and_agree_with_the_scores():
     assert np.nanmean(found["ranks"]["mae"]) == pytest.approx(scores["amae"])
     assert np.mean(found["pit"]["height"]) == pytest.approx(1)
     assert found["groups"]["worst"]["mae"] == pytest.approx(scores["worst_group_mae"])
-    assert found["intervals"]["by"] == "subject or group"
+    assert found["intervals"]["by"] == "subject, group or block"
     assert found["intervals"]["num_groups"] == 40
     for name, (low, high) in found["intervals"]["scores"].items():
         assert low <= scores[name] <= high, name
