@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 EPOCHS = 24
 OWN = Path(__file__).parent / "conf"
 WORDS = (f"epochs={EPOCHS}", "loss=paced", "--config-dir", str(OWN))
-SLOW, SLOWER = 0.3, 1.0  # seconds a step
+SLOW, SLOWER, SLOWEST = 0.3, 1.0, 2.5  # seconds a step; the last outlives the search for a lost node
 
 
 class Disturbed:
@@ -109,7 +109,7 @@ def undisturbed(cluster: Cluster) -> Run:
 def disturbed(cluster: Cluster, undisturbed: Run) -> Iterator[dict[str, Future[Disturbed]]]:
     """All of them at once; the one whose node is to go down begins on node2, and may go on anywhere."""
     cluster.call("scontrol", "update", "nodename=node1", "state=drain", "reason=test")
-    runs = [Disturbed(cluster, "node_lost", SLOWER, "cluster.gpus=0")]
+    runs = [Disturbed(cluster, "node_lost", SLOWEST, "cluster.gpus=0")]
     on_node1 = "+hydra.launcher.additional_parameters.nodelist=node1"
     # SLURM tells of a time limit up to a minute early, and has no limits below one.
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=20")
