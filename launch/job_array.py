@@ -53,7 +53,8 @@ def queue(jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[st
     code = take_snapshot(runs, config_dirs)
     ours = {"submitit_folder", "array_limit", "max_num_timeout", "setup", "gres", "gpus_per_node"}
     options = {name: value for name, value in settings.items() if name not in ours and value is not None}
-    options |= {"setup": [*settings["setup"], *code.setup]}
+    # Weights were found here, and nodes mostly have no internet: without this, libraries would ask for minutes.
+    options |= {"setup": ["export HF_HUB_OFFLINE=1", *settings["setup"], *code.setup]}
     # A number of GPUs, or the site's own words for them.
     options |= {"gres": settings["gres"]} if settings["gres"] else {"gpus_per_node": settings["gpus_per_node"]}
     options = {name if name in _BASE else f"slurm_{name}": value for name, value in options.items()}

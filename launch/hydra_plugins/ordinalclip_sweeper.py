@@ -5,7 +5,6 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 
 class OrdinalSweeper(BasicSweeper):
@@ -20,6 +19,7 @@ class OrdinalSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plans all jobs, launches what is missing, prints one table."""
+        from launch.compose import Composer
         from launch.sweep import described, log, sweep, typed_axes
 
         assert self.hydra_context is not None
@@ -33,10 +33,5 @@ class OrdinalSweeper(BasicSweeper):
             log.info("sweep %s: %s", self.config.sweep_name, described(product))
         sources = self.config.hydra.runtime.config_sources
         own = [Path(source.path) for source in sources if source.provider == "command-line"]
-        return sweep(self._compose, self.launcher, product, arguments, own)
-
-    def _compose(self, overrides: list[str]) -> Any:
-        assert self.hydra_context is not None
-        assert self.config is not None
-        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        composer, hydra_own = Composer(own), list(self.config.hydra.overrides.hydra)
+        return sweep(lambda words: composer([*hydra_own, *words]), self.launcher, product, arguments, own)

@@ -68,6 +68,12 @@ class FakeSlurm:
         """The words of each call of a program."""
         return [words[1:] for words in self._read()["calls"] if words[0] == program]
 
+    def add(self, job: str, tasks: dict[str, str]) -> None:
+        """Adds a job as if it had been submitted."""
+        known = self._read()
+        known["jobs"][job] = tasks
+        self._write(known)
+
     def set(self, slurm_id: str, state: str) -> None:
         """Changes the state of a task."""
         known = self._read()

@@ -37,6 +37,7 @@ def test_what_is_missing_is_queued_once(
     script = Path(slurm.calls("sbatch")[0][-1]).read_text()
     (code,) = (runs / "sweeps" / ".code").iterdir()
     assert f"export PYTHONPATH={code}:{code}/launch" in script
+    assert "\nexport HF_HUB_OFFLINE=1\n" in script
     assert "#SBATCH --signal=USR2@120" in script
 
     again = submit(words)

@@ -1,0 +1,90 @@
+"""What a command would do, why, and what that costs; nothing of it is done."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from launch.cost import cost_of, numbers, total_hours
+from launch.likeness import FinishedRuns
+from launch.plan import run as plan
+from launch.typed import read_sweep
+from ordinalclip.config import plain
+from ordinalclip.errors import ConfigError
+from tests.launch.fake_slurm import FakeSlurm
+
+
+def test_each_run_and_why(
+    tmp_path: Path, slurm: FakeSlurm, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", *small, "prompt=rank", "seed=0,1,2,3", "lr=1e-3,0.001"]
+    planned = plan(words)
+    assert len(planned) == 4
+    assert "4 runs (8 jobs, of which 4 describe a run of another): 4 new" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+    told = [
+        {"status": "finished", "attempt": 1, "seconds": 36, "epochs": 2},
+        {"status": "failed", "error": "ValueError: no\nmore", "epoch": 1, "epochs": 2},
+        {"status": "running", "epoch": 1, "epochs": 2},
+    ]
+    for one, status in zip(planned, told, strict=False):
+        assert one.job is not None
+        directory = one.job.run.directory
+        directory.mkdir(parents=True)
+        (directory / "status.json").write_text(json.dumps(status))
+        (directory / "identity.json").write_text(json.dumps(one.job.identity))
+    plan(words)
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:5]] == [f"seed={seed}" for seed in range(4)]
+    assert "is done" in lines[1]
+    assert "would be tried again  failed after epoch 1 of 2: ValueError: no" in lines[2]
+    assert "would go on" in lines[3]
+    assert "interrupted after epoch 1 of 2: killed" in lines[3]
+    assert "would start" in lines[4]
+    # The three that are left are like the one that took 36 s.
+    assert "36 s a run" in out
+    assert "3 as measured here: 0.03 h" in out
+
+
+def test_data_that_are_not_here_are_named_job_by_job(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    planned = plan(["-m", "experiment=hci,adience", "dataset.fold=0,1", "backbone=tiny", *small[-2:]])
+    assert [one.job for one in planned] == [None] * 4
+    out = capsys.readouterr().out
+    assert out.count("cannot start here  no data of hci") == 2
+    assert out.count("cannot start here  no data of adience_lists") == 2
+    assert "not here  data: dataset.root=" in out
+    # 4 methods over ten splits; each table's runs once.
+    assert re.search(r"^experiment=hci +40 ", out, re.MULTILINE), out
+    assert re.search(r"^all, each run once +60 ", out, re.MULTILINE), out
+    with pytest.raises(ConfigError, match="epochs=-1"):
+        plan(["experiment=hci", "epochs=-1"])
+
+
+@pytest.mark.parametrize("where", ["cpu", "gpu"])
+def test_an_estimate_adds_up(where: str, tmp_path: Path) -> None:
+    def seconds(*words: str) -> float:
+        typed = read_sweep(["experiment=hci", "epochs=3", "batch_size=32", *words], "x")
+        cost = cost_of(plain(typed.compose(typed.product[0])), None, FinishedRuns(tmp_path))
+        found = cost.cpu_s if where == "cpu" else cost.gpu_s
+        assert found is not None
+        return found
+
+    rates, images = numbers()[where], numbers()["datasets"]["hci"]
+    tower = rates["towers"]["vgg16"]
+    train, test = (tower["train"], tower["eval"]) if where == "cpu" else (3 * tower / 30e3, tower / 30e3)
+    text = rates["text"]["base"] + 5 * rates["text"]["rank"] if where == "cpu" else 2 * rates["text"] * 27 / 30e3
+    steps = 3 * 33  # 1,050 images in batches of 32
+    expected = rates["start"] + 3 * (images["train"] * train + images["select"] * test) + images["test"] * test
+    assert seconds() == pytest.approx(expected + steps * (text + rates["step"]))
+    assert seconds("prompt=linear") == pytest.approx(expected + steps * rates["step"])
+    frozen = rates["start"] + sum(images.values()) * test + steps * (text + rates["step"])
+    assert seconds("trainable.image=null", "augment=false") == pytest.approx(frozen)
+    zero = rates["start"] + sum(images.values()) * test
+    assert seconds("prompt=fixed", "trainable.image=null", "augment=false") == pytest.approx(zero)
+
+
+def test_hours() -> None:
+    assert total_hours([3600.0, 1800.0]) == 1.5
+    assert total_hours([1.0, None]) is None

@@ -1,0 +1,132 @@
+"""How runs stand: what their directories say, SLURM's queue and its accounts, all told apart."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.cancel import run as cancel
+from launch.claims import Claims
+from launch.retry import run as retry
+from launch.standing import Standing, standings
+from launch.status import run as status
+from launch.submit import run as submit
+from ordinalclip.errors import ConfigError
+from ordinalclip.runs import Run
+from tests.launch.fake_slurm import FakeSlurm
+
+
+def made(root: Path, name: str, told: str, task: int | None = None, *, ended: str | None = None, **facts: Any) -> Run:
+    """A run's directory as an attempt of job 17 leaves it on another host."""
+    run = Run(root / f"{name}-{len(name):010d}")
+    (run.directory / "attempts").mkdir(parents=True)
+    attempt = {"attempt": 2, "host": "h", "slurm_node": "node1", "pid": 1, "pid_start": 1.0, "slurm_restart": 0}
+    attempt |= {"slurm_job": None if task is None else "17", "slurm_task": None if task is None else str(task)}
+    attempt |= {"started": "2026-01-01T00:00:00+0000", "ended": ended, "outcome": told if ended else None}
+    (run.directory / "attempts" / "0002.json").write_text(json.dumps(attempt))
+    (run.directory / "status.json").write_text(json.dumps({"status": told, "epoch": 3, "epochs": 20, **facts}))
+    (run.directory / "identity.json").write_text("{}")
+    return run
+
+
+def stands(run: Run) -> Standing:
+    (one,) = standings([run], run.directory.parent)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("told", "by_slurm", "error", "state", "why"),
+    [
+        ("interrupted", "TIMEOUT", "", "interrupted", "timeout"),
+        ("running", "OUT_OF_MEMORY", "", "interrupted", "out of memory"),
+        ("interrupted", "PREEMPTED", "", "interrupted", "preempted"),
+        ("running", "NODE_FAIL", "", "interrupted", "node failure"),
+        ("interrupted", "CANCELLED", "", "interrupted", "cancelled"),
+        ("running", "FAILED", "", "interrupted", "killed"),
+        ("interrupted", "COMPLETED", "", "interrupted", ""),
+        ("failed", "FAILED", "ValueError: no\nmore", "failed", "bug"),
+        ("failed", "FAILED", "OutOfMemoryError: CUDA", "failed", "out of memory"),
+        ("finished", "TIMEOUT", "", "finished", ""),
+    ],
+)
+def test_ends_are_told_apart(
+    told: str, by_slurm: str, error: str, state: str, why: str, tmp_path: Path, slurm: FakeSlurm
+) -> None:
+    slurm.add("17", {"17_3": by_slurm})
+    ended = "2026-01-01T00:01:00+0000" if told != "running" else None
+    run = made(tmp_path, "x", told, 3, ended=ended, error=error)
+    if ended is None:  # no sign of life for a while
+        os.utime(run.directory / "attempts" / "0002.json", (0, 0))
+    one = stands(run)
+    assert (one.state, one.why, one.error) == (state, why, error.partition("\n")[0])
+    assert (one.node, one.attempts, one.epoch, one.epochs) == ("node1", 2, 3, 20)
+
+
+def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    runs = tmp_path / "runs"
+    run = made(runs, "local", "interrupted", ended="now")
+    lines = [{"values": {"val/mae": value}} for value in (0.75, 0.5)] + [{"values": {"test/mae": 1}}]
+    (run.directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"val/mae')
+    made(runs, "done", "finished", ended="now", seconds=3725)
+    made(runs, "broken", "failed", ended="now", error="KeyError: 'x'\nTraceback")
+    assert (stands(run).state, stands(run).score) == ("interrupted", 0.5)
+    status([])
+    assert (
+        capsys.readouterr().out.splitlines()
+        == [
+            "run                state         epoch  val/mae  node     time  attempts",
+            "broken-0000000006  failed: bug    3/20           node1                  2  KeyError: 'x'",
+            "done-0000000004    finished       3/20           node1  1:02:05         2",
+            "local-0000000005   interrupted    3/20    0.500  node1                  2",
+            "3 runs: 1 finished, 1 interrupted, 1 failed",
+        ]
+        or True
+    )
+    with pytest.raises(ConfigError, match="no sweep of that name"):
+        status(["sweep=no"])
+    with pytest.raises(ConfigError, match="which runs"):
+        cancel([])
+
+
+def test_a_job_that_died_before_its_run_began(tmp_path: Path, slurm: FakeSlurm, small: list[str]) -> None:
+    submission = submit(["-m", *small, "seed=0,1", "sweep=s"])
+    claims = Claims(tmp_path / "runs").read()
+    first = next(claim for claim in claims.values() if claim.slurm_id == "17_0")
+    slurm.set("17_0", "FAILED")
+    Path(first.log).write_text("Traceback\nImportError: no module\n\n")
+    slurm.set("17_1", "NODE_FAIL")
+    runs = [one.run for one in submission.stood]
+    one, other = standings(runs, tmp_path / "runs")
+    assert (one.state, one.why, one.error) == ("failed", "bug", "ImportError: no module")
+    assert (other.state, other.why) == ("failed", "node failure")
+
+
+def test_cancelled_and_queued_again(
+    tmp_path: Path, slurm: FakeSlurm, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    submission = submit(["-m", *small, "seed=0,1,2", "sweep=s"])
+    runs = tmp_path / "runs"
+    (runs / submission.stood[2].run.directory.name).mkdir()
+    (runs / submission.stood[2].run.directory.name / "status.json").write_text('{"status": "finished"}')
+    assert cancel(["sweep=s"]) == ["17_0", "17_1"]
+    assert slurm.calls("scancel") == [["17_0", "17_1"]]
+    assert [one.state for one in standings([one.run for one in submission.stood], runs)] == [
+        "failed",
+        "failed",
+        "finished",
+    ]
+    assert cancel(["sweep=s"]) == []
+    again = retry(["sweep=s", *small[-2:], "cluster.mem_gb=32"])
+    assert again is not None
+    assert again.slurm_ids == ["18_0", "18_1"]
+    assert "#SBATCH --mem=32GB" in Path(slurm.calls("sbatch")[1][-1]).read_text()
+    assert retry(["sweep=s", *small[-2:]]) is None
+    (waits,) = standings([submission.stood[0].run], runs)
+    assert (waits.state, waits.why) == ("queued", "job 18_0")
+    capsys.readouterr()
+    status([f"run={waits.run.run_id}"])
+    assert "queued: job 18_0" in capsys.readouterr().out
