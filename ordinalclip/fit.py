@@ -46,6 +46,7 @@ def fit(job: Job, mirror: Mirror) -> None:
         mirror: where the record is shown; it may fail without harm.
     """
     cfg, run = job.cfg, job.run
+    mirror.sync(run, final=False)  # it runs, or goes on
     seal = Seal(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)
     model = build_model(job)

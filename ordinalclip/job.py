@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ from ordinalclip.stop import signals_stop
 from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
+
+_TAIL = 6  # frames of a traceback, its message among them, that status.json keeps
 
 _MIRRORS: dict[str, Mirror] = {}  # one a store and process
 
@@ -113,8 +116,11 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
 
 def _set_outcome(run: Run, outcome: str, error: BaseException) -> None:
     """Writes down how a run ended; where that cannot be done (a full disk), what ended it still goes its way."""
+    facts = {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
+    if outcome == "failed":
+        facts["traceback_tail"] = "".join(traceback.format_exception(error)[-_TAIL:]).rstrip()
     with contextlib.suppress(OSError, Superseded):
-        run.set_status(outcome, error=f"{type(error).__name__}: {error}".rstrip(": "))
+        run.set_status(outcome, **facts)
 
 
 def _fit(job: Job, mirror: Mirror) -> None:

@@ -1,5 +1,6 @@
 """Shared by all tests: a configuration composed as the command line would, with a small data set and tiny towers."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import plain
+
+os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"  # nobody's, lest tracking=server writes to somebody's server
 
 SMALL = (
     "backbone=tiny",

@@ -1,0 +1,168 @@
+"""`python -m analysis.sync`: copies all run directories into an MLflow store, as often as you like.
+
+The record is in the directories, so that a store that was away, deleted or never there is made whole by this. What the
+store has already is told by a fingerprint in its tags, and passed over.
+"""
+
+import logging
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ordinalclip.command import composed, run_command
+from ordinalclip.errors import ConfigError
+from ordinalclip.lease import Busy
+from ordinalclip.progress import progress
+from ordinalclip.runs import Run
+from ordinalclip.tracking.copying import choose_shown, copy_run, is_shown
+from ordinalclip.tracking.describe import RUN_ID_TAG
+from ordinalclip.tracking.file_lock import Locked, held
+from ordinalclip.tracking.store import Store
+
+log = logging.getLogger("ordinalclip")
+
+_USAGE = """\
+OrdinalCLIP copies run directories into an MLflow store: those of tracking=offline, what an outage left out, or all of
+them where the store was deleted. What is there already is passed over.
+
+  python -m analysis.sync [runs=FOLDER] [tracking=local|server] [tracking.uri=…] [tracking.experiment=…]
+
+  runs      the folder of the runs, by default runs
+  tracking  local: FOLDER/mlflow.db; server: MLFLOW_TRACKING_URI, or tracking.uri=http://…
+
+Examples
+  python -m analysis.sync runs=runs
+  python -m analysis.sync tracking=server tracking.uri=http://127.0.0.1:5000"""
+
+_PAGE = 1000
+_AT_ONCE = 6  # runs, to a server
+_PATIENCE_S = 120.0  # for the locks of runs that are being trained
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(sync, _USAGE, needs_words=False)
+
+
+def sync(words: Sequence[str]) -> int:
+    """Copies what was typed.
+
+    Args:
+        words: of the form key=value.
+
+    Returns:
+        How many runs were copied.
+
+    Raises:
+        ConfigError: for what cannot be used, a store that does not answer among it.
+        Busy: another process is at it.
+    """
+    root, store = _typed(words)
+    started = time.monotonic()
+    runs = [Run(path.parent) for path in sorted(root.glob("*/status.json"))]
+    try:
+        with held(root, 0.0):
+            copied, failed = copy_all(store, runs)
+    except Locked:
+        raise Busy(f"{root}: another process is copying these runs") from None
+    there = len(runs) - copied - failed
+    words = [f"{copied:,} copied", f"{there:,} there already", *([f"{failed:,} could not be copied"] if failed else [])]
+    print(f"{len(runs):,} runs: {', '.join(words)}, in {time.monotonic() - started:.1f} s")
+    print(f"MLflow  {store.uri}, experiment {store.experiment}")
+    if failed:
+        raise RuntimeError(f"{failed} of {len(runs)} runs could not be copied; the same command tries again")
+    return copied
+
+
+def copy_all(store: Store, runs: Sequence[Run]) -> tuple[int, int]:
+    """Copies runs that a store does not have, or not all of.
+
+    Args:
+        store: where to.
+        runs: any runs, with a status.json each.
+
+    Returns:
+        How many were copied, and how many could not be.
+
+    Raises:
+        ConfigError: the store does not answer.
+    """
+    try:
+        client, experiment_id = store.open()
+        shown = _all_shown(client, experiment_id)
+    except Exception as error:
+        problem = f"does not answer ({str(error).partition(chr(10))[0]})"
+        raise ConfigError("tracking.uri", store.uri, problem, remedy="make mlflow-server starts one") from error
+    found = {run: choose_shown(client, run, shown[run.run_id]) for run in runs}
+    missing = [run for run in runs if found[run] is None or not is_shown(run, found[run])]
+    bar = progress("copying", len(missing), " runs")
+
+    def copy(run: Run) -> bool:
+        try:
+            copy_run(store, run, found[run], patience_s=_PATIENCE_S, is_new=found[run] is None)
+        except Exception as error:
+            log.warning("%s: %s", run.directory.name, str(error).partition("\n")[0])
+            return False
+        finally:
+            bar.update(1)
+        return True
+
+    if store.file is not None:
+        copied = sum(map(copy, missing))
+    else:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            copied = sum(pool.map(copy, missing))
+    bar.close()
+    _end_the_lost(client, shown, runs)
+    return copied, len(missing) - copied
+
+
+def _typed(words: Sequence[str]) -> tuple[Path, Store]:
+    typed = [f"paths.{word}" if word.startswith("runs=") else word for word in words]
+    for word in typed:
+        if not word.startswith(("paths.runs=", "tracking=", "tracking.")):
+            key, _, value = word.partition("=")
+            raise ConfigError(key, value, "is unknown", allowed="runs, tracking, tracking.uri, tracking.experiment")
+    cfg = composed(typed)
+    if "uri" not in cfg["tracking"]:
+        raise ConfigError("tracking", "offline", "keeps no store to copy to", allowed="local, server")
+    root = Path(cfg["paths"]["runs"])
+    if not root.is_dir():
+        raise ConfigError("runs", str(root), "there is no such folder")
+    return root, Store(cfg["tracking"]["uri"], cfg["tracking"]["experiment"])
+
+
+def _all_shown(client: Any, experiment_id: str) -> dict[str, list[Any]]:
+    """Our run id → what the store shows of it."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    for shown in _pages(client, experiment_id):
+        if RUN_ID_TAG in shown.data.tags:
+            found[shown.data.tags[RUN_ID_TAG]].append(shown)
+    return found
+
+
+def _pages(client: Any, experiment_id: str) -> Iterator[Any]:
+    token = None
+    while token != "":
+        page = client.search_runs([experiment_id], max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token or ""
+
+
+def _end_the_lost(client: Any, shown: dict[str, list[Any]], runs: Sequence[Run]) -> None:
+    """What a store has as running, made on this machine in a directory that is no more, was killed."""
+    known = {run.run_id for run in runs}
+    for run_id, all_shown in shown.items():
+        for one in all_shown:
+            ours = one.data.tags.get("host") == socket.gethostname()
+            gone = not Path(one.data.tags.get("directory", "/")).exists()
+            if run_id not in known and one.info.status == "RUNNING" and ours and gone:
+                client.set_terminated(one.info.run_id, "KILLED")
+
+
+if __name__ == "__main__":
+    main()
