@@ -1,0 +1,110 @@
+"""The test images that the model gets best and worst, with its probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ordinalclip.errors import DataError
+from ordinalclip.figures.canvas import PAGE, SMALL, canvas, open_frame, save
+from ordinalclip.figures.samples import draw_probabilities
+from ordinalclip.figures.scale import Scale
+from ordinalclip.metrics.similarity import Matrix
+
+NUM_IMAGES, _COLUMNS, _PIXELS = 16, 4, 144
+
+
+def best_and_worst(
+    probs_NR: Matrix, rank_N: npt.NDArray[np.integer], predicted_N: Matrix
+) -> tuple[list[int], list[int]]:
+    """Rows of the 16 best and the 16 worst images; fewer where there are fewer than 32.
+
+    By error of the readout; among equal errors by the probability of the true rank, so that "best" is sure and right
+    and "worst" is sure and wrong.
+    """
+    error_N = np.abs(predicted_N - rank_N)
+    true_N = probs_NR[np.arange(len(rank_N)), rank_N]
+    order = np.lexsort((-true_N, error_N.round(6)))
+    num = min(NUM_IMAGES, len(order) // 2)
+    return order[:num].tolist(), order[::-1][:num].tolist()
+
+
+def thumbnail(path: Path) -> tuple[npt.NDArray[np.uint8] | None, str]:
+    """A small picture [H, W, 3], or None and why there is none."""
+    from ordinalclip.datasets.images import open_rgb
+
+    try:
+        picture = open_rgb(path)
+    except DataError as error:
+        return None, str(error).removeprefix(f"{path}: ")
+    picture.thumbnail((_PIXELS, _PIXELS))
+    return np.asarray(picture), ""
+
+
+def images_figure(
+    rows: list[int],
+    paths: list[Path],
+    probs_NR: Matrix,
+    rank_N: npt.NDArray[np.integer],
+    predicted_N: Matrix,
+    scale: Scale,
+    path_stem: Path,
+) -> tuple[Path, Path]:
+    """Draws images with their distribution below them; one that is gone is named in its place.
+
+    Args:
+        rows: of the images to draw.
+        paths: of all test images [N].
+        probs_NR: their probabilities.
+        rank_N: their true ranks.
+        predicted_N: their declared readout, in ranks.
+        scale: the R ranks.
+        path_stem: where to, without a suffix.
+    """
+    lines = max(-(-len(rows) // _COLUMNS), 1)
+    figure, panels = canvas(PAGE, 0.3 + 2.15 * lines, 2 * lines, _COLUMNS, height_ratios=[2.4, 1] * lines)
+    for panel in panels:
+        panel.set_axis_off()
+    for place, row in enumerate(rows):
+        line, column = divmod(place, _COLUMNS)
+        above, below = (panels[(2 * line + half) * _COLUMNS + column] for half in (0, 1))
+        _draw_picture(above, paths[row])
+        above.set_title(_told(scale, int(rank_N[row]), float(predicted_N[row])), fontsize=SMALL, parse_math=False)
+        below.set_axis_on()
+        draw_probabilities(below, probs_NR[row], int(rank_N[row]), float(predicted_N[row]))
+        below.set_ylim(0, float(probs_NR[row].max()) * 1.15)
+        below.set_yticks([])
+        open_frame(below)
+        below.spines["left"].set_visible(False)
+        last = place + _COLUMNS >= len(rows)
+        scale.along_x(below, "rank" if last else "", inches=1.4, most=5)
+        if not last:
+            below.set_xlabel("")
+            below.set_xticklabels([])
+    return save(figure, path_stem)
+
+
+def _told(scale: Scale, rank: int, predicted: float) -> str:
+    nearest = min(max(round(predicted), 0), len(scale) - 1)
+    number = f"{predicted:.1f}" if predicted != nearest else str(nearest)
+    if all(name == str(place) for place, name in enumerate(scale.names)):
+        return f"true {rank}, predicted {number}"
+    return f"true: {_cut(scale.names[rank])}\npredicted: {_cut(scale.names[nearest])} ({number})"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 16 else f"{name[:15]}…"
+
+
+def _draw_picture(panel: Any, path: Path) -> None:
+    picture, problem = thumbnail(path)
+    if picture is None:
+        told = f"{PurePosixPath(path).name}\n{problem[:30]}"
+        panel.text(
+            0.5, 0.5, told, ha="center", va="center", fontsize=SMALL, transform=panel.transAxes, parse_math=False
+        )
+        return
+    panel.imshow(picture)
