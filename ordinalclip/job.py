@@ -63,14 +63,15 @@ def run_job(job: Job, *, in_sweep: bool = False) -> None:
 def _draw(job: Job) -> None:
     """Draws the figures where they are missing, after a sweep say; a run is done without them, whatever goes wrong."""
     from ordinalclip.gallery import draw_figures, has_figures
+    from ordinalclip.page.write import write_page
 
     if has_figures(job.run):
         return
     try:
         draw_figures(job.run, job.manifest.rank_names)
-    except (OSError, KeyError, TypeError) as error:
-        log.warning("no figures were drawn: %s", error)
-        return
+        write_page(job.run)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        log.warning("report.html was not written: %s: %s", type(error).__name__, error)
     mirror_of(job.cfg).sync(job.run, final=True)
 
 

@@ -16,7 +16,20 @@ def test_a_run_of_a_sweep_is_drawn_when_somebody_looks(compose_cfg: Compose, cap
     checkpoint = job.run.best_checkpoint.stat().st_mtime_ns
     run_job(job)
     names = {path.name for path in (job.run.directory / "figures").iterdir()}
-    assert names == {"similarity.png", "similarity.svg", "confusion.png", "confusion.svg"}
+    assert names >= {
+        "similarity.png",
+        "similarity.svg",
+        "confusion.png",
+        "learning.png",
+        "path.png",
+        "worst_images.svg",
+    }
+    assert "interpolation.png" not in names  # a linear head has no base ranks
+    report = (job.run.directory / "report.html").read_text(encoding="utf-8")
+    assert f"{job.run.read_json('test_stats.json')['test/mae']:.3f}" in report
+    drawn = (job.run.directory / "report.html").stat().st_mtime_ns
+    run_job(job)
+    assert (job.run.directory / "report.html").stat().st_mtime_ns == drawn
     assert job.run.best_checkpoint.stat().st_mtime_ns == checkpoint
     assert str(Path(job.run.directory).name) in capsys.readouterr().out
 
@@ -29,5 +42,6 @@ def test_a_record_that_cannot_be_drawn_is_still_shown(
     run_job(job, in_sweep=True)
     (job.run.directory / "predictions.parquet").unlink()
     run_job(job)
-    assert "no figures were drawn" in caplog.text
+    assert "figures/confusion was not drawn" in caplog.text
+    assert (job.run.directory / "figures" / "similarity.png").exists()
     assert "constant predictor" in capsys.readouterr().out

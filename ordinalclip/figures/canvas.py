@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -36,6 +37,23 @@ _RC: Mapping[str, Any] = {
 }
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Has a function draw in these fonts and line widths, and leaves matplotlib's own settings as they were."""
+
+    @wraps(draw)
+    def draw_styled(*args: P.args, **kwargs: P.kwargs) -> T:
+        import matplotlib as mpl
+
+        with mpl.rc_context(dict(_RC)):
+            return draw(*args, **kwargs)
+
+    return draw_styled
+
+
 def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> tuple[Figure, list[Axes]]:
     """A figure of this many inches with a grid of panels, row by row.
 
@@ -46,15 +64,23 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **grid:
         columns: of panels.
         **grid: as `matplotlib.figure.Figure.subplots` takes it, such as `width_ratios` or `sharey`.
     """
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(dict(_RC)):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = np.atleast_1d(figure.subplots(rows, columns, **grid))
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = np.atleast_1d(figure.subplots(rows, columns, **grid))
     return figure, list(panels.flat)
+
+
+def blank(width: float, height: float) -> Figure:
+    """A figure without panels, which whoever draws places: laying out many takes seconds."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def open_frame(panel: Axes) -> None:
@@ -71,19 +97,16 @@ def colour_bar(figure: Figure, image: Any, panel: Axes, label: str) -> None:
     bar.outline.set_linewidth(0.5)  # type: ignore[operator]
 
 
-def save(figure: Figure, path_stem: Path) -> tuple[Path, Path]:
-    """Writes a figure as PNG, 300 dots an inch, and as SVG.
+def save(figure: Figure, path_stem: Path, *, dpi: int = 300) -> tuple[Path, Path]:
+    """Writes a figure as PNG, with so many dots an inch, and as SVG.
 
     Returns:
         Their paths.
     """
-    import matplotlib as mpl
-
     path_stem.parent.mkdir(parents=True, exist_ok=True)
     png, svg = (path_stem.with_name(f"{path_stem.name}.{suffix}") for suffix in ("png", "svg"))
-    with mpl.rc_context(dict(_RC)):
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once is enough for both
-        figure.savefig(png, dpi=300, pil_kwargs={"compress_level": 4})
-        figure.savefig(svg, dpi=300, metadata={"Date": None})
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once is enough for both
+    figure.savefig(png, dpi=dpi, pil_kwargs={"compress_level": 4})
+    figure.savefig(svg, dpi=dpi, metadata={"Date": None})
     return png, svg

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ordinalclip.figures.canvas import COLUMN, EVEN, MISSING, PAGE, SMALL, canvas, colour_bar, save
+from ordinalclip.figures.canvas import COLUMN, EVEN, MISSING, PAGE, SMALL, canvas, colour_bar, save, styled
 from ordinalclip.figures.scale import Scale
 from ordinalclip.metrics.similarity import Matrix
 
@@ -29,6 +29,7 @@ def shares_of_rows(counts_RR: npt.NDArray[np.integer]) -> Matrix:
     return np.divide(counts_RR, totals, out=np.full(counts_RR.shape, np.nan), where=totals > 0)
 
 
+@styled
 def confusion_figure(
     counts_RR: npt.NDArray[np.integer], scale: Scale, path_stem: Path, *, readout: str
 ) -> tuple[Path, Path]:
@@ -42,7 +43,7 @@ def confusion_figure(
     """
     numbers = len(scale) <= _MOST_RANKS_WITH_NUMBERS
     wide = len(scale) > 5
-    figure, (panel,) = canvas(PAGE * 0.75 if wide else COLUMN, 4.4 if wide else 3.0)
+    figure, (panel,) = canvas(PAGE * 0.8 if wide else COLUMN, 4.1 if wide else 2.55)
     shares = shares_of_rows(counts_RR)
     most = float(np.nanmax(shares, initial=0)) or 1.0
     panel.set_facecolor(MISSING)

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ordinalclip.errors import DataError
-from ordinalclip.figures.canvas import PAGE, SMALL, canvas, open_frame, save
+from ordinalclip.figures.canvas import PAGE, SMALL, blank, save, styled
 from ordinalclip.figures.samples import draw_probabilities
 from ordinalclip.figures.scale import Scale
 from ordinalclip.metrics.similarity import Matrix
 
-NUM_IMAGES, _COLUMNS, _PIXELS = 16, 4, 144
+NUM_IMAGES, _COLUMNS, _PIXELS = 16, 4, 112
+_CELL, _HEAD, _FOOT = 2.25, 0.36, 0.55  # inches: of an image with all its own, its words, the last line's names
 
 
 def best_and_worst(
@@ -44,6 +45,7 @@ def thumbnail(path: Path) -> tuple[npt.NDArray[np.uint8] | None, str]:
     return np.asarray(picture), ""
 
 
+@styled
 def images_figure(
     rows: list[int],
     paths: list[Path],
@@ -65,26 +67,27 @@ def images_figure(
         path_stem: where to, without a suffix.
     """
     lines = max(-(-len(rows) // _COLUMNS), 1)
-    figure, panels = canvas(PAGE, 0.3 + 2.15 * lines, 2 * lines, _COLUMNS, height_ratios=[2.4, 1] * lines)
-    for panel in panels:
-        panel.set_axis_off()
+    height = _CELL * lines + _FOOT
+    figure = blank(PAGE, height)
     for place, row in enumerate(rows):
         line, column = divmod(place, _COLUMNS)
-        above, below = (panels[(2 * line + half) * _COLUMNS + column] for half in (0, 1))
+        last = place + _COLUMNS >= len(rows)
+        left, top = (column + 0.05) / _COLUMNS, 1 - (_CELL * line + _HEAD) / height
+        above = figure.add_axes((left, top - 1.2 / height, 0.9 / _COLUMNS, 1.2 / height))
         _draw_picture(above, paths[row])
+        above.set_axis_off()
         above.set_title(_told(scale, int(rank_N[row]), float(predicted_N[row])), fontsize=SMALL, parse_math=False)
-        below.set_axis_on()
+        below = figure.add_axes((left, top - 1.78 / height, 0.9 / _COLUMNS, 0.5 / height))
         draw_probabilities(below, probs_NR[row], int(rank_N[row]), float(predicted_N[row]))
         below.set_ylim(0, float(probs_NR[row].max()) * 1.15)
+        for side in ("left", "top", "right"):
+            below.spines[side].set_visible(False)
         below.set_yticks([])
-        open_frame(below)
-        below.spines["left"].set_visible(False)
-        last = place + _COLUMNS >= len(rows)
-        scale.along_x(below, "rank" if last else "", inches=1.4, most=5)
-        if not last:
-            below.set_xlabel("")
-            below.set_xticklabels([])
-    return save(figure, path_stem)
+        if last:
+            scale.along_x(below, "rank", inches=1.4, most=5)
+        else:
+            below.set_xticks([])
+    return save(figure, path_stem, dpi=150)
 
 
 def _told(scale: Scale, rank: int, predicted: float) -> str:
@@ -107,4 +110,4 @@ def _draw_picture(panel: Any, path: Path) -> None:
             0.5, 0.5, told, ha="center", va="center", fontsize=SMALL, transform=panel.transAxes, parse_math=False
         )
         return
-    panel.imshow(picture)
+    panel.imshow(picture, interpolation="none")  # as it is: an SVG holds no more pixels than the file has

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ordinalclip.figures.canvas import COLUMN, EVEN, canvas, open_frame, save
+from ordinalclip.figures.canvas import COLUMN, EVEN, canvas, open_frame, save, styled
 from ordinalclip.figures.scale import Scale
 from ordinalclip.metrics.similarity import Matrix
 
 
+@styled
 def interpolation_figure(weights_RK: Matrix, scale: Scale, path_stem: Path) -> tuple[Path, Path]:
     """Draws a line for each of the K base ranks from weights [R, K] whose rows sum to 1."""
     import matplotlib as mpl

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ordinalclip.figures.canvas import BLUE, GREEN, GREY, ORANGE, PAGE, RED, canvas, open_frame, save
+from ordinalclip.figures.canvas import BLUE, GREEN, GREY, ORANGE, PAGE, RED, canvas, open_frame, save, styled
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def learning_curves(lines: Iterable[Mapping[str, Any]], selection: str, *, large
     return Curves(np.array(epochs, dtype=np.int64) + 1, values, chosen)
 
 
+@styled
 def learning_figure(
     curves: Curves, selection: str, path_stem: Path, *, before: Mapping[str, float], on_test: bool = False
 ) -> tuple[Path, Path]:
@@ -92,6 +93,8 @@ def learning_figure(
         open_frame(panel)
         if panel.lines[: len(panel.lines) - (curves.chosen is not None)]:
             panel.legend(loc="best", handlelength=1.4)
+    low = min([0.0, *(float(np.nanmin(line.get_ydata())) for line in panels[2].lines[:3])])
+    panels[2].set_ylim(low - 0.03, 1.03)
     if curves.chosen is not None:
         panels[1].set_title(f"chosen: epoch {curves.chosen}", color=RED)
     return save(figure, path_stem)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ordinalclip.figures.canvas import COLUMN, EVEN, GREY, PAGE, SMALL, canvas, colour_bar, save
+from ordinalclip.figures.canvas import COLUMN, EVEN, GREY, PAGE, SMALL, canvas, colour_bar, save, styled
 from ordinalclip.figures.scale import Scale
 from ordinalclip.figures.similarity import TITLES
 from ordinalclip.metrics.similarity import Features, Matrix
@@ -37,6 +37,7 @@ def principal_path(features_RD: Features) -> tuple[Matrix, Matrix]:
     return found, shares
 
 
+@styled
 def path_figure(stages: Mapping[str, Features], scale: Scale, path_stem: Path) -> tuple[Path, Path]:
     """Draws a path for each stage's rank features [R, D], coloured by rank; each stage has axes of its own."""
     both = len(stages) > 1
@@ -46,21 +47,21 @@ def path_figure(stages: Mapping[str, Features], scale: Scale, path_stem: Path) -
         panel.plot(*path.T, color=GREY, linewidth=0.7, zorder=1)
         size = 28 if len(scale) <= 20 else 14
         points = panel.scatter(*path.T, c=np.arange(len(path)), cmap=EVEN, s=size, zorder=2, linewidths=0)
+        middle = (path.min(axis=0) + path.max(axis=0)) / 2 - (0, np.ptp(path[:, 1]))
         for rank in scale.places(_MOST_NAMES):
-            name = scale.short(rank)
-            # Towards the middle of the panel, so that names stay within it.
-            left = path[rank, 0] > (path[:, 0].min() + path[:, 0].max()) / 2
-            at = (-5, 4) if left else (5, 4)
+            away = path[rank] - middle  # names stand outside of the arch that ordered ranks lie on
+            right, up = 9 * away / max(float(np.hypot(*away)), 1e-12)
             panel.annotate(
-                name,
+                scale.short(rank),
                 path[rank],
-                at,
+                (right, up),
                 textcoords="offset points",
                 fontsize=SMALL,
-                ha="right" if left else "left",
+                ha="left" if right > 4 else "right" if right < -4 else "center",
+                va="bottom" if up > 0 else "top",
                 parse_math=False,
             )
-        panel.margins(0.12)
+        panel.margins(0.2)
         panel.set_title(TITLES[stage])
         panel.set_xlabel(f"first component ({shares[0]:.0%} of variance)")
         panel.set_ylabel(f"second component ({shares[1]:.0%})")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ordinalclip.figures.canvas import BLUE, COLUMN, GREY, SKY, canvas, save
+from ordinalclip.figures.canvas import BLUE, COLUMN, GREY, SKY, canvas, save, styled
 from ordinalclip.figures.scale import Scale
 from ordinalclip.metrics.similarity import Matrix
 
@@ -22,6 +22,7 @@ def bands(rank_N: npt.NDArray[np.integer], predicted_N: Matrix, num_ranks: int) 
     return found
 
 
+@styled
 def predicted_figure(
     rank_N: npt.NDArray[np.integer], predicted_N: Matrix, scale: Scale, path_stem: Path, *, readout: str
 ) -> tuple[Path, Path]:

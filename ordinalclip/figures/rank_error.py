@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ordinalclip.figures.canvas import BLUE, COLUMN, GREY, ORANGE, PAGE, canvas, open_frame, save
+from ordinalclip.figures.canvas import BLUE, COLUMN, GREY, ORANGE, PAGE, canvas, open_frame, save, styled
 from ordinalclip.figures.scale import Scale
 
 
+@styled
 def rank_error_figure(
     ranks: Mapping[str, Any], scale: Scale, path_stem: Path, *, constant: float | None
 ) -> tuple[Path, Path]:
@@ -23,9 +24,7 @@ def rank_error_figure(
         path_stem: where to, without a suffix.
         constant: rank that the constant predictor says, whose error is drawn beside it; None: it is not known.
     """
-    mae, bias = (
-        np.array([np.nan if one is None else one for one in ranks[name]], dtype=float) for name in ("mae", "bias")
-    )
+    mae, bias = (np.array(ranks[name], dtype=float) for name in ("mae", "bias"))  # None is nan
     count = np.asarray(ranks["count"])
     wide = len(scale) > 12
     places = np.arange(len(scale))

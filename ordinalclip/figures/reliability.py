@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ordinalclip.figures.canvas import BLUE, EVEN, GREY, ORANGE, PAGE, canvas, colour_bar, open_frame, save
+from ordinalclip.figures.canvas import BLUE, EVEN, GREY, PAGE, canvas, colour_bar, open_frame, save, styled
 from ordinalclip.figures.scale import Scale
 
 _FEWEST = 10  # images in a bin that is drawn: the share of fewer is noise
@@ -28,6 +28,7 @@ def filled_bins(
     return np.array(rows, dtype=float).reshape(-1, 3).T
 
 
+@styled
 def reliability_figure(details: Mapping[str, Any], scale: Scale, path_stem: Path) -> tuple[Path, Path]:
     """Draws reliability of P(rank <= k) at some thresholds k and over all, and of the most probable rank.
 
@@ -56,9 +57,13 @@ def reliability_figure(details: Mapping[str, Any], scale: Scale, path_stem: Path
     panel.set_title(f"P(rank ≤ k), mean error {thresholds['mean']:.3f}")
     _curve(top, filled_bins(argmax["count"], argmax["confidence"], argmax["accuracy"]), BLUE, "most probable rank")
     top.set_title(f"most probable rank, ECE {argmax['ece']:.3f}")
+    on_top = filled_bins(argmax["count"], argmax["confidence"], argmax["accuracy"])[:2]
+    reach = min(1.0, 1.2 * float(on_top.max(initial=0.05)))  # of many ranks none is sure
+    panel.set(xlim=(0, 1), ylim=(0, 1))
+    top.set(xlim=(0, reach), ylim=(0, reach))
     for one in (panel, top):
         one.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-        one.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="predicted probability", ylabel="share that is true")
+        one.set(aspect="equal", xlabel="predicted probability", ylabel="share that is true")
         open_frame(one)
     return save(figure, path_stem)
 
@@ -67,18 +72,6 @@ def _curve(panel: Any, bins: npt.NDArray[np.floating], colour: str, label: str) 
     predicted, observed, count = bins
     panel.plot(predicted, observed, color=colour, linewidth=1.4, label=label)
     if len(count):
-        panel.scatter(predicted, observed, s=6 + 40 * count / count.max(), color=colour, zorder=3, linewidths=0)
-
-
-def pit_figure(pit: Mapping[str, Any], path_stem: Path) -> tuple[Path, Path]:
-    """Draws the histogram of the probability integral transform: `edges`, `height` of `test_details.json`."""
-    from ordinalclip.figures.canvas import COLUMN
-
-    figure, (panel,) = canvas(COLUMN, 2.4)
-    edges, height = np.asarray(pit["edges"]), np.asarray(pit["height"], dtype=float)
-    panel.bar(edges[:-1], height, width=np.diff(edges), align="edge", color=ORANGE, edgecolor="white", linewidth=0.6)
-    panel.axhline(1, color="black", linewidth=0.8, linestyle="--")
-    panel.set(xlim=(0, 1), xlabel="P(rank < true) … P(rank ≤ true)", ylabel="density (1 = calibrated)")
-    panel.set_ylim(0, max(1.2, float(height.max()) * 1.05))
-    open_frame(panel)
-    return save(figure, path_stem)
+        panel.scatter(
+            predicted, observed, s=6 + 40 * count / count.max(), color=colour, zorder=3, linewidths=0, clip_on=False
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ordinalclip.figures.canvas import BLUE, GREY, PAGE, RED, canvas, open_frame, save
+from ordinalclip.figures.canvas import BLUE, GREY, PAGE, RED, canvas, open_frame, save, styled
 from ordinalclip.figures.scale import Scale
 from ordinalclip.metrics.similarity import Matrix
 
@@ -27,6 +27,7 @@ def typical_images(rank_N: npt.NDArray[np.integer], predicted_N: Matrix) -> list
     return rows
 
 
+@styled
 def samples_figure(
     probs_NR: Matrix,
     rank_N: npt.NDArray[np.integer],
@@ -82,7 +83,5 @@ def draw_probabilities(panel: object, probs_R: Matrix, rank: int, predicted: flo
         panel.fill_between(ranks, probs_R, step="mid", color=BLUE, linewidth=0)
     panel.axvline(rank, color=GREY, linewidth=1.2, linestyle=(0, (3, 1.5)), label="true rank")
     at_top = panel.get_xaxis_transform()
-    panel.plot(
-        [predicted], [0.97], marker="v", markersize=5, color=RED, transform=at_top, label="predicted", linestyle=""
-    )
+    panel.plot([predicted], [0.97], "v", markersize=5, color=RED, transform=at_top, label="predicted")
     panel.set_xlim(-0.6, len(probs_R) - 0.4)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _NAME_WIDTH, _NAME_LINES = 16, 2
-_FITS_BELOW = 18  # characters, about, in an inch of 8 points
+_FITS_BELOW = 15  # characters, about, in an inch of 8 points
 _MOST_LABELS = 11
 
 
@@ -52,7 +52,7 @@ class Scale:
         places = self.places(most)
         names = [self.short(place) for place in places]
         panel.set_xticks(places, names, parse_math=False)  # a `$` in a name is money, not mathematics
-        if sum(max(map(len, name.splitlines()), default=0) + 2 for name in names) > _FITS_BELOW * inches:
+        if sum(max(map(len, name.splitlines()), default=0) + 1 for name in names) > _FITS_BELOW * inches:
             for label in panel.get_xticklabels():
                 label.set(rotation=45, ha="right", rotation_mode="anchor")
         panel.set_xlabel(self.label(what))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ordinalclip.figures.canvas import COLUMN, EVEN, PAGE, canvas, colour_bar, save
+from ordinalclip.figures.canvas import COLUMN, EVEN, PAGE, canvas, colour_bar, save, styled
 from ordinalclip.figures.scale import Scale
 from ordinalclip.metrics.similarity import Features, Matrix, row_softmax, similarity
 
@@ -13,11 +13,12 @@ TITLES = {"before": "before training", "best": "best epoch"}
 
 
 def similarity_maps(stages: Mapping[str, Features], *, softmax: bool = False) -> dict[str, Matrix]:
-    """By stage, cosine similarities [R, R] of rank features [R, D], divided by the largest; or the softmax of each row."""
+    """Cosine similarities [R, R] of rank features [R, D] by the largest, or the softmax of each row; by stage."""
     maps = {stage: similarity(features_RD) for stage, features_RD in stages.items()}
     return {stage: row_softmax(one) for stage, one in maps.items()} if softmax else maps
 
 
+@styled
 def similarity_figure(
     stages: Mapping[str, Features],
     scale: Scale,

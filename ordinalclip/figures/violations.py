@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ordinalclip.figures.canvas import MISSING, PAGE, RED, SMALL, canvas, colour_bar, open_frame, save
+from ordinalclip.figures.canvas import MISSING, PAGE, RED, SMALL, canvas, colour_bar, open_frame, save, styled
 from ordinalclip.figures.scale import Scale
 from ordinalclip.metrics.ordinality_adjusted import steps_away, violations
 from ordinalclip.metrics.ordinality_pairs import shares_out_of_order
@@ -25,6 +25,7 @@ def violation_map(features_RD: Features) -> tuple[Matrix, Matrix]:
     return rises_RR, shares_out_of_order(similarity_RR)
 
 
+@styled
 def violations_figure(features_RD: Features, scale: Scale, path_stem: Path) -> tuple[Path, Path]:
     """Draws both for rank features [R, D]."""
     from matplotlib.colors import ListedColormap
@@ -44,7 +45,7 @@ def violations_figure(features_RD: Features, scale: Scale, path_stem: Path) -> t
         panel.text(0.5, 0.5, told, transform=panel.transAxes, ha="center", va="center", fontsize=SMALL)
     scale.along_x(panel, "rank stepped to", inches=2.0)
     scale.along_y(panel, "seen from rank")
-    panel.set_title("steps away that bring a rank nearer")
+    panel.set_title("steps that rise instead of fall")
     places = np.arange(num_ranks - 1) + 0.5
     bars.bar(places, np.nan_to_num(shares), width=0.8, color=RED)
     bars.set_xlim(-0.5, num_ranks - 0.5)
