@@ -135,7 +135,7 @@ def draw_figures(run: Run, rank_names: Sequence[str]) -> list[str]:
 
 def _figures(of: Drawn) -> Mapping[str, Callable[[Path], object]]:
     """By name, what draws a figure; it returns None where there is nothing to draw."""
-    of_test = {
+    of_test: dict[str, Callable[[Drawn, Path], object]] = {
         "confusion": _confusion,
         "rank_error": _rank_error,
         "predicted": _predicted,
@@ -146,7 +146,7 @@ def _figures(of: Drawn) -> Mapping[str, Callable[[Path], object]]:
         "best_images": partial(_images, worst=False),
         "worst_images": partial(_images, worst=True),
     }
-    of_ranks = {
+    of_ranks: dict[str, Callable[[Drawn, Path], object]] = {
         "learning": _learning,
         "similarity": partial(_similarity, softmax=False),
         "similarity_softmax": partial(_similarity, softmax=True),

@@ -39,9 +39,8 @@ def made_record(
     names = [str(rank) for rank in range(num_ranks)] if names is None else names
     ranks = {"names": names, "values": list(range(num_ranks)), "unit": "year"}
     rank = np.arange(num_images) % num_ranks
-    logits = -np.abs(rank[:, None] + rng.normal(size=(num_images, 1)) - np.arange(num_ranks)) + rng.random(
-        (1, num_ranks)
-    )
+    guess = rank[:, None] + rng.normal(size=(num_images, 1))
+    logits = -np.abs(guess - np.arange(num_ranks)) + rng.random((1, num_ranks))
     probs = np.float32(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
     colour = [COLOURS[index % 2] for index in range(num_images)]
     paths = [f"{index}.png" for index in range(num_images)]

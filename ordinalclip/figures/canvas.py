@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -19,7 +19,7 @@ EVEN = "viridis"  # perceptually even, also to colour-blind readers and in grey
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, RED, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#777777"
 MISSING = "#e6e6e6"
-_RC: Mapping[str, Any] = {
+_RC: Any = {
     "font.size": SMALL,
     "axes.titlesize": MEDIUM,
     "axes.labelsize": MEDIUM,
@@ -48,7 +48,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     def draw_styled(*args: P.args, **kwargs: P.kwargs) -> T:
         import matplotlib as mpl
 
-        with mpl.rc_context(dict(_RC)):
+        with mpl.rc_context(_RC):
             return draw(*args, **kwargs)
 
     return draw_styled
@@ -94,7 +94,7 @@ def colour_bar(figure: Figure, image: Any, panel: Axes, label: str) -> None:
     bar = figure.colorbar(image, ax=panel, fraction=0.06, pad=0.02, aspect=18)
     bar.set_label(label, fontsize=MEDIUM)
     bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2.5)
-    bar.outline.set_linewidth(0.5)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.5)
 
 
 def save(figure: Figure, path_stem: Path, *, dpi: int = 300) -> tuple[Path, Path]:

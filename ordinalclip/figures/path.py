@@ -44,9 +44,11 @@ def path_figure(stages: Mapping[str, Features], scale: Scale, path_stem: Path) -
     figure, panels = canvas(PAGE if both else COLUMN, 3.2, columns=len(stages))
     for panel, (stage, features_RD) in zip(panels, stages.items(), strict=True):
         path, shares = principal_path(features_RD)
-        panel.plot(*path.T, color=GREY, linewidth=0.7, zorder=1)
+        panel.plot(path[:, 0], path[:, 1], color=GREY, linewidth=0.7, zorder=1)
         size = 28 if len(scale) <= 20 else 14
-        points = panel.scatter(*path.T, c=np.arange(len(path)), cmap=EVEN, s=size, zorder=2, linewidths=0)
+        points = panel.scatter(
+            path[:, 0], path[:, 1], c=np.arange(len(path)), cmap=EVEN, s=size, zorder=2, linewidths=0
+        )
         middle = (path.min(axis=0) + path.max(axis=0)) / 2 - (0, np.ptp(path[:, 1]))
         for rank in scale.places(_MOST_NAMES):
             away = path[rank] - middle  # names stand outside of the arch that ordered ranks lie on

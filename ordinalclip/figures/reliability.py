@@ -61,10 +61,10 @@ def reliability_figure(details: Mapping[str, Any], scale: Scale, path_stem: Path
     reach = min(1.0, 1.2 * float(on_top.max(initial=0.05)))  # of many ranks none is sure
     panel.set(xlim=(0, 1), ylim=(0, 1))
     top.set(xlim=(0, reach), ylim=(0, reach))
-    for one in (panel, top):
-        one.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-        one.set(aspect="equal", xlabel="predicted probability", ylabel="share that is true")
-        open_frame(one)
+    for axes in (panel, top):
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+        axes.set(aspect="equal", xlabel="predicted probability", ylabel="share that is true")
+        open_frame(axes)
     return save(figure, path_stem)
 
 

@@ -85,6 +85,7 @@ def test_an_image_that_is_gone_is_named_in_its_place(drawn: list[Figure], tmp_pa
     assert [text.get_text() for text in drawn[0].axes[0].texts] == ["gone.png\nfile not found"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_never_tested_is_drawn_as_far_as_it_goes(
     drawn: list[Figure], tmp_path: Path, compose_cfg: Compose
 ) -> None:
@@ -104,6 +105,7 @@ def test_files_of_print_size(tmp_path: Path) -> None:
     assert "<svg" in svg.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_nothing_global_is_touched(tmp_path: Path) -> None:
     code = f"""
 import sys, pathlib, numpy as np
