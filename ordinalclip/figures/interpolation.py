@@ -27,5 +27,5 @@ def interpolation_figure(weights_RK: Matrix, scale: Scale, path_stem: Path) -> t
     panel.set_ylabel("weight")
     scale.along_x(panel, "rank", inches=2.7)
     open_frame(panel)
-    figure.legend(loc="outside upper center", ncols=min(3, num_base_ranks))
+    figure.legend(loc="outside upper center", ncols=min(3, num_base_ranks), handlelength=1.2, columnspacing=1.0)
     return save(figure, path_stem)
