@@ -166,7 +166,7 @@ def _evaluate(record: Record, manifest: Manifest, split: str) -> dict[str, float
     ordinality = record.run.read_json("ordinality.json") or {}
     on_test = (record.run.read_json("labels.json") or {}).get("selected_on") == "test"
     print_scores(manifest.name, split, stats, ordinality, manifest.rank_names, on_test=on_test)
-    folder = save_evaluation(record.run, manifest, split, stats, predictions)
+    folder = save_evaluation(record, manifest, split, stats, predictions)
     print(f"written {folder}")
     return stats
 

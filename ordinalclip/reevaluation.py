@@ -7,9 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from ordinalclip.batches import evaluation_loader
+from ordinalclip.calibration.record import score_calibration, stats_of
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.evaluation import evaluate_split
 from ordinalclip.fit import best_device
+from ordinalclip.metrics.details import details
+from ordinalclip.predictions import of_manifest
 from ordinalclip.prepare import Job
 from ordinalclip.reopen import Record, load_run
 from ordinalclip.runs import Run
@@ -37,6 +40,11 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
     train_rank = None if trained is None else trained["rank"].to_numpy()
     readout = cfg["protocol"]["readout"]
     stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank, readout)
+    calibration = record.run.read_json("calibration.json")
+    if calibration is not None:  # the run's own intervals, on whatever images: they promise nothing for others
+        answers = of_manifest(predictions, manifest, cfg["protocol"])
+        covered = stats_of(score_calibration(calibration, answers))
+        stats |= {f"{split}/{name}": value for name, value in covered.items()}
     stats[f"{split}/num_images"] = len(predictions)
     if split != "train":
         seen = [] if trained is None else list(trained["sha256"])
@@ -47,21 +55,24 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
 
 
 def save_evaluation(
-    run: Run, manifest: Manifest, split: str, stats: dict[str, float], predictions: pd.DataFrame
+    record: Record, manifest: Manifest, split: str, stats: dict[str, float], predictions: pd.DataFrame
 ) -> Path:
     """Writes `evaluations/<data set>-<split>-<hash of the data>/` below a run's directory; returns it.
+
+    It has `predictions.parquet`, `stats.json`, and `details.json`, which is like a run's `test_details.json`.
 
     Raises:
         Busy: another process works on the run.
         ConfigError: the directory cannot be written to.
     """
-    labels = run.read_json("labels.json") or {}
+    run, labels = record.run, record.run.read_json("labels.json") or {}
     stamp = {key: labels[key] for key in ("selected_on",) if key in labels}
     readable = re.sub(r"[^\w.+-]+", "_", manifest.name)
     name = f"evaluations/{readable}-{split}-{manifest.content_hash[:8]}"
     run.claim()
     try:
         run.publish(f"{name}/predictions.parquet", predictions.to_parquet)
+        run.write_json(f"{name}/details.json", details(of_manifest(predictions, manifest, record.cfg["protocol"])))
         run.write_json(
             f"{name}/stats.json", stats | {"manifest": manifest.content_hash, "root": str(manifest.root)} | stamp
         )

@@ -1,5 +1,7 @@
 """What a run records of its test beyond the table of scores: intervals, and what figures are drawn from."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from ordinalclip.calibration.apply import apply_calibration
 from ordinalclip.config import check
 from ordinalclip.errors import ConfigError
+from ordinalclip.evaluate import evaluate
 from ordinalclip.job import run_job
 from ordinalclip.metrics.names import SHOWN
 from ordinalclip.predictions import read_predictions
@@ -49,6 +52,12 @@ def test_intervals_are_fitted_on_what_was_set_aside_and_tested(compose_cfg: Comp
     assert "mae_rounded_expectation" in named
     assert named <= {*SHOWN, "mae_rounded_expectation"}
     assert len(logged) <= 27
+
+    paths = [f"paths.{key}={value}" for key, value in job.cfg["paths"].items()]
+    again = evaluate([f"run={run.directory}", "trainer=cpu", "num_workers=0", *paths])
+    assert again["test/coverage_90"] == stats["test/coverage_90"]
+    (folder,) = (run.directory / "evaluations").iterdir()
+    assert json.loads((folder / "details.json").read_text())["ranks"] == details["ranks"]
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.derived import stamp
 from ordinalclip.evaluation import ordinality_record, save_rank_features
 from ordinalclip.identity import identity, readable_name, run_id
+from ordinalclip.metrics.details import details
+from ordinalclip.predictions import of_manifest
 from ordinalclip.provenance import provenance
 from ordinalclip.reevaluation import evaluate_again
 from ordinalclip.reference.checkpoint import rename
@@ -125,4 +127,5 @@ def _test(run: Run, record: Record, manifest: Manifest) -> None:
         run.write_json(f"{split}_stats.json", stats)
         if split == "test":
             run.publish("predictions.parquet", predictions.to_parquet)
+            run.write_json("test_details.json", details(of_manifest(predictions, manifest, record.cfg["protocol"])))
     run.publish("manifest.parquet", manifest.table.to_parquet)
