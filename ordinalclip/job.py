@@ -36,12 +36,13 @@ def mirror_of(cfg: dict[str, Any]) -> Mirror:
     return _MIRRORS[key]
 
 
-def run_job(job: Job, *, in_sweep: bool = False) -> None:
+def run_job(job: Job, *, in_sweep: bool = False, mirror: Mirror | None = None) -> None:
     """Brings one run to its end, from wherever it stands.
 
     Args:
         job: from `prepare`.
         in_sweep: say little and draw nothing; figures are drawn when one of its runs is asked for by itself.
+        mirror: shows the run; None = the one that the configuration names.
 
     Raises:
         Busy: another process works on it.
@@ -53,7 +54,7 @@ def run_job(job: Job, *, in_sweep: bool = False) -> None:
         archived = run.archive()
         if archived is not None:
             log.info("archived to %s", archived)
-    if run.state() == "finished" or not _attempt(job):
+    if run.state() == "finished" or not _attempt(job, mirror_of(job.cfg) if mirror is None else mirror):
         log.info("done already: %s%s", run.directory.name, _made_by_other_code(job))
     if not in_sweep:
         _draw(job)
@@ -75,9 +76,9 @@ def _draw(job: Job) -> None:
     mirror_of(job.cfg).sync(job.run, final=True)
 
 
-def _attempt(job: Job) -> bool:
+def _attempt(job: Job, mirror: Mirror) -> bool:
     """Claims a run and brings it to its end; False where another process has just done so."""
-    run, mirror = job.run, mirror_of(job.cfg)
+    run = job.run
     run.claim()
     try:
         if run.state() == "finished":
