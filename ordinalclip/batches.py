@@ -1,7 +1,7 @@
 """What the model is fed: batches of cached features or of decoded images, in an order that can be resumed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ordinalclip.crops import crop_batch, draw, stack_batch
 from ordinalclip.image_cache import ImageSource
 from ordinalclip.samplers import EpochSampler, InOrder
+from ordinalclip.team import ALONE, Team
 
 
 @dataclass
@@ -23,17 +24,19 @@ class Batch:
         row: [B] long, row of the manifest.
         features: [B, F] of the frozen image tower.
         images: [B, 3, H, W] pixels, normalised for the image tower.
+        idle: its one image counts nowhere; it is there because no tower takes none.
     """
 
     rank: Tensor
     row: Tensor
     features: Tensor | None = None
     images: Tensor | None = None
+    idle: bool = False
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         move = lambda tensor: None if tensor is None else tensor.to(device, non_blocking=True)  # noqa: E731
-        return Batch(self.rank.to(device), self.row.to(device), move(self.features), move(self.images))
+        return Batch(self.rank.to(device), self.row.to(device), move(self.features), move(self.images), self.idle)
 
 
 class FeatureRows(Dataset[Batch]):
@@ -125,13 +128,34 @@ class ImageRows(Dataset[Batch]):
         return Batch(self.rank[index], rows, images=self.preprocessing.normalise_pixels(pixels))
 
 
-def training_loader(dataset: Dataset[Batch], sampler: EpochSampler, num_workers: int) -> DataLoader[Batch]:
-    """Shuffled batches for fitting."""
-    return _loader(dataset, sampler, num_workers)
+class Share(Dataset[Batch]):
+    """One process's share of each batch of a dataset; an idle batch where there are more processes than images.
+
+    Args:
+        dataset: of whole batches.
+        team: whose member this process is.
+    """
+
+    def __init__(self, dataset: "FeatureRows | ViewRows | ImageRows", team: Team) -> None:
+        self.dataset, self.team = dataset, team
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        own = self.team.share(keys)
+        return self.dataset.__getitems__(own) if own else replace(self.dataset.__getitems__(keys[:1]), idle=True)
+
+
+def training_loader(
+    dataset: FeatureRows | ViewRows | ImageRows, sampler: EpochSampler, num_workers: int, team: Team = ALONE
+) -> DataLoader[Batch]:
+    """Shuffled batches for fitting, or a process's share of each."""
+    return _loader(dataset, sampler, num_workers, team)
 
 
 def evaluation_loader(
-    dataset: FeatureRows | ViewRows | ImageRows, batch_size: int | None, num_workers: int
+    dataset: FeatureRows | ViewRows | ImageRows, batch_size: int | None, num_workers: int, team: Team = ALONE
 ) -> DataLoader[Batch]:
     """Every item once, in order.
 
@@ -139,19 +163,22 @@ def evaluation_loader(
         dataset: what to evaluate on.
         batch_size: None: 256 rows of features; 32 images, as more at a time are slower on a CPU.
         num_workers: that decode images.
+        team: each of its processes gets its share of every batch.
     """
     if batch_size is None:
         batch_size = 32 if isinstance(dataset, ImageRows) else 256
-    return _loader(dataset, InOrder(len(dataset), batch_size), num_workers)
+    return _loader(dataset, InOrder(len(dataset), batch_size), num_workers, team)
 
 
-def _loader(dataset: Dataset[Batch], sampler: Sampler[list[tuple[int, int]]], num_workers: int) -> DataLoader[Batch]:
+def _loader(
+    dataset: FeatureRows | ViewRows | ImageRows, sampler: Sampler[list[tuple[int, int]]], num_workers: int, team: Team
+) -> DataLoader[Batch]:
     # Fetching by whole batches lets a dataset index its tensors at once; what it returns needs no collating. The
     # generator is the loader's own, so that building an iterator draws nothing from torch's global randomness.
     # Workers are for decoding: what is stored comes quicker than a worker can hand it over.
     workers = num_workers if isinstance(dataset, ImageRows) and not dataset.stored else 0
     return DataLoader(
-        dataset,
+        dataset if team.size == 1 else Share(dataset, team),
         batch_sampler=sampler,
         collate_fn=_as_it_is,
         num_workers=workers,

@@ -20,7 +20,7 @@ RUNTIME = {
     "loss": (),
     "optimizer": ("params",),
     "schedule": (),
-    "trainer": ("run_directory", "max_epochs", "callbacks"),
+    "trainer": ("run_directory", "max_epochs", "callbacks", "team"),
     "tracking": (),
 }
 # Keys of a group that describe it and are not arguments of its `_target_`.
@@ -91,6 +91,9 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
     check_label_draw(cfg)
     if (cfg["trainer"].get("precision"), cfg["trainer"].get("accelerator")) == ("16-mixed", "cpu"):
         raise ConfigError("trainer.precision", "16-mixed", "is not for CPUs", allowed="32-true, bf16-mixed")
+    if cfg["trainer"].get("devices", 1) > cfg["batch_size"]:
+        problem = f"a batch has only batch_size={cfg['batch_size']} images to share"
+        raise ConfigError("trainer.devices", cfg["trainer"]["devices"], problem)
     _check_optimizer(cfg["optimizer"])
     _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 

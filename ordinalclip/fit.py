@@ -8,32 +8,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ordinalclip.batches import evaluation_loader, training_loader
-from ordinalclip.build import assemble, build
+from ordinalclip.batches import evaluation_loader
+from ordinalclip.build import assemble
 from ordinalclip.calibration.record import calibration_record, stats_of
-from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, StopWhereAsked, checkpoint_to_resume
+from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, StopWhereAsked
 from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.derived import selection
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
+from ordinalclip.helpers import check_devices, gathered
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state
-from ordinalclip.label_draw import LabelDraw
-from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.metrics.details import details
 from ordinalclip.metrics.names import shown
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
-from ordinalclip.optim import build_optimizer, build_scheduler, freeze
+from ordinalclip.optim import freeze
 from ordinalclip.ordinality_record import logged_ordinality
 from ordinalclip.predictions import Predictions, of_manifest, predictions_file
 from ordinalclip.prepare import Job
-from ordinalclip.samplers import EpochSampler
 from ordinalclip.seal import Seal
 from ordinalclip.split_data import SplitData
 from ordinalclip.stop import check_stop
+from ordinalclip.team import Team
 from ordinalclip.tracking import Mirror
-from ordinalclip.trainer import build_trainer
+from ordinalclip.training import check_statistics, train_share
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +45,11 @@ def fit(job: Job, mirror: Mirror) -> None:
         mirror: where the record is shown; it may fail without harm.
     """
     cfg, run = job.cfg, job.run
+    check_devices(cfg)
     mirror.sync(run, final=False)  # it runs, or goes on
     seal = Seal(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)
-    model = build_model(job)
-    freeze(model, cfg["trainable"])
-    if cfg["trainable"]["image"] is not None:
-        speed_up(model.backbone.image, compiled=cfg["compile"])
+    model = _model_to_train(job)
     data = SplitData(job, model.backbone, seal)
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
     before_RD = _rank_features(model, device)
@@ -60,6 +57,7 @@ def fit(job: Job, mirror: Mirror) -> None:
     run.set_status("running", device=name, threads=torch.get_num_threads())  # equal ones give equal bits
 
     if any(parameter.requires_grad for parameter in model.parameters()):
+        check_statistics(model, cfg["trainer"].get("devices", 1))
         module = _train(job, model, data, mirror)
         module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
     else:
@@ -97,6 +95,27 @@ def fit(job: Job, mirror: Mirror) -> None:
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
 
 
+def help_fit(job: Job, team: Team) -> None:
+    """What the other processes do of a fit on several devices: they train, and leave the rest to the first.
+
+    Args:
+        job: the same in all processes; its run is claimed by the first.
+        team: with this process's place in it.
+    """
+    seal = Seal(job.manifest, closed=job.cfg["protocol"]["select_on"] != "test")
+    job = replace(job, manifest=seal.manifest)
+    model = _model_to_train(job)
+    train_share(job, model, SplitData(job, model.backbone, seal), team, [])
+
+
+def _model_to_train(job: Job) -> OrdinalCLIP:
+    model, cfg = build_model(job), job.cfg
+    freeze(model, cfg["trainable"])
+    if cfg["trainable"]["image"] is not None:
+        speed_up(model.backbone.image, compiled=cfg["compile"])
+    return model
+
+
 def _rank_features(model: OrdinalCLIP, device: torch.device) -> Tensor:
     # Moved outside of inference mode, which would leave inference tensors in the towers that the next run trains with.
     model.eval().to(device)
@@ -114,52 +133,22 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _targets(job: Job) -> LabelDraw | None:
-    how = job.cfg["label_draw"]
-    return None if how == "median" else LabelDraw(job.manifest, how, job.cfg["seed"])
-
-
 def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> OrdinalModule:
-    cfg, run = job.cfg, job.run
-    score, largest = selection(cfg)
-    train = data.split("train")
-    sampler = EpochSampler(len(train), cfg["batch_size"], cfg["seed"])
-    schedule = build(cfg["schedule"], "schedule")
-    module = OrdinalModule(
-        model,
-        loss=build(cfg["loss"], "loss"),
-        build_optimizer=lambda: build_optimizer(cfg["optimizer"], model, cfg["trainable"], cfg["image_rates"]),
-        build_scheduler=lambda optimizer: build_scheduler(optimizer, schedule, cfg["epochs"]),
-        metrics=RankMetrics(job.manifest.num_ranks, job.manifest.rank_values),
-        sampler=sampler,
-        seed=cfg["seed"],
-        targets=_targets(job),
-    )
+    run, (score, largest) = job.run, selection(job.cfg)
     interrupted = Interrupted()
-    trainer = build_trainer(
-        **{k: v for k, v in cfg["trainer"].items() if k != "_target_"},
-        run_directory=run.directory,
-        max_epochs=cfg["epochs"],
-        callbacks=[
-            interrupted,
-            StopWhereAsked(),
-            EpochRecord(run, score, largest=largest, after_epoch=lambda: mirror.sync(run, final=False)),
-            ProgressBar(score, label=run.directory.name.rpartition("-")[0]),
-        ],
-    )
-    module.train()  # frozen parts stay in eval mode; Lightning would train in whatever mode it finds
+    callbacks = [
+        interrupted,
+        StopWhereAsked(),
+        EpochRecord(run, score, largest=largest, after_epoch=lambda: mirror.sync(run, final=False)),
+        ProgressBar(score, label=run.directory.name.rpartition("-")[0]),
+    ]
+    for split in ("train", job.cfg["protocol"]["select_on"]):
+        data.split(split)  # into the caches, where other processes will find it
     try:
-        trainer.fit(
-            module,
-            training_loader(train, sampler, cfg["num_workers"]),
-            # Logged as val/ in any case: the split that an epoch is chosen on, which published protocols let be test.
-            evaluation_loader(data.split(cfg["protocol"]["select_on"]), None, cfg["num_workers"]),
-            ckpt_path=checkpoint_to_resume(run),
-            weights_only=True,
-        )
+        with gathered(job) as team:
+            return train_share(job, model, data, team, callbacks)
     except SystemExit:
         if isinstance(interrupted.cause, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         check_stop()  # Lightning has a word of its own for SIGTERM
         raise
-    return module

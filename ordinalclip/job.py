@@ -141,7 +141,8 @@ def _log_to(job: Job) -> Iterator[logging.Handler]:
         yield handler
     finally:
         logging.getLogger().removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # a full disk; what has ended the run is what counts
+            handler.close()
 
 
 def _made_by_other_code(job: Job) -> str:

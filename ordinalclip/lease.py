@@ -180,5 +180,9 @@ class Lease:
             self.check()
             ended = self._content | {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "outcome": outcome}
             draft = self.path.with_suffix(".draft")
-            draft.write_text(json.dumps(ended), encoding="utf-8")
-            os.replace(draft, self.path)
+            try:
+                draft.write_text(json.dumps(ended), encoding="utf-8")
+                os.replace(draft, self.path)
+            except OSError:  # a full disk, on which the file's own place is left; torn, it counts as ended, too
+                draft.unlink(missing_ok=True)
+                self.path.write_text(json.dumps(ended), encoding="utf-8")

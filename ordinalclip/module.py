@@ -1,9 +1,10 @@
 """The LightningModule: how the model is fitted and watched."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -11,8 +12,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ordinalclip.batches import Batch
 from ordinalclip.metrics.collection import RankMetrics
-from ordinalclip.model import OrdinalCLIP
+from ordinalclip.model import OrdinalCLIP, Output
+from ordinalclip.non_finite import Step, failure
 from ordinalclip.samplers import EpochSampler
+from ordinalclip.team import ALONE, Team
 
 
 class OrdinalModule(pl.LightningModule):
@@ -27,6 +30,9 @@ class OrdinalModule(pl.LightningModule):
         sampler: the training order, whose epoch is restored on resume.
         seed: of dropout and of everything else drawn while training.
         targets: what to train on in place of the ranks [B], from rows [B] of the manifest and the epoch.
+        paths: image of each row of the manifest, for messages.
+        team: the processes that fit it together. Losses are those of the whole batch in each of them (`gather_batch`),
+            gradients are averaged over them here, metrics gather their predictions themselves.
     """
 
     def __init__(
@@ -40,11 +46,13 @@ class OrdinalModule(pl.LightningModule):
         sampler: EpochSampler,
         seed: int,
         targets: Callable[[Tensor, int], Tensor] | None = None,
+        paths: Sequence[str] = (),
+        team: Team = ALONE,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.val_metrics = model, loss, metrics
         self.build_optimizer, self.build_scheduler = build_optimizer, build_scheduler
-        self.sampler, self.seed, self.targets = sampler, seed, targets
+        self.sampler, self.seed, self.targets, self.team = sampler, seed, targets, team
         self.strict_loading = False  # frozen towers are not in checkpoints; see load_state_dict
         self.epoch_values: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
@@ -52,6 +60,7 @@ class OrdinalModule(pl.LightningModule):
         self.epoch_rank_features: Tensor | None = None
         self._step_rank_features: tuple[Tensor, Tensor] | None = None  # with the text tower behind them; cut off
         self._batch_idx = 0
+        self.paths, self._steps = paths, list[Step]()  # the batches of an optimiser step
 
     def configure_optimizers(self) -> Any:
         """One optimiser over the parts' groups, one schedule by epoch."""
@@ -68,7 +77,7 @@ class OrdinalModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Starts the epoch's sums."""
         self._sums, self._num_images = {}, 0
-        self._step_rank_features = None
+        self._step_rank_features, self._steps = None, []
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Ties all randomness to (seed, epoch), so that a resumed epoch draws what the first would have drawn."""
@@ -78,18 +87,37 @@ class OrdinalModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: logits, loss. Rank features are computed once for all the batches of an optimiser step."""
         if self._step_rank_features is None:
+            self._steps = []
+            self._draw_anew(batch_idx, 0)
             features_RD = self.model.rank_features()
+            self._draw_anew(batch_idx, 1 + self.team.rank)
             self._step_rank_features = features_RD, features_RD.detach().requires_grad_(features_RD.requires_grad)
         self._batch_idx = batch_idx
         _, rank_features_RD = self._step_rank_features
-        output = self.model(images=batch.images, features=batch.features, rank_features=rank_features_RD)
+        output, batch = self._forward(batch, rank_features_RD)
         rank = batch.rank if self.targets is None else self.targets(batch.row, self.current_epoch)
         terms = self.loss(output, rank)
         # Weighted by images, so that a short last batch counts for what it is.
+        number = self.team.total(len(batch.rank), batch.rank.device)
         for name, term in terms.items():
-            self._sums[name] = self._sums.get(name, 0) + term.detach() * len(batch.rank)
-        self._num_images += len(batch.rank)
+            self._sums[name] = self._sums.get(name, 0) + term.detach() * number
+        self._num_images += number
+        self._steps.append(Step(batch.row, output.logits.detach(), terms["loss"].detach()))
         return terms["loss"]
+
+    def _forward(self, batch: Batch, rank_features_RD: Tensor | None) -> tuple[Output, Batch]:
+        """The output of a batch, and the batch; both without images where it is idle."""
+        output = self.model(images=batch.images, features=batch.features, rank_features=rank_features_RD)
+        if not batch.idle:
+            return output, batch
+        none = output._replace(logits=output.logits[:0], image_features=output.image_features[:0])
+        return none, Batch(batch.rank[:0], batch.row[:0])
+
+    def _draw_anew(self, batch_idx: int, stream: int) -> None:
+        """Dropout of the text tower must be the same in all processes, that of the images' another in each."""
+        if self.team.size > 1:
+            words = [self.seed, self.current_epoch, batch_idx, stream]
+            torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Gradients of one batch; those of the prompts and the text tower follow once, after a step's last batch.
@@ -104,21 +132,21 @@ class OrdinalModule(pl.LightningModule):
         assert self._step_rank_features is not None
         features_RD, copy_RD = self._step_rank_features
         if features_RD.requires_grad:
+            assert copy_RD.grad is not None
+            self.team.average([copy_RD.grad])  # so that what is behind it gets the whole batch's gradient everywhere
             features_RD.backward(copy_RD.grad)
         self._step_rank_features = None
+        self.team.average(parameter.grad for parameter in self.parameters() if parameter.grad is not None)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Stops at a loss that is not a number, before it enters the weights.
 
         Raises:
-            FloatingPointError: naming the epoch and step; the last checkpoint stays good.
+            FloatingPointError: naming the step, its images and the parts' norms; the last checkpoint stays good.
         """
-        total = self._sums["loss"]
-        if not torch.isfinite(total):
-            raise FloatingPointError(
-                f"the loss became {float(total)} in epoch {self.current_epoch}, step {self.global_step}; "
-                "a lower learning rate (trainable.*) or trainer.gradient_clip_val=1.0 may help"
-            )
+        if not torch.isfinite(self._sums["loss"]):
+            where = f"epoch {self.current_epoch}, step {self.global_step}"
+            raise FloatingPointError(failure(self._steps, self.model, self.paths, where))
 
     def on_validation_epoch_start(self) -> None:
         """Computes the rank features once for the whole pass."""
@@ -127,7 +155,7 @@ class OrdinalModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Accumulates predictions."""
-        output = self.model(images=batch.images, features=batch.features, rank_features=self.epoch_rank_features)
+        output, batch = self._forward(batch, self.epoch_rank_features)
         self.val_metrics.update(output.logits.softmax(-1).float(), batch.rank)
 
     def on_validation_epoch_end(self) -> None:

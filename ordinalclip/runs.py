@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ordinalclip.disk import told
 from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Lease, Superseded, living_attempt
 
@@ -129,15 +130,18 @@ class Run:
 
         Raises:
             Superseded: when a newer attempt owns the run; the draft is removed.
+            OSError: it cannot be written (a full disk, say); what was there is kept, the draft is removed.
         """
         target = self.directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{self._owner().number:04d}-{target.name}")
         try:
-            make(draft)
-            _to_disk(draft)
+            with told(draft, target):
+                make(draft)
+                _to_disk(draft)
             self._owner().check()
-            os.replace(draft, target)
+            with told(draft, target):
+                os.replace(draft, target)
         except OSError:
             self._owner().check()  # a newer attempt sweeps away the drafts of older ones
             raise
@@ -164,7 +168,7 @@ class Run:
         self._owner().check()
         path = self.directory / "metrics.jsonl"
         line = json.dumps({"time_ms": int(time.time() * 1000), "epoch": epoch, "step": step, "values": dict(values)})
-        with path.open("a+b") as file:
+        with told(path, path), path.open("a+b") as file:
             if file.tell() > 0:
                 file.seek(-1, os.SEEK_END)
                 torn = file.read(1) != b"\n"  # a kill or a full disk cut the last line short

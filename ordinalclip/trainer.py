@@ -12,6 +12,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.signatures import Between
+from ordinalclip.team import ALONE, Team
 
 # Lightning's remarks about what is so on purpose here, and about itself.
 _NOT_FOR_USERS = (
@@ -27,6 +28,7 @@ _NOT_FOR_USERS = (
 def build_trainer(
     *,
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto",
+    devices: Annotated[int, Between(1, 1024)] = 1,
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
     deterministic: bool = True,
     gradient_clip_val: Annotated[float, Between(0, None)] | None = None,
@@ -35,11 +37,13 @@ def build_trainer(
     run_directory: Path,
     max_epochs: int,
     callbacks: Sequence[pl.Callback],
+    team: Team = ALONE,
 ) -> pl.Trainer:
-    """Builds a trainer on one device.
+    """Builds a trainer on one device, that of this process where there are several.
 
     Args:
         accelerator: where to compute; `auto` takes a GPU where there is one.
+        devices: processes of a run, each with a device; `ordinalclip.helpers` starts them.
         precision: of the forward pass; weights stay in fp32.
         deterministic: refuse operations whose result varies from call to call.
         gradient_clip_val: largest norm of the gradient; None = not clipped.
@@ -48,6 +52,7 @@ def build_trainer(
         run_directory: Lightning's root, which nothing should be written to.
         max_epochs: passes over the training split.
         callbacks: ours.
+        team: this process's place among those of the run.
 
     Raises:
         ConfigError: float16 without a GPU, where Lightning would compute in bfloat16 under float16's name.
@@ -61,7 +66,7 @@ def build_trainer(
         warnings.filterwarnings("ignore", message=message)
     return pl.Trainer(
         accelerator=accelerator,
-        devices=1,
+        devices=[team.rank] if team.size > 1 and accelerator != "cpu" and torch.cuda.is_available() else 1,
         precision=precision,
         deterministic=deterministic,
         gradient_clip_val=gradient_clip_val,

@@ -176,9 +176,11 @@ def test_what_ends_a_run_is_told_in_a_line_and_kept_in_its_log(tmp_path: Path) -
     done = train(tmp_path, *SMALL, "trainable.rank=1e30")
     (run,) = (tmp_path / "runs").glob("gauge-*")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[:-1] == [
-        "error: the loss became nan in epoch 0, step 1; a lower learning rate (trainable.*) or "
-        "trainer.gradient_clip_val=1.0 may help",
-        f"  traceback: {run / 'run.log'}",
-    ]
+    lines = done.stderr.splitlines()[:-1]
+    assert lines[-6] == "error: the loss became nan in epoch 0, step 1, which is not kept"
+    assert re.fullmatch(r"  images: .+\.png, .+ and \d+ more \(\d+ of the batch\)", lines[-5])
+    assert re.fullmatch(r"  context: parameters [\d.]+, gradient nan", lines[-4])
+    assert re.fullmatch(r"  rank: parameters \S+, gradient nan", lines[-3])
+    assert lines[-2].startswith("  what to do: a lower learning rate")
+    assert lines[-1] == f"  traceback: {run / 'run.log'}"
     assert "Traceback (most recent call last)" in (run / "run.log").read_text()

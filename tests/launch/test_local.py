@@ -43,7 +43,8 @@ def test_results_are_those_of_one_run_after_another_and_a_failure_stops_nobody(t
     done = train(here, *SMALL, *LOCAL, *axes, "tracking=local", f"paths.cache={tmp_path}", f"paths.data={tmp_path}")
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert lines[:2] == ["6 runs: 6 new", "2 at a time, 1 thread each"]
+    assert lines[0] == "6 runs: 6 new"
+    assert lines.count("2 at a time, 1 thread each") == 1
     ends = sorted(line for line in lines if re.match(r"run \d of 6: ", line))
     assert [line[:11] for line in ends] == [f"run {number} of 6" for number in range(1, 7)]
     assert sum(bool(re.search(r"rank=0.001 seed=\d, [\d.]+ s$", line)) for line in ends) == 3, ends
@@ -74,16 +75,17 @@ def test_results_are_those_of_one_run_after_another_and_a_failure_stops_nobody(t
 
 
 def test_what_is_killed(tmp_path: Path) -> None:
-    words = [*SMALL, *LOCAL, "epochs=3000", "prompt=linear", "seed=0,1,2,3"]
+    words = [*SMALL, *LOCAL, "epochs=800", "prompt=linear", "seed=0,1,2,3"]
     with start(tmp_path, *words) as process:
         wait_for(lambda: len(workers(tmp_path)) == 2, process)
         pid, run = next(iter(workers(tmp_path).items()))
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: len(workers(tmp_path)) == 2, process)  # another has taken its place, with the next run
-        assert run.state() == "interrupted"
+        wait_for(lambda: len(workers(tmp_path).keys() - {pid}) == 2, process)  # another is in its place, with a run
+        interrupted = run.state() == "interrupted"
         pids = list(workers(tmp_path))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
+    assert interrupted
     assert process.returncode == 130, err
     assert "run 1 of 4: seed=" in err
     assert "WorkerDied: its process was killed by SIGKILL; was there too little memory?" in err

@@ -1,0 +1,96 @@
+"""A run on two processes (CPU, gloo) beside the same run on one: the same gradients, metrics, record."""
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ordinalclip import fit
+from ordinalclip.callbacks import EpochRecord
+from ordinalclip.job import run_job
+from ordinalclip.prepare import Job, prepare
+from ordinalclip.runs import Run
+from tests.conftest import Compose
+
+TWO = "trainer.devices=2"
+
+
+def job_in(compose_cfg: Compose, folder: str, *overrides: str) -> Job:
+    cfg = compose_cfg(*overrides)
+    cfg["paths"]["runs"] = str(Path(cfg["paths"]["runs"]).with_name(folder))
+    return prepare(cfg)
+
+
+def same_results(one: Run, other: Run) -> None:
+    assert one.directory.name == other.directory.name  # the batch size is of all devices: it is one and the same run
+    lines = [list(run.metrics()) for run in (one, other)]
+    assert [line["epoch"] for line in lines[0]] == [line["epoch"] for line in lines[1]]
+    for left, right in zip(*lines, strict=True):
+        assert left["step"] == right["step"]
+        assert left["values"] == pytest.approx(right["values"], rel=1e-5, abs=1e-6)
+    for name in ("best_checkpoint", "last_checkpoint"):
+        states = [torch.load(getattr(run, name), weights_only=True)["state_dict"] for run in (one, other)]
+        assert states[0].keys() == states[1].keys()
+        for key in states[0]:
+            torch.testing.assert_close(states[0][key], states[1][key], rtol=1e-5, atol=1e-6, msg=key)
+    tables = [pd.read_parquet(run.directory / "predictions.parquet") for run in (one, other)]
+    assert tables[0]["path"].tolist() == tables[1]["path"].tolist()
+    assert np.abs(tables[0]["expectation"] - tables[1]["expectation"]).max() < 1e-4
+    assert (one.read_json("test_stats.json") or {}).keys() == (other.read_json("test_stats.json") or {}).keys()
+
+
+def batch_size(compose_cfg: Compose) -> int:
+    """One that leaves a single image to the last batch: one of the processes has none of it."""
+    number = int((prepare(compose_cfg()).manifest.table["split"] == "train").sum())
+    return next(size for size in range(8, number) if number % size == 1)
+
+
+def stopping_after(epochs: int) -> type[EpochRecord]:
+    """A record whose process is interrupted once it has written so many epochs."""
+
+    class Stopping(EpochRecord):
+        def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            super().on_train_epoch_start(trainer, pl_module)
+            if trainer.current_epoch == epochs:
+                raise KeyboardInterrupt
+
+    return Stopping
+
+
+@pytest.mark.slow
+def test_prompts_on_features_and_a_resume(compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["paths.cache=" + compose_cfg()["paths"]["cache"] + "/of_two", "loss=ce_kl", "lr=0.02"]
+    words.append(f"batch_size={batch_size(compose_cfg)}")
+    two = job_in(compose_cfg, "two", *words, TWO)
+    with monkeypatch.context() as patched:
+        patched.setattr(fit, "EpochRecord", stopping_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            run_job(two, in_sweep=True)
+    assert two.run.state() == "interrupted"
+    assert two.run.epochs_done() == 2
+    run_job(prepare(two.cfg), in_sweep=True)
+    assert two.run.state() == "finished"
+    files = {path.relative_to(two.run.directory) for path in two.run.directory.rglob("*") if path.is_file()}
+
+    one = job_in(compose_cfg, "one", *words)
+    run_job(one, in_sweep=True)
+    same_results(two.run, one.run)
+    theirs = {path.relative_to(one.run.directory) for path in one.run.directory.rglob("*") if path.is_file()}
+    assert files - theirs == {Path("attempts/0002.json")}
+
+
+@pytest.mark.slow
+def test_a_trained_tower_with_accumulated_batches(compose_cfg: Compose) -> None:
+    words = ["trainable.image=0.05", "trainable.logit_scale=0.05", "optimizer=sgd", "loss=ce_kl", "epochs=2"]
+    words += [
+        "trainer.accumulate_grad_batches=2",
+        f"batch_size={batch_size(compose_cfg)}",
+        "trainer.gradient_clip_val=0.5",
+    ]
+    jobs = [job_in(compose_cfg, name, *words, *more) for name, more in (("one", ()), ("two", (TWO,)))]
+    for job in jobs:
+        run_job(job, in_sweep=True)
+    same_results(jobs[0].run, jobs[1].run)
