@@ -142,8 +142,9 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> Ord
         EpochRecord(run, score, largest=largest, after_epoch=lambda: mirror.sync(run, final=False)),
         ProgressBar(score, label=run.directory.name.rpartition("-")[0]),
     ]
-    for split in ("train", job.cfg["protocol"]["select_on"]):
-        data.split(split)  # into the caches, where other processes will find it
+    if job.cfg["trainer"].get("devices", 1) > 1:
+        for split in ("train", job.cfg["protocol"]["select_on"]):
+            data.split(split)  # into the caches, where the other processes will find it
     try:
         with gathered(job) as team:
             return train_share(job, model, data, team, callbacks)

@@ -46,7 +46,7 @@ def test_results_are_those_of_one_run_after_another_and_a_failure_stops_nobody(t
     assert lines[0] == "6 runs: 6 new"
     assert lines.count("2 at a time, 1 thread each") == 1
     ends = sorted(line for line in lines if re.match(r"run \d of 6: ", line))
-    assert [line[:11] for line in ends] == [f"run {number} of 6" for number in range(1, 7)]
+    assert [line[:10] for line in ends] == [f"run {number} of 6" for number in range(1, 7)]
     assert sum(bool(re.search(r"rank=0.001 seed=\d, [\d.]+ s$", line)) for line in ends) == 3, ends
     assert sum("rank=1e+30 seed=" in line and ": FloatingPointError: " in line for line in ends) == 3, ends
     assert "error: 3 of 6 runs failed; each one's run.log has the traceback:" in lines
