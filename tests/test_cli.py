@@ -178,7 +178,7 @@ def test_what_ends_a_run_is_told_in_a_line_and_kept_in_its_log(tmp_path: Path) -
     assert done.returncode == 1
     lines = done.stderr.splitlines()[:-1]
     assert lines[-6] == "error: the loss became nan in epoch 0, step 1, which is not kept"
-    assert re.fullmatch(r"  images: .+\.png, .+ and \d+ more \(\d+ of the batch\)", lines[-5])
+    assert re.fullmatch(r"  images: \d+\.png, .+ \(\d+ of the batch\)", lines[-5])
     assert re.fullmatch(r"  context: parameters [\d.]+, gradient nan", lines[-4])
     assert re.fullmatch(r"  rank: parameters \S+, gradient nan", lines[-3])
     assert lines[-2].startswith("  what to do: a lower learning rate")
