@@ -3,13 +3,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm
+.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
 ARGS ?=
 STORE ?= runs/mlflow.db
 PORT ?= 5000
+AUTH ?= 0
 
 export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -56,6 +57,11 @@ ui: setup ## Open MLflow on the runs (STORE=runs/mlflow.db PORT=5000)
 	# One worker and no job service: 2 processes and 0.5 GB, in place of 15 and 3.1.
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore exec .venv/bin/python -m mlflow server -w 1 \
 		--backend-store-uri "sqlite:///$(STORE)" --host 127.0.0.1 --port $(PORT)
+
+mlflow-server: setup ## Start an MLflow server with PostgreSQL, for many writers (HOST=127.0.0.1 PORT=5000 AUTH=1 DIR=… DATABASE=…)
+	@# HOST from the command line alone: some shells set it to the machine's name.
+	exec .venv/bin/python -m launch.mlflow_server $(if $(findstring command,$(origin HOST)),host=$(HOST)) \
+		port=$(PORT) $(if $(filter-out 0,$(AUTH)),auth=true) $(if $(DIR),"folder=$(DIR)") $(if $(DATABASE),"database=$(DATABASE)")
 
 lock: setup ## Write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@.venv/bin/python -m venv .cache/lock

@@ -5,17 +5,18 @@ import os
 from typing import Any
 
 # By default a request to a server that is away is tried for four minutes, each try for two.
-_PATIENCE = {
+_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
 def load_mlflow() -> None:
     """Imports MLflow; to be called where no other thread imports anything large."""
-    for name, value in _PATIENCE.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401
 

@@ -10,6 +10,7 @@ from ordinalclip.tracking.client import client_of
 from ordinalclip.tracking.file_lock import held
 from ordinalclip.tracking.sqlite import leave_store, make_store, sole_writer, sqlite_file, upgrade_store
 
+_SEEN: dict[Path, int | None] = {}  # SQLite files that MLflow may hold connections to in this process
 _SCHEMES = ("sqlite:///", "http://", "https://")
 
 
@@ -29,7 +30,6 @@ class Store:
         self.uri, self.experiment = uri, experiment
         self.file: Path | None = sqlite_file(uri)
         self._opened: tuple[Any, str, int | None] | None = None
-        self._seen_inode: int | None = None
 
     def open(self) -> tuple[Any, str]:
         """A client, and the experiment's id in the store.
@@ -57,9 +57,9 @@ class Store:
     def _sqlite_client(self, file: Path) -> Any:
         if not file.exists():
             make_store(file)
-        if self._seen_inode not in (None, self._inode()):
+        if _SEEN.setdefault(file.absolute(), self._inode()) != self._inode():
             leave_store(file)
-        self._seen_inode = self._inode()
+        _SEEN[file.absolute()] = self._inode()
         try:
             return client_of(self.uri)
         except Exception as error:

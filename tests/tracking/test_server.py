@@ -1,0 +1,133 @@
+"""A real MLflow server with PostgreSQL behind it, and what it does to runs when it is away, slow or broken."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analysis.sync import copy_all
+from launch.mlflow_server import serve
+from launch.postgres import find_programs
+from ordinalclip.errors import ConfigError
+from ordinalclip.runs import Run
+from ordinalclip.tracking import RUN_ID_TAG, MLflowMirror
+from ordinalclip.tracking.store import Store
+from tests.tracking.made import begin_run, end_run, log_epoch
+from tests.tracking.proxy import Proxy
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Its port."""
+    try:
+        find_programs()
+    except ConfigError as error:
+        if "postgres" in os.environ.get("ORDINALCLIP_REQUIRE", "").split(","):
+            raise
+        pytest.skip(str(error).replace("\n", " "))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # Below a folder that PostgreSQL's own user may enter, which pytest's is not.
+    folder = Path("/tmp") / f"ordinalclip-server-{os.getpid()}"
+    command = [sys.executable, "-m", "launch.mlflow_server", f"folder={folder}", f"port={port}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    try:
+        assert first == f"export MLFLOW_TRACKING_URI=http://127.0.0.1:{port}\n", process.communicate()
+        group = _children(process.pid)
+        assert len(group) == 2  # PostgreSQL and MLflow
+        yield port
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
+    finally:
+        process.kill()
+        process.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def proxy(server: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    made = Proxy(server)
+    yield made
+    made.close()
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def mirror(proxy: Proxy, name: str) -> MLflowMirror:
+    return MLflowMirror(uri=proxy.uri, experiment=name, every_s=0.1, patience_s=0.5)
+
+
+def is_whole(proxy: Proxy, name: str, run: Run) -> bool:
+    """Whether the store has what metrics.jsonl has, and how the run ended."""
+    client, experiment = Store(proxy.uri, name).open()
+    all_shown = client.search_runs([experiment], f"tags.`{RUN_ID_TAG}` = '{run.run_id}'")
+    if len(all_shown) != 1:
+        return False
+    shown = all_shown[0]
+    wanted: dict[tuple[str, int], tuple[float, int]] = {}
+    found: dict[tuple[str, int], tuple[float, int]] = {}
+    for line in run.metrics():
+        for key, value in line["values"].items():
+            wanted.setdefault((key, line["epoch"]), (value, line["time_ms"]))  # one was done twice
+    for key in {key for key, _ in wanted}:
+        for point in client.get_metric_history(shown.info.run_id, key):
+            found[key, point.step] = (point.value, point.timestamp)
+    files = {file.path for file in client.list_artifacts(shown.info.run_id)}
+    return found == wanted and shown.info.status == "FINISHED" and {"config.yaml", "test_stats.json"} <= files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mood", ["away", "slow", "broken"])
+def test_runs_end_whatever_the_server_does_and_nothing_is_missing_in_the_end(
+    mood: str, proxy: Proxy, tmp_path: Path
+) -> None:
+    shows = mirror(proxy, mood)
+    first, second = begin_run(tmp_path / "runs", 1), begin_run(tmp_path / "runs", 2)
+    shows.sync(first, final=False)
+    log_epoch(first, 0)
+    shows.sync(first, final=True)
+    proxy.mood = mood
+    for run in (first, second):  # neither waits for long, and neither fails
+        shows.sync(run, final=False)
+        end_run(run)
+        shows.sync(run, final=True)
+        run.release("finished")
+    proxy.mood = "up"
+    proxy.gate.set()
+    if mood == "broken":  # that process is gone: the records are copied by hand
+        _, failed = copy_all(Store(proxy.uri, mood), [first, second])
+        assert failed == 0
+    else:  # it goes on, and makes up for it
+        until = time.monotonic() + 30
+        while not (is_whole(proxy, mood, first) and is_whole(proxy, mood, second)) and time.monotonic() < until:
+            time.sleep(0.1)
+    assert is_whole(proxy, mood, first)
+    assert is_whole(proxy, mood, second)
+    assert copy_all(Store(proxy.uri, mood), [first, second]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [(["port=0"], "port"), (["folder=3"], "folder"), (["hosts=x"], "hosts"), (["database=mine"], "database")],
+)
+def test_what_cannot_be_used_is_told_at_once(words: list[str], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        serve(words)
+    assert caught.value.key == key

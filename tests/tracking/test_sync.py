@@ -1,0 +1,125 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import analysis.sync
+from analysis.sync import copy_all, sync
+from ordinalclip.errors import ConfigError
+from ordinalclip.lease import Busy
+from ordinalclip.runs import Run
+from ordinalclip.tracking import RUN_ID_TAG
+from ordinalclip.tracking.file_lock import held
+from ordinalclip.tracking.store import Store
+from tests.tracking.made import begin_run, end_run, log_epoch
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.tracking.made import begin_run, log_epoch
+log_epoch(begin_run(Path(sys.argv[1]), 7), 0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def words(root: Path) -> list[str]:
+    return [f"runs={root}"]
+
+
+def ended(root: Path, number: int) -> Run:
+    run = begin_run(root, number)
+    end_run(run)
+    run.release("finished")
+    return run
+
+
+def shown(root: Path) -> dict[str, tuple[str, float | None]]:
+    """Run id → status and test/mae."""
+    client, experiment = Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip").open()
+    found = client.search_runs([experiment])
+    return {one.data.tags[RUN_ID_TAG]: (one.info.status, one.data.metrics.get("test/mae")) for one in found}
+
+
+@pytest.mark.slow
+def test_it_copies_what_is_missing_and_no_more(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        ended(root, number)
+    assert sync(words(root)) == 3
+    assert shown(root) == {f"{number:010d}": ("FINISHED", 0.25) for number in range(3)}
+    assert sync(words(root)) == 0
+    assert "3 runs: 0 copied, 3 there already" in capsys.readouterr().out
+    ended(root, 3)
+    assert sync(words(root)) == 1
+    for file in root.glob("mlflow.db*"):  # the store is deleted: made anew, whole
+        file.unlink()
+    assert sync(words(root)) == 4
+    assert len(shown(root)) == 4
+
+
+@pytest.mark.slow
+def test_a_sync_that_was_ended_is_gone_on_with(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [ended(root, number) for number in range(3)]
+    store = Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
+    copy_run = analysis.sync.copy_run
+
+    def two(store: Store, run: Run, *rest: object, **named: object) -> None:
+        if run is runs[2]:
+            raise KeyboardInterrupt
+        copy_run(store, run, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(analysis.sync, "copy_run", two)
+    with pytest.raises(KeyboardInterrupt):
+        copy_all(store, runs)
+    monkeypatch.undo()
+    assert copy_all(store, runs) == (1, 0)
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_gone_was_killed(root: Path) -> None:
+    alive = begin_run(root, 1)
+    log_epoch(alive, 0)
+    subprocess.run([sys.executable, "-c", _KILLED, str(root)], check=False)
+    sync(words(root))
+    assert shown(root) == {"0000000001": ("RUNNING", None), "0000000007": ("KILLED", None)}
+    alive.set_status("finished")
+    lost = alive.directory.rename(root.parent / "elsewhere")
+    alive.lease = None
+    sync(words(root))
+    assert shown(root)["0000000001"] == ("KILLED", None)  # its directory is no more
+    assert lost.exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_cannot_be_copied_is_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ended(root, 1)
+    broken = ended(root, 2)
+    (broken.directory / "metrics.jsonl").write_text('{"no": "values"}\n')
+    with pytest.raises(RuntimeError, match="1 of 2 runs"):
+        sync(words(root))
+    assert broken.directory.name in caplog.text
+    assert "0000000001" in shown(root)
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    with held(tmp_path, 0), pytest.raises(Busy, match="another process"):
+        sync(words(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        (["tracking=offline"], "tracking"),
+        (["seed=1"], "seed"),
+        (["runs=nowhere"], "runs"),
+        (["runs=.", "tracking=server", "tracking.uri=http://127.0.0.1:9"], "tracking.uri"),
+        (["runs=.", "tracking=server", "tracking.uri=mlruns"], "tracking.uri"),
+    ],
+)
+def test_what_cannot_be_used(typed: list[str], key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        sync(typed)
+    assert caught.value.key == key
+    assert os.listdir(tmp_path) == []
