@@ -19,7 +19,7 @@ from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_
 from ordinalclip.helpers import check_devices, gathered
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state
-from ordinalclip.metrics.details import details
+from ordinalclip.metrics.details import details, jsonable
 from ordinalclip.metrics.names import shown
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
@@ -82,7 +82,7 @@ def fit(job: Job, mirror: Mirror) -> None:
         if split == "test":
             fitted_on = answers.get(CALIBRATION, of_manifest(predictions[:0], manifest, cfg["protocol"]))
             calibration = calibration_record(fitted_on, answers["test"], alpha=cfg["alpha"])
-            run.write_json("calibration.json", calibration)
+            run.write_json("calibration.json", jsonable(calibration))
             stats |= {f"test/{name}": value for name, value in stats_of(calibration).items()}
             run.write_json("test_details.json", details(answers["test"]))
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})

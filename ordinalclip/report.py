@@ -92,6 +92,9 @@ def print_scores(
         chance = f"{best['score_chance']:.3f} by chance"
         chance += "" if before is None else f", {before['score']:.3f} untrained"
         table.add_row("ordinality of rank features", f"{best['score']:.3f}", chance)
+    if f"{split}/coverage_90" in stats:
+        width = f"{stats[f'{split}/interval_width_90']:.1f} of {len(rank_names)} ranks wide"
+        table.add_row("90 % intervals cover", _number(stats[f"{split}/coverage_90"], True), width)
     kind = "" if split == "all" else f"{split} "
     _print(f"{dataset}: {int(stats.get(f'{split}/num_images', 0))} {kind}images", console)
     _print(table, console)

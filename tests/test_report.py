@@ -77,6 +77,15 @@ def test_each_score_stands_beside_the_constant_predictors(tmp_path: Path) -> Non
     assert all(line == line.rstrip() for line in text.splitlines())
 
 
+def test_intervals_are_told_where_there_are_any(tmp_path: Path) -> None:
+    made = job(tmp_path)
+    assert "% intervals" not in printed(lambda console: print_run(made, console))
+    stats = made.run.read_json("test_stats.json") | {"test/coverage_90": 0.925, "test/interval_width_90": 1.96}
+    (made.run.directory / "test_stats.json").write_text(json.dumps(stats))
+    text = printed(lambda console: print_run(made, console))
+    assert re.search(r"90 % intervals cover +92\.5 % +2\.0 of 4 ranks wide", text)
+
+
 def test_a_long_directory_is_not_broken(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30) / "[with] brackets"
     folder.mkdir(parents=True)

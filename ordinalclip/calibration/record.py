@@ -3,7 +3,8 @@
     n, families         calibration images, and how many subjects, groups or blocks they are of (null: not known)
     notes               what a reader of the numbers has to know
     alpha, default      share that the default level's intervals may miss; that level's name, such as "0.9"
-    temperature         of `scale`; null for fewer than `FEWEST` images, which `reason` says then
+    temperature         of `scale`; null for fewer than `FEWEST` images or families, which `reason` says then: fitted to
+                        three blocks of ELPV it made the likelihood of the test images worse as often as better
     nll                 of the calibration images: before, after the temperature
     test_nll            of the test images: before, after
     levels              name → {threshold, expected, test}, or {threshold: null, reason}
@@ -72,8 +73,10 @@ def fit_calibration(calibration: Predictions, *, alpha: float = 0.1) -> dict[str
         "default": default,
         "temperature": None,
     }
-    if num_images < FEWEST:
-        record["reason"] = f"{num_images} calibration images; a temperature takes at least {FEWEST}"
+    independent = num_images if families is None else families
+    if independent < FEWEST:
+        of = "" if families is None else f" of {families} subjects, groups or blocks"
+        record["reason"] = f"{num_images} calibration images{of}; a temperature takes at least {FEWEST}"
     else:
         record["temperature"] = temperature = fit_temperature(calibration.probs, calibration.rank)
         record["nll"] = _before_and_after(calibration, temperature)

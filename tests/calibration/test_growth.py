@@ -55,4 +55,5 @@ def test_probabilities_that_underflowed_and_no_images():
     lower, upper = ends(mass_before(np.array([[0.0, 0.0, 1.0, 0.0]])), 0.999)
     assert (lower[0], upper[0]) == (2, 2)
     assert mass_before(np.zeros((0, 4))).shape == (0, 4)
+    assert np.isfinite(mass_before(np.full((2, 4), np.nan))).all()
     assert len(ends(np.zeros((0, 4)), 0.5)[0]) == 0

@@ -8,6 +8,7 @@ from scipy.stats import binom
 from ordinalclip.calibration.apply import apply_calibration
 from ordinalclip.calibration.record import calibration_record, coverage, fit_calibration, stats_of
 from ordinalclip.errors import ConfigError
+from ordinalclip.metrics.details import jsonable
 from ordinalclip.metrics.likelihood import TINY
 from tests.calibration.made import predictions
 
@@ -105,6 +106,8 @@ def test_images_of_few_subjects_count_for_few():
     record = fit_calibration(predictions(100, family=np.arange(100) // 20))
     assert record["families"] == 5
     assert "only 5 subjects, groups or blocks" in record["notes"][0]
+    assert record["temperature"] is None
+    assert record["reason"] == "100 calibration images of 5 subjects, groups or blocks; a temperature takes at least 10"
     assert record["levels"]["0.9"]["expected"] is None  # five could not promise 90 %
     alone = fit_calibration(predictions(100))
     many = fit_calibration(predictions(100, family=np.arange(100) // 2))
@@ -117,3 +120,11 @@ def test_reordering_the_calibration_images_changes_nothing():
     order = np.random.default_rng(0).permutation(80)
     one, other = (fit_calibration(images)["levels"] for images in (whole, some(whole, order)))
     assert one == other
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_model_that_broke_breaks_no_record():
+    broken = replace(predictions(30), probs=np.full((30, 6), np.nan, dtype=np.float32))
+    record = jsonable(calibration_record(broken, broken))
+    assert record["nll"]["before"] is None
+    assert json.dumps(record, allow_nan=False)
