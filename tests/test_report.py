@@ -83,7 +83,7 @@ def test_intervals_are_told_where_there_are_any(tmp_path: Path) -> None:
     stats = made.run.read_json("test_stats.json") | {"test/coverage_90": 0.925, "test/interval_width_90": 1.96}
     (made.run.directory / "test_stats.json").write_text(json.dumps(stats))
     text = printed(lambda console: print_run(made, console))
-    assert re.search(r"90 % intervals cover +92\.5 % +2\.0 of 4 ranks wide", text)
+    assert re.search(r"90 % intervals cover +92\.5 % +2\.0 of 3 ranks wide", text)
 
 
 def test_a_long_directory_is_not_broken(tmp_path: Path) -> None:
