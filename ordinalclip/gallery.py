@@ -87,7 +87,7 @@ class Drawn:
             from ordinalclip.metrics.details import details
             from ordinalclip.predictions import read_predictions
 
-            found = details(read_predictions(self.run, "test", self.readout))
+            found = details(read_predictions(self.run))
         return found
 
     @cached_property
