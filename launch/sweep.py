@@ -22,6 +22,7 @@ from ordinalclip.job import mirror_of
 from ordinalclip.lease import Busy
 from ordinalclip.prepare import Job, check_settings, prepare
 from ordinalclip.report import print_store, print_sweep, titles
+from ordinalclip.serving.asked import register_finished
 
 log = logging.getLogger("ordinalclip")
 
@@ -99,6 +100,7 @@ def sweep(
             log.info("%d of %d runs are finished", done, len(jobs))
             raise
     print_sweep(jobs)
+    register_finished(jobs)
     print_store(jobs[0].cfg)
     _raise_failures(jobs, missing, results)
     return results

@@ -10,8 +10,10 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(source: str | Path, *, device: str = "auto", runs: str | Path | None = None) -> "RankModel":
+def load(
+    source: str | Path, *, device: str = "auto", runs: str | Path | None = None, trusted: bool = False
+) -> "RankModel":
     """A trained model, ready to predict: `load("runs/…").predict(images)`; see `ordinalclip.inference.opening.load`."""
     from ordinalclip.inference.opening import load as opened  # imports torch, which the command line must not wait for
 
-    return opened(source, device=device, runs=runs)
+    return opened(source, device=device, runs=runs, trusted=trusted)

@@ -80,6 +80,7 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
     for group, runtime in RUNTIME.items():
         arguments = {k: v for k, v in cfg[group].items() if k not in DESCRIPTIVE.get(group, ())}
         _check_once(arguments, group, known, runtime)
+    _check_register(cfg)
     _check_protocol(cfg["protocol"], known)
     num_ranks = known.get("num_ranks")
     rank_names_of(cfg["prompt"], None if num_ranks is None else int(num_ranks))
@@ -145,6 +146,11 @@ def _check_image_rates(rates: Mapping[str, Any], image: float | None) -> None:
         problem = "no layer is new"
         remedy = "image_rates.new_layers=[…]"
         raise ConfigError("image_rates.new_factor", rates["new_factor"], problem, remedy=remedy)
+
+
+def _check_register(cfg: Mapping[str, Any]) -> None:
+    if cfg.get("register") and "uri" not in cfg["tracking"]:
+        raise ConfigError("register", True, "tracking=offline has no store to register in", allowed="tracking=local")
 
 
 def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> None:

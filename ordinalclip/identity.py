@@ -19,6 +19,7 @@ _NOT_IN_ID = (
     "alpha",
     "sweep_name",
     "tags",
+    "register",
     "rerun",
     "dataset",
     "subset",

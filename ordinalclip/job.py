@@ -18,6 +18,7 @@ from ordinalclip.prepare import Job
 from ordinalclip.provenance import code_version
 from ordinalclip.report import print_run
 from ordinalclip.runs import Run
+from ordinalclip.serving.asked import register_finished
 from ordinalclip.stop import signals_stop
 from ordinalclip.tracking import Mirror
 
@@ -59,6 +60,7 @@ def run_job(job: Job, *, in_sweep: bool = False, mirror: Mirror | None = None) -
     if not in_sweep:
         _draw(job)
         print_run(job)
+        register_finished([job])
 
 
 def _draw(job: Job) -> None:

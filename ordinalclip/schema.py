@@ -26,6 +26,7 @@ class Settings:
         sweep_name: name under which runs are grouped; typed as `sweep=`, which may also be a file of settings.
         alpha: share of images whose true rank the intervals of the default level may miss; see `calibration.json`.
         tags: free words for MLflow.
+        register: finished runs become MLflow models, to be served; see `python -m ordinalclip.register`.
         rerun: archive what exists of this run and repeat it.
     """
 
@@ -40,6 +41,7 @@ class Settings:
     alpha: Annotated[float, Between(0.001, 0.5)]
     sweep_name: str | None
     tags: list[str]
+    register: bool
     rerun: bool
 
 

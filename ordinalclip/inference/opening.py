@@ -7,14 +7,17 @@ from typing import Any
 from ordinalclip.command import composed
 from ordinalclip.derived import stamp
 from ordinalclip.errors import ConfigError
+from ordinalclip.exporting.folder import is_exported
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.naming import name_run
 from ordinalclip.inference.predictions import Ranks
-from ordinalclip.reopen import open_record, recorded_cfg
+from ordinalclip.reopen import Record, open_record, recorded_cfg
 from ordinalclip.runs import Run
 
 
-def load(source: str | Path, *, device: str = "auto", runs: str | Path | None = None) -> RankModel:
+def load(
+    source: str | Path, *, device: str = "auto", runs: str | Path | None = None, trusted: bool = False
+) -> RankModel:
     """A trained model, ready to predict.
 
     Args:
@@ -22,25 +25,34 @@ def load(source: str | Path, *, device: str = "auto", runs: str | Path | None = 
             folder made by `ordinalclip.export`.
         device: "cpu", "cuda", "mps", or "auto": a GPU where there is one.
         runs: folder of the runs; by default that of the settings, `runs`.
+        trusted: whether the maker of an exported folder is trusted, for archives of torch.export, which run code.
 
     Raises:
         ConfigError: there is no such run, it is not finished, or its weights are not there.
         DataError: files are damaged or do not belong together.
     """
+    from ordinalclip.inference.exported import load_exported
     from ordinalclip.inference.ranker import logits_of, ranker_of
 
+    if is_exported(Path(source).expanduser()):
+        return load_exported(Path(source).expanduser(), _device(device), trusted=trusted)
     here = composed([] if runs is None else [f"paths.runs={runs}"])
     run = name_run(str(source), Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     ranker, preprocessing = ranker_of(record)
     place = _device(device)
-    readout = record.cfg["protocol"]["readout"]
     return RankModel(
         partial(logits_of, ranker.to(place), device=place),
         preprocessing,
-        Ranks(record.rank_names, record.rank_values, record.unit, readout),
+        ranks_of(record),
+        calibration=run.read_json("calibration.json"),
         facts=facts_of(run, record.cfg),
     )
+
+
+def ranks_of(record: Record) -> Ranks:
+    """The ranks of a run, with the readout that its protocol declared."""
+    return Ranks(record.rank_names, record.rank_values, record.unit, record.cfg["protocol"]["readout"])
 
 
 def facts_of(run: Run, cfg: dict[str, Any]) -> dict[str, Any]:

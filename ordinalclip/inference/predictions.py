@@ -54,7 +54,7 @@ class Predictions:
     Attributes:
         probs: [N, R] float32, calibrated where the model is.
         rank: [N] the rank that the readout gives.
-        expectation: [N] mean value under the probabilities, in the unit of `ranks`.
+        expectation: [N] mean value under the probabilities before calibration, in the unit of `ranks`.
         lower: [N] rank that the interval begins with, or -1 where the model has no interval.
         upper: [N] rank that it ends with.
         coverage: share of images whose true rank such intervals contain, as promised for images like the calibration

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ordinalclip.backbones.lazy import LazyTower
+from ordinalclip.model import OrdinalCLIP
 from ordinalclip.preprocessing import Preprocessing
 from ordinalclip.reopen import Record, rebuild
 
@@ -47,7 +48,11 @@ def ranker_of(record: Record) -> tuple[ImageRanker, Preprocessing]:
     Raises:
         DataError: the checkpoint does not fit the configuration.
     """
-    model = rebuild(record)
+    return ranker_from(rebuild(record), record)
+
+
+def ranker_from(model: OrdinalCLIP, record: Record) -> tuple[ImageRanker, Preprocessing]:
+    """`ranker_of` of a model that was rebuilt already."""
     backbone = model.backbone
     image = backbone.image.ready() if isinstance(backbone.image, LazyTower) else backbone.image
     features_RD = load_file(record.run.directory / "rank_features.safetensors")["rank_features"]

@@ -21,7 +21,9 @@ def base_positions(num_ranks: int, num_base_ranks: int) -> Tensor:
     return torch.linspace(0, num_ranks - 1, num_base_ranks, dtype=torch.float64)
 
 
-def interpolation_weights(interpolation: Interpolation, num_ranks: int, num_base_ranks: int) -> Tensor:
+def interpolation_weights(
+    interpolation: Interpolation, num_ranks: int, num_base_ranks: int, at: Tensor | None = None
+) -> Tensor:
     """Weights of the base ranks in every rank.
 
     With d the distance of a rank from a base rank's position, counted in ranks, the rows are, up to their sum:
@@ -31,6 +33,12 @@ def interpolation_weights(interpolation: Interpolation, num_ranks: int, num_base
     - `normal`: exp(-d²) [OrdinalCLIP], as a softmax of -d²: by the formula itself all of a row's terms
       underflow once every base rank is more than ten or so ranks away, and 0/0 is NaN.
     - `piecewise`: straight lines between neighbouring base ranks, so that only two have a say (ours).
+
+    Args:
+        interpolation: one of these.
+        num_ranks: R, which the base ranks are spread over.
+        num_base_ranks: K.
+        at: positions on the axis of ranks, whole or not, that rows are wanted for, in place of 0…R-1.
 
     Returns:
         Weights [R, K], float32; every row sums to 1.
@@ -43,7 +51,7 @@ def interpolation_weights(interpolation: Interpolation, num_ranks: int, num_base
             "prompt.num_base_ranks", num_base_ranks, "out of range", allowed=f"1 to {num_ranks}, the number of ranks"
         )
     positions_K = base_positions(num_ranks, num_base_ranks)
-    ranks_R = torch.arange(num_ranks, dtype=torch.float64)
+    ranks_R = torch.arange(num_ranks, dtype=torch.float64) if at is None else at.double()
     distance_RK = (ranks_R[:, None] - positions_K).abs()
     if num_base_ranks == 1:
         weights_RK = torch.ones_like(distance_RK)

@@ -21,7 +21,7 @@ Tested = tuple[list[Path], np.ndarray]
 
 def test_a_loaded_run_says_what_it_recorded(model: RankModel, tested: Tested) -> None:
     paths, probs = tested
-    plain = replace(model, intervals=None)
+    plain = replace(model, calibration=None)
     found = plain.predict(paths, batch_size=7)
     assert np.allclose(found.probs, probs, atol=1e-5)
     assert len(found) == len(paths)
@@ -41,7 +41,7 @@ def test_cached_features_and_images_agree(folder: Path) -> None:
     table = pd.read_csv(manifest)
     paths = [root / path for path in table.loc[table["split"] == "test", "path"]]
     recorded = np.stack(pd.read_parquet(run.directory / "predictions.parquet")["probs"])
-    assert np.allclose(replace(model, intervals=None).predict(paths).probs, recorded, atol=1e-5)
+    assert np.allclose(replace(model, calibration=None).predict(paths).probs, recorded, atol=1e-5)
 
 
 def test_no_text_is_read_or_run(run: Run, monkeypatch: pytest.MonkeyPatch, tested: Tested) -> None:
@@ -102,26 +102,25 @@ def test_ranks_of_one_name_have_columns_of_their_own() -> None:
     assert prob_columns(["a", "b", "a"]) == ["p_0_a", "p_b", "p_2_a"]
 
 
-class Halves:
-    """Intervals whose edges are known."""
-
-    coverage = 0.8
-
-    def probs(self, logits: np.ndarray) -> np.ndarray:
-        return np.full_like(logits, 1 / logits.shape[1])
-
-    def edges(self, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros(len(probs), int), np.ones(len(probs), int)
-
-
 def test_intervals_are_in_the_unit_of_the_values(model: RankModel, tested: Tested) -> None:
-    ranks = replace(model.ranks, scale=tuple(10.0 * rank for rank in range(len(model.ranks.names))))
-    found = replace(model, intervals=Halves(), ranks=ranks).predict(tested[0][:2])
-    assert (found[0].lower, found[0].upper, found.coverage) == (0.0, 10.0, 0.8)
-    assert found[1].expectation == pytest.approx(5 * (len(ranks.names) - 1))
-    none = replace(model, intervals=None).predict(tested[0][0])
-    assert np.isnan(none[0].lower)
-    assert np.isnan(none.to_frame()["coverage"][0])
+    num_ranks = len(model.ranks.names)
+    ranks = replace(model.ranks, scale=tuple(10.0 * rank for rank in range(num_ranks)))
+    levels = {"0.8": {"threshold": 0.0}, "0.9": {"threshold": 1.0}, "0.95": {"threshold": None, "reason": "too few"}}
+    fitted = {"default": "0.9", "temperature": 2.0, "levels": levels}
+    calibrated = replace(model, calibration=fitted, ranks=ranks)
+    found = calibrated.predict(tested[0][:2])
+    assert (found[0].lower, found[0].upper, found.coverage) == (0.0, 10.0 * (num_ranks - 1), 0.9)  # all the mass
+    narrow = calibrated.predict(tested[0][:2], level=0.8)
+    assert (narrow[0].lower, narrow.coverage) == (narrow[0].upper, 0.8)  # the median rank alone
+    as_is = replace(model, calibration=None, ranks=ranks).predict(tested[0][:2])
+    warm = np.sqrt(as_is.probs.astype(float))  # temperature 2
+    assert np.allclose(found.probs, warm / warm.sum(1, keepdims=True), atol=1e-6)
+    assert np.array_equal(found.expectation, as_is.expectation)  # of what the test scores are of
+    for none in (as_is, calibrated.predict(tested[0][:2], level=0.95)):
+        assert np.isnan(none[0].lower)
+        assert np.isnan(none.to_frame()["coverage"][0])
+    with pytest.raises(ConfigError, match=r"^level=0\.5"):
+        calibrated.predict(tested[0][0], level=0.5)
 
 
 def test_importing_the_package_takes_no_torch() -> None:

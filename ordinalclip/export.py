@@ -1,0 +1,122 @@
+"""`python -m ordinalclip.export`: a trained run in one folder that needs no text tower, or not even torch.
+
+torch is imported once everything that was typed has been checked.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ordinalclip.command import composed, run_command
+from ordinalclip.errors import ConfigError
+from ordinalclip.exporting.folder import MODELS, PRECISIONS
+from ordinalclip.inference.naming import name_run
+from ordinalclip.reopen import open_record, recorded_cfg
+
+_KEYS = ("run", "format", "precision", "out", "num_ranks", "values", "runs", "overwrite")
+_USAGE = """\
+OrdinalCLIP exports a trained run: image tower, rank features, preprocessing, rank names and a model card, in a folder.
+
+  python -m ordinalclip.export run=RUN [format=safetensors] [precision=fp32] [out=FOLDER] [KEY=VALUE …]
+
+  run         a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
+  format      safetensors: tensors, for OrdinalCLIP; cannot run code
+              onnx: a graph, for onnxruntime and others, with an example that needs no torch
+              torch_export: an archive for torch.export.load, FOR TRUSTED USE ONLY: it is unpickled when it is loaded
+  precision   fp32, fp16, int8 (onnx only)
+  out         exports/<run>-<format>-<precision>
+  num_ranks   so many ranks in place of the run's, at equal distances; rank prompts only
+  values      or ranks at these values: values=[20,30,40]
+  runs        folder of the runs; by default runs
+  overwrite=true replaces what is there
+
+What was written is loaded again and compared with the whole model on images of the run's own data; an export that
+differs by more than its precision may (fp32 1e-4, fp16 2e-2 of a probability, int8 1e-1 in the mean) is not kept.
+
+Examples
+  python -m ordinalclip.export run=0123456789
+  python -m ordinalclip.export run=best:sweep=first,metric=val/mae format=onnx precision=int8"""
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(export, _USAGE)
+
+
+def export(words: Sequence[str]) -> Path:
+    """Exports what was typed, compares it, and prints what it gains.
+
+    Args:
+        words: of the form key=value; `run=` is needed.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: for what cannot be used, before torch is imported.
+        DataError: the run is damaged, or the export is not what the model is.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    for key in typed:
+        if key not in _KEYS:
+            raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
+    if not typed.get("run"):
+        raise ConfigError("run", "", "which run?", allowed="a run's directory, its name or id, best:sweep=NAME")
+    format_, precision = typed.get("format", "safetensors"), typed.get("precision", "fp32")
+    if format_ not in MODELS:
+        raise ConfigError("format", format_, "there is no such format", allowed=", ".join(MODELS))
+    if precision not in PRECISIONS:
+        raise ConfigError("precision", precision, "there is no such precision", allowed=", ".join(PRECISIONS))
+    if precision == "int8" and format_ != "onnx":
+        raise ConfigError("precision", precision, f"is not made for format={format_}", allowed="format=onnx")
+    _check_installed(format_)
+    values = _values(typed)
+    here = composed([] if "runs" not in typed else [f"paths.runs={typed['runs']}"])
+    run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
+    record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
+    out = Path(typed.get("out", f"exports/{run.directory.name}-{format_}-{precision}")).expanduser()
+    if out.exists() and typed.get("overwrite") != "true":
+        raise ConfigError("out", out, "is there already", remedy="overwrite=true, or another name")
+
+    from ordinalclip.exporting.write import write_export
+
+    check = write_export(record, out, format_, precision, values)
+    print(f"{out}\n")
+    rows = [("", "export", "whole model"), ("size, MB", f"{check.size_mb:.1f}", f"{check.full_mb:.1f}")]
+    rows.append(("one image, ms", f"{check.latency_ms:.1f}", f"{check.full_ms:.1f} (with its text tower)"))
+    for name, ours, theirs in rows:
+        print(f"  {name:<16}{ours:>10}   {theirs}")
+    print(f"\n  on {check.num_images} images: probabilities differ by {check.largest:.2g} at most, by {check.mean:.2g}")
+    print(f"  in the mean; the most probable rank is the same in {check.agreement:.1%}")
+    return out
+
+
+def _check_installed(format_: str) -> None:
+    from importlib.util import find_spec
+
+    if format_ == "onnx":
+        missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+        if missing:
+            raise ConfigError(
+                "format", format_, f"needs {', '.join(missing)}", remedy="pip install 'ordinalclip[export]'"
+            )
+
+
+def _values(typed: dict[str, str]) -> list[float] | int | None:
+    """The values of other ranks, or how many there are to be; None: the run's own ranks."""
+    count, listed = typed.get("num_ranks"), typed.get("values")
+    if count is not None and listed is not None:
+        raise ConfigError("num_ranks", count, "cannot go with values", allowed="one of the two")
+    if count is not None:
+        if not count.isdecimal() or int(count) < 2:
+            raise ConfigError("num_ranks", count, "is no number of ranks", allowed="2 or more")
+        return int(count)
+    if listed is None:
+        return None
+    try:
+        return [float(word) for word in listed.strip("[]").split(",")]
+    except ValueError:
+        raise ConfigError("values", listed, "are no numbers", allowed="values=[20,30,40]") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""What a model card says, from a run's record; nothing is typed by hand, and what is not known is called so."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ordinalclip.errors import DataError
+from ordinalclip.metrics.score_intervals import score_intervals
+from ordinalclip.predictions import read_predictions
+from ordinalclip.reopen import Record
+
+# Score of test_stats.json → how it is shown.
+_SHOWN = {
+    "mae": ("MAE in ranks", "{:.3f}"),
+    "mae_value": ("MAE in the unit", "{:.3f}"),
+    "accuracy": ("accuracy", "{:.1%}"),
+    "accuracy_within_1": ("within-1 accuracy", "{:.1%}"),
+    "qwk": ("quadratic weighted kappa", "{:.3f}"),
+    "ece": ("expected calibration error", "{:.3f}"),
+}
+_NOT_KNOWN = "not stated in the data set's yaml"
+
+
+def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
+    """The variables of MODEL_CARD.md.
+
+    Args:
+        record: of a finished run.
+        changed_ranks: whether the export has other ranks than the run, so that none of its scores are of it.
+    """
+    run, cfg = record.run, record.cfg
+    made = run.read_json("provenance.json") or {}
+    stamps = (run.read_json("labels.json") or {}).get("selected_on")
+    dataset, backbone = cfg["dataset"], cfg["backbone"]
+    code = made.get("code", {})
+    origin = {
+        "run": run.directory.name,
+        "data set": dataset.get("name"),
+        "backbone": backbone.get("name"),
+        "prompt": cfg["prompt"].get("name"),
+        "seed": cfg["seed"],
+        "epochs": cfg["epochs"],
+        "code": f"{code.get('version')}, commit {(code.get('git') or 'unknown')[:12]}"
+        + (", with changes" if code.get("dirty") else ""),
+        "data's hash": record.identity["manifest"],
+    }
+    table = pd.read_csv(run.directory / "manifest.csv", usecols=["split"], dtype="str")
+    counts = table["split"].value_counts()
+    none = {"scores": [], "levels": [], "why_no_levels": ", since its ranks are not the run's"}
+    measured = none if changed_ranks else _measured(record)
+    return measured | {
+        "stamps": "The epoch was selected on the test split: its scores are better than new images will see."
+        if stamps == "test"
+        else "",
+        "origin": [(name, value) for name, value in origin.items() if value is not None],
+        "splits": [(name, int(counts[name])) for name in ("train", "val", "calibration", "test") if name in counts],
+        "data": _data(cfg, run.read_json("leakage.json") or {}),
+        "limits": _limits(record, changed_ranks),
+        "licences": [
+            f"data ({dataset.get('name')}): {dataset.get('licence') or _NOT_KNOWN}",
+            *(f"weights ({part}): {file.source}; see their makers' terms" for part, file in record.weights.items()),
+        ],
+    }
+
+
+def _measured(record: Record) -> dict[str, Any]:
+    stats = record.run.read_json("test_stats.json") or {}
+    try:
+        intervals = score_intervals(read_predictions(record.run))
+    except DataError:
+        intervals = {"scores": {}, "by": "images", "num_groups": 0}
+    scores = []
+    for name, (title, how) in _SHOWN.items():
+        if f"test/{name}" not in stats:
+            continue
+        ends = intervals["scores"].get(name)
+        constant = stats.get(f"test/constant_{name}")
+        scores.append(
+            {
+                "name": title,
+                "value": how.format(stats[f"test/{name}"]),
+                "interval": "" if ends is None else f"{how.format(ends[0])} to {how.format(ends[1])}",
+                "constant": "" if constant is None else how.format(constant),
+            }
+        )
+    calibration = record.run.read_json("calibration.json")
+    return {
+        "scores": scores,
+        "groups": f"{intervals['num_groups']:,} {intervals['by']}",
+        "levels": [] if calibration is None else _levels(calibration),
+        "num_calibration": 0 if calibration is None else calibration["n"],
+        "why_no_levels": "" if calibration is None else f": {calibration.get('reason', 'too few images')}",
+    }
+
+
+def _levels(calibration: Mapping[str, Any]) -> list[dict[str, str]]:
+    rows = []
+    for name, entry in calibration["levels"].items():
+        tested = entry.get("test")
+        if tested is not None:
+            low, high = tested["interval"]
+            rows.append(
+                {
+                    "level": f"{float(name):.0%}",
+                    "coverage": f"{tested['coverage']:.1%}",
+                    "interval": f"{low:.1%} to {high:.1%}",
+                    "width": f"{tested['mean_width']:.2f}",
+                }
+            )
+    return rows
+
+
+def _data(cfg: Mapping[str, Any], leakage: Mapping[str, Any]) -> list[str]:
+    protocol, dataset = cfg["protocol"], cfg["dataset"]
+    name = protocol["split"]["_target_"].rpartition(".")[2]
+    lines = [
+        f"Protocol: {name}, the epoch chosen by {protocol.get('metric', 'mae')} on {protocol['select_on']}.",
+        f"Source: {dataset.get('citation') or 'not stated'}.",
+    ]
+    for kind, found in leakage.items():
+        if found.get("shared"):
+            rate = found.get("test_rate") or 0
+            lines.append(f"Leakage: {found['shared']:,} {kind.replace('_', ' ')} ({rate:.1%} of the test images).")
+    return lines
+
+
+def _limits(record: Record, changed_ranks: bool) -> list[str]:
+    limits = [
+        "It always answers, also for images of something else than the training images showed.",
+        "Scores are of one split of one data set; other cameras, places and people may do worse.",
+    ]
+    if changed_ranks:
+        limits.append("Its ranks were interpolated when it was exported: none of the run's scores are of them.")
+    if record.cfg["dataset"].get("name") == "heads":
+        limits.append("It was trained on SYNTHETIC heads and says nothing about the age of people.")
+    if record.cfg["backbone"].get("name") == "mini":
+        limits.append("Its tower is small and knows objects (ImageNet); it is not CLIP.")
+    return limits

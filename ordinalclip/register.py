@@ -1,0 +1,67 @@
+"""`python -m ordinalclip.register`: a finished run as a registered MLflow model, to be served."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ordinalclip.command import composed, run_command
+from ordinalclip.errors import ConfigError
+from ordinalclip.inference.naming import name_run
+from ordinalclip.reopen import open_record, recorded_cfg
+
+_KEYS = ("run", "name", "runs", "tracking", "tracking.uri")
+_USAGE = """\
+OrdinalCLIP registers a finished run as an MLflow model: images in, ranks out; no pickle, no text tower.
+
+  python -m ordinalclip.register run=RUN [name=NAME] [runs=runs] [tracking=local] [tracking.uri=…]
+
+  run         a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
+  name        of the model; by default ordinalclip-<data>-<backbone>-<prompt>
+
+register=true on training's command line does the same when a run is finished. Serve it with
+  MLFLOW_TRACKING_URI=sqlite:///runs/mlflow.db mlflow models serve -m models:/NAME/1 --env-manager local -p 5001
+and ask it with images as base64 (or paths within the folders that ORDINALCLIP_IMAGE_ROOTS names):
+  curl 127.0.0.1:5001/invocations -H 'Content-Type: application/json' \\
+    -d '{"dataframe_records": [{"image": "'$(base64 -w0 photo.jpg)'"}]}'"""
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(register_run, _USAGE)
+
+
+def register_run(words: Sequence[str]) -> str:
+    """Registers what was typed.
+
+    Args:
+        words: of the form key=value; `run=` is needed.
+
+    Returns:
+        The model's address.
+
+    Raises:
+        ConfigError: for what cannot be used; tracking=offline, which has no store.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    for key in typed:
+        if key not in _KEYS:
+            raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
+    if not typed.get("run"):
+        raise ConfigError("run", "", "which run?", allowed="a run's directory, its name or id, best:sweep=NAME")
+    here = composed(
+        [f"paths.runs={word}" if key == "runs" else f"{key}={word}" for key, word in typed.items() if key in _KEYS[2:]]
+    )
+    uri = here["tracking"].get("uri")
+    if uri is None:
+        raise ConfigError("tracking", "offline", "has no store to register in", allowed="local, server")
+    run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
+    record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
+
+    from ordinalclip.serving.register import find_shown, register
+
+    address = register(record, uri, find_shown(run, uri), typed.get("name"))
+    print(address)
+    return address
+
+
+if __name__ == "__main__":
+    main()

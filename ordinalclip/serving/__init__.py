@@ -1,0 +1,1 @@
+"""A trained model behind MLflow, and behind a page of its own."""

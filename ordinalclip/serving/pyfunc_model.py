@@ -1,0 +1,53 @@
+"""The script that MLflow stores and runs for a registered model [MLflow, models from code]; nothing is pickled."""
+
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.pyfunc import PythonModel
+
+from ordinalclip.errors import DataError
+from ordinalclip.inference.exported import load_exported
+from ordinalclip.inference.model import RankModel
+from ordinalclip.serving.sent_images import image_roots, sent_image
+
+
+class ServedRanks(PythonModel):
+    """A table with a column `image` in, one of ranks out; see `ordinalclip.serving.register`."""
+
+    model: RankModel
+
+    def load_context(self, context: Any) -> None:
+        """Opens the export that was registered, every file checked."""
+        from pathlib import Path
+
+        import torch
+
+        self.model = load_exported(Path(context.artifacts["export"]), torch.device("cpu"))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Ranks of images.
+
+        Args:
+            context: MLflow's.
+            model_input: a column `image` of strings: base64, or paths within `ORDINALCLIP_IMAGE_ROOTS`.
+            params: none.
+
+        Raises:
+            MlflowException: naming the row whose image cannot be used; a server answers 400.
+        """
+        roots, images = image_roots(), []
+        for row, text in enumerate(model_input["image"]):
+            try:
+                image = sent_image(str(text), roots, self.model.limits)
+                images.append(self.model.pixels(image))
+            except DataError as error:
+                raise MlflowException(f"row {row}: {error}", error_code=BAD_REQUEST) from None
+        import torch
+
+        return self.model.read(self.model.logits(torch.stack(images))).to_frame()
+
+
+mlflow.models.set_model(ServedRanks())

@@ -1,0 +1,185 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ordinalclip
+from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.export import export
+from ordinalclip.exporting.ranks import reinterpolated, values_between
+from ordinalclip.inference.model import RankModel
+from ordinalclip.inference.opening import ranks_of
+from ordinalclip.reopen import load_run, open_record, recorded_cfg
+from ordinalclip.runs import Run
+from tests.trained import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("export")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    return train(folder, "trainable.image=1e-3", "backbone.projection=linear")
+
+
+@pytest.fixture(scope="module")
+def whole(run: Run) -> RankModel:
+    return ordinalclip.load(run.directory, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    paths = [tmp_path_factory.mktemp("photos") / f"{index}.png" for index in range(5)]
+    for index, path in enumerate(paths):
+        pixels = np.random.default_rng(index).integers(0, 256, (40 + index, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format_", "precision", "atol"),
+    [
+        ("safetensors", "fp32", 1e-6),
+        ("safetensors", "fp16", 1e-2),
+        ("onnx", "fp32", 1e-5),
+        ("onnx", "fp16", 2e-2),
+        ("onnx", "int8", 2e-1),
+        ("torch_export", "fp32", 1e-5),
+    ],
+)
+def test_an_export_says_what_the_run_says(
+    run: Run, whole: RankModel, photos: list[Path], tmp_path: Path, format_: str, precision: str, atol: float
+) -> None:
+    out = export([f"run={run.directory}", f"format={format_}", f"precision={precision}", f"out={tmp_path / 'out'}"])
+    model = ordinalclip.load(out, device="cpu", trusted=True)
+    found, expected = model.predict(photos), whole.predict(photos)
+    assert np.allclose(found.probs, expected.probs, atol=atol)
+    assert found.coverage == expected.coverage
+    assert model.ranks == whole.ranks
+    assert not list(tmp_path.glob(".*"))
+    sums = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=out, check=False)
+    assert sums.returncode == 0
+    card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+    stats = run.read_json("test_stats.json") or {}
+    assert f"{stats['test/mae']:.3f}" in card
+    assert f"{stats['test/constant_mae']:.3f}" in card
+    assert ("trusted" in (out / "README.md").read_text(encoding="utf-8")) == (format_ == "torch_export")
+
+
+@pytest.mark.slow
+def test_the_example_needs_no_torch(folder: Path, photos: list[Path], tmp_path: Path) -> None:
+    run = train(folder, "prompt=linear")
+    out = export([f"run={run.directory}", "format=onnx", f"out={tmp_path / 'out'}"])
+    code = "import sys, runpy; sys.argv = ['predict.py', *sys.argv[2:]]; "
+    code += f"runpy.run_path({str(out / 'predict.py')!r}); assert 'torch' not in sys.modules"
+    words = [sys.executable, "-c", code, "-", *map(str, photos)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    expected = ordinalclip.load(run.directory, device="cpu").predict(photos)
+    for line, photo, one in zip(done.stdout.splitlines(), photos, expected, strict=True):
+        assert line.startswith(f"{photo} {one.name} {one.expectation:.4g}"[: len(str(photo)) + len(one.name) + 5])
+        assert np.allclose([float(word) for word in line.split("[")[1].strip("]\n").split()], one.probs, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def exported(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export([f"run={run.directory}", f"out={tmp_path_factory.mktemp('out') / 'out'}"])
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "README.md"])
+@pytest.mark.parametrize("harm", ["changed", "truncated", "gone"])
+def test_a_file_that_is_not_what_was_written_is_refused(exported: Path, tmp_path: Path, name: str, harm: str) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    assert ordinalclip.load(folder, device="cpu").facts["format"] == "safetensors"
+    file = folder / name
+    if harm == "gone":
+        file.unlink()
+        if name == "config.json":  # then it is no exported folder at all
+            with pytest.raises(ConfigError, match="there is no such run"):
+                ordinalclip.load(folder)
+            return
+    elif harm == "truncated":
+        file.write_bytes(file.read_bytes()[:-3])
+    else:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        ordinalclip.load(folder, device="cpu")
+
+
+def test_a_folder_cannot_point_out_of_itself(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    sums = folder / "SHA256SUMS"
+    sums.write_text(sums.read_text(encoding="utf-8") + f"{'0' * 64}  ../other\n", encoding="utf-8")
+    with pytest.raises(DataError, match="not in the folder"):
+        ordinalclip.load(folder, device="cpu")
+
+
+@pytest.mark.slow
+def test_archives_are_loaded_where_they_are_trusted_only(run: Run, tmp_path: Path) -> None:
+    out = export([f"run={run.directory}", "format=torch_export", f"out={tmp_path / 'out'}"])
+    with pytest.raises(ConfigError, match="runs code of its maker"):
+        ordinalclip.load(out, device="cpu")
+
+
+def test_ranks_of_training_are_found_again_between_others(run: Run) -> None:
+    record = open_record(run, recorded_cfg(run))
+    own = ranks_of(record)
+    trained = load_run(record).rank_features()
+    same, ranks = reinterpolated(record, own, own.scale)
+    assert torch.allclose(same, trained, atol=1e-6)
+    assert ranks.scale == own.scale
+    finer, ranks = reinterpolated(record, own, values_between(own, 2 * len(own.scale) - 1))
+    assert torch.allclose(finer[::2], trained, atol=1e-5)
+    assert ranks.scale[1] == pytest.approx((own.scale[0] + own.scale[1]) / 2)
+
+
+def test_ranks_at_other_values(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    out = export([f"run={run.directory}", "values=[0,0.5,1.5,4]", f"out={tmp_path / 'out'}"])
+    found = ordinalclip.load(out, device="cpu").predict(photos)
+    assert found.ranks.names == ("0", "0.5", "1.5", "4")
+    assert found.coverage is None
+    assert "None are recorded" in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert json.loads((out / "config.json").read_text(encoding="utf-8"))["calibration"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["format=tflite"], "there is no such format"),
+        (["precision=int4"], "there is no such precision"),
+        (["precision=int8"], "is not made for format=safetensors"),
+        (["values=[1,a]"], "are no numbers"),
+        (["values=[3,1]"], "cannot be ranks of this run"),
+        (["values=[0,99]"], "cannot be ranks of this run"),
+        (["num_ranks=2"], "3 base ranks, more than the 2"),
+        (["num_ranks=9", "values=[1,2]"], "one of the two"),
+        (["fromat=onnx"], "there is no such key"),
+    ],
+)
+def test_mistakes(run: Run, tmp_path: Path, words: list[str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told.replace("[", r"\[")):
+        export([f"run={run.directory}", f"out={tmp_path / 'out'}", *words])
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_stays(exported: Path, run: Run) -> None:
+    with pytest.raises(ConfigError, match="is there already"):
+        export([f"run={run.directory}", f"out={exported}"])
+
+
+def test_prompts_without_base_ranks_have_no_others(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, "prompt=linear")
+    with pytest.raises(ConfigError, match="has no base ranks to interpolate from"):
+        export([f"run={run.directory}", "num_ranks=9", f"out={tmp_path / 'out'}"])

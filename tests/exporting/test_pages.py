@@ -1,0 +1,22 @@
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from ordinalclip.exporting.pages import _resize
+from ordinalclip.preprocessing import Preprocessing
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop"])
+@pytest.mark.parametrize("margin", [1.0, 8 / 7])
+@pytest.mark.parametrize("size", [(50, 31), (31, 50), (32, 32), (7, 90)])
+def test_the_example_prepares_images_as_the_model_does(resize: Any, margin: float, size: tuple[int, int]) -> None:
+    way = Preprocessing(32, (0.0,) * 3, (1.0,) * 3, "bicubic", resize, margin)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    image = PIL.Image.fromarray(pixels)
+    variables: dict[str, Any] = {"image": image, "way": asdict(way), "PIL": PIL}
+    exec("if True:\n" + _resize(asdict(way)), variables)
+    expected = np.asarray(way.centre(way.scale(image, way.scaled)))
+    assert np.array_equal(np.asarray(variables["image"]), expected)

@@ -1,0 +1,47 @@
+import base64
+from pathlib import Path
+
+import pytest
+
+from ordinalclip.errors import DataError
+from ordinalclip.inference.reading import Limits
+from ordinalclip.serving.sent_images import ROOTS, image_roots, sent_image
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.png").write_bytes(b"image")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (tmp_path / "open" / "link.png").symlink_to(tmp_path / "secret.png")
+    return tmp_path / "open"
+
+
+def test_base64_with_and_without_its_prefix() -> None:
+    text = base64.b64encode(b"bytes of an image").decode()
+    assert sent_image(text, []) == b"bytes of an image"
+    assert sent_image(f"data:image/png;base64,{text}", []) == b"bytes of an image"
+    with pytest.raises(DataError, match="neither base64 nor a path"):
+        sent_image("%%%", [])
+    with pytest.raises(DataError, match="more than the 5 bytes"):
+        sent_image(text, [], Limits(max_bytes=5))
+
+
+def test_paths_are_read_within_the_folders_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sent_image("a.png", [root]) == root / "a.png"
+    assert sent_image(str(root / "a.png"), [root]) == root / "a.png"
+    monkeypatch.setenv(ROOTS, f"{root}:{root.parent / 'none'}")
+    assert image_roots()[0] == root.resolve()
+    monkeypatch.delenv(ROOTS)
+    assert image_roots() == []
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "link.png", "none.png", "/etc/passwd.d/../passwd", "./../secret.png"]
+)
+def test_no_other_path_is_read_and_none_is_told_of(root: Path, path: str) -> None:
+    for text in (path, str(root.parent / "secret.png"), str(root.parent / "none.png")):
+        with pytest.raises(DataError, match="is in no folder that this server may read"):
+            sent_image(text, [root])
+    with pytest.raises(DataError, match="it names none"):
+        sent_image("a.png", [])
