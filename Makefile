@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server
+.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server test-browser evidence
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
@@ -95,3 +95,6 @@ test-slurm: setup ## Run the tests that need a SLURM cluster, on one of their ow
 
 evidence: setup ## Compare prompts and heads on gauges; goes on where it was; writes docs/evidence.md (ARGS=--quick)
 	@.venv/bin/python -m analysis.evidence $(ARGS)
+
+test-browser: setup ## Run the tests that need a browser (Debian's chromium)
+	@.venv/bin/python -m pytest tests/browser $(ARGS)

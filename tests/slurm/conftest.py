@@ -25,16 +25,6 @@ SMALL = (
 PATIENCE_S = 240.0
 
 
-collect_ignore_glob: list[str] = []
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Minutes of tests, which are run where they are asked for: `make test-slurm`."""
-    config.addinivalue_line("markers", "slurm: needs a SLURM cluster; the session starts one of its own")
-    if not any("slurm" in argument for argument in config.args):
-        collect_ignore_glob.append("test_*.py")
-
-
 @dataclass
 class Cluster:
     """A cluster that runs, and a folder to work in.
