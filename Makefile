@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server test-browser evidence
+.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server test-browser evidence notebooks
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
@@ -98,3 +98,6 @@ evidence: setup ## Compare prompts and heads on gauges; goes on where it was; wr
 
 test-browser: setup ## Run the tests that need a browser (Debian's chromium)
 	@.venv/bin/python -m pytest tests/browser $(ARGS)
+
+notebooks: setup ## Train a few small runs and render the notebooks on them, to docs/notebooks
+	@.venv/bin/python -m analysis.render runs=.cache/notebooks $(ARGS)

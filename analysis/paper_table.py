@@ -247,9 +247,7 @@ def _add_methods(
         for column, cell in first.items():
             mine = [_is_in(run, cell, columns, layout, any_method=True) for _, run in left.iterrows()]
             for prompt, runs in left[mine].groupby("prompt.name") if any(mine) else []:
-                frozen = prompt == "linear" and runs["trainable.head"].isna().all()
-                name = f"{prompt}, ours" if not frozen else f"{prompt}, frozen"
-                _enter(ours, (name, column), runs, cell, notes)
+                _enter(ours, (f"prompt={prompt}", column), runs, cell, notes)
                 placed |= set(runs.index)
 
 

@@ -1,6 +1,5 @@
 """The figures of the paper from a sweep's runs, the published curves beside ours."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,7 @@ def few_shot_figure(table: PaperTable, stem: Path) -> tuple[Path, Path]:
         if own:
             means = [values.mean() for _, values in own]
             spread = [values.std(ddof=1) if len(values) > 1 else 0.0 for _, values in own]
-            label = row if row.endswith(", ours") else f"{row}, ours"
-            panel.errorbar([x for x, _ in own], means, spread, linewidth=1.6, capsize=2, label=label, **style)
+            panel.errorbar([x for x, _ in own], means, spread, linewidth=1.6, capsize=2, label=f"{row}, ours", **style)
     panel.set_xscale("log", base=2)
     panel.set_xticks(list(shots.values()), [str(value) for value in shots.values()])
     panel.set_xlabel("training images of each rank")
@@ -76,28 +74,6 @@ def spans_figure(scores: pd.DataFrame, stem: Path, by: str = "prompt.name") -> t
     panel.set_xticks(places, [*map(str, spans[:-1]), "all"])
     panel.set_xlabel("pairs of ranks less than … apart")
     panel.set_ylabel("ordinality (share in order)")
-    return _save(figure, panel, stem)
-
-
-def lines_figure(
-    curves: Mapping[str, Sequence[tuple[float, float]]], stem: Path, *, x: str, y: str
-) -> tuple[Path, Path]:
-    """Draws curves of (x, y) points, such as a score over epochs.
-
-    Args:
-        curves: name → points.
-        stem: where to, without a suffix.
-        x: name of the axis, with its unit.
-        y: name of the axis, with its unit.
-
-    Returns:
-        The PNG's and the SVG's path.
-    """
-    figure, panel = _canvas(5.2, 3.2)
-    for number, (name, points) in enumerate(curves.items()):
-        panel.plot(*zip(*points, strict=True), color=_COLOURS[number % 7], linewidth=1.6, label=name)
-    panel.set_xlabel(x)
-    panel.set_ylabel(y)
     return _save(figure, panel, stem)
 
 

@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pyarrow.parquet import read_schema
 
 from ordinalclip.errors import DataError
-from ordinalclip.metrics.per_image import per_image
+from ordinalclip.metrics.names import threshold_of
+from ordinalclip.metrics.per_image import per_image, readouts
 from ordinalclip.predictions import Predictions, read_predictions
 from ordinalclip.runs import Run
 
 Floats = npt.NDArray[np.floating]
+
+_ROUNDING = 1e-9  # of an error that is as large as a threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,21 @@ class Tested:
     def scores(self, name: str) -> Floats | None:
         """A score of each image [N] in `order`, whose mean is the run's; None for scores that are no such mean."""
         found = self._scores.get(name)
+        if found is None:
+            family, at = threshold_of(name)
+            if family is not None and at is not None:
+                found = self._within(family, at)
         return None if found is None else found[self.order]
+
+    def _within(self, family: str, at: float) -> Floats:
+        """Whether each image [N] is at most so far off: `cs` in the unit by the protocol's readout, else in ranks."""
+        predictions = self.predictions
+        if family == "accuracy_within":
+            error = readouts(predictions.probs)["argmax"] - predictions.rank
+        else:
+            values = predictions.rank_values
+            error = readouts(predictions.probs, values)[predictions.readout] - values[predictions.rank]
+        return (np.abs(error) <= at + _ROUNDING).astype(float)
 
     @property
     def subject(self) -> npt.NDArray[np.int64] | None:
@@ -69,6 +87,9 @@ class Tested:
             return partial(quadratic_kappa, rank, probs.argmax(axis=1), num_ranks=predictions.num_ranks)
         if name == "spearman":
             return partial(spearman, rank.astype(float), probs @ np.arange(predictions.num_ranks))
+        if name in ("amae", "mmae"):
+            error = np.abs(readouts(probs)[predictions.readout] - rank)
+            return partial(of_ranks, rank, error, num_ranks=predictions.num_ranks, worst=name == "mmae")
         return None
 
 
@@ -80,13 +101,14 @@ def read_tested(directory: Path) -> Tested:
     """
     run = Run(directory)
     predictions = read_predictions(run)
-    table = pd.read_parquet(directory / "predictions.parquet")
-    if "sha256" not in table:
+    file = directory / "predictions.parquet"
+    if "sha256" not in read_schema(file).names:
         raise DataError(f"{directory}: its predictions do not say which images they are of (sha256)")
     manifest, num_train = directory / "manifest.parquet", None
     if manifest.is_file():
         num_train = int((pd.read_parquet(manifest, columns=["split"])["split"] == "train").sum())
-    return Tested(directory, table["sha256"].to_numpy(dtype=str), predictions, num_train)
+    images = pd.read_parquet(file, columns=["sha256"])["sha256"].to_numpy(dtype=str)
+    return Tested(directory, images, predictions, num_train)
 
 
 def quadratic_kappa(
@@ -101,6 +123,13 @@ def quadratic_kappa(
     chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
     expected = float((off * chance).sum())
     return 1 - float((off * counts).sum()) / expected if expected > 0 else 0.0
+
+
+def of_ranks(rank: npt.NDArray[np.integer], error: Floats, weights: Floats, *, num_ranks: int, worst: bool) -> float:
+    """Mean or largest of the mean errors of ranks that were drawn, of errors [N] counted `weights` [N] times each."""
+    counts = np.bincount(rank, weights, num_ranks)
+    means = np.bincount(rank, weights * error, num_ranks)[counts > 0] / counts[counts > 0]
+    return float(means.max() if worst else means.mean())
 
 
 def spearman(one: Floats, other: Floats, weights: Floats) -> float:

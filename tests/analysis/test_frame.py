@@ -159,6 +159,8 @@ def test_settings_are_read_as_yaml_reads_them(compose_cfg: Compose) -> None:
 
 @pytest.mark.slow
 def test_a_store_gives_the_table_of_the_directories(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
     from analysis import store
     from ordinalclip.runs import Run
     from ordinalclip.tracking import MLflowMirror
@@ -177,21 +179,24 @@ def test_a_store_gives_the_table_of_the_directories(tmp_path: Path) -> None:
     mirror = MLflowMirror(uri=uri, experiment="one", every_s=0)
     for run in (Run(path) for path in sorted(tmp_path.glob("made-*"))):
         mirror.sync(run, final=True)
-    mirror.sync(Run(made_run(tmp_path, "3", {"seed": 3}, status="running")), final=False)
-    here = frame_of_folder(tmp_path).drop(index=3)
-    pd.testing.assert_frame_equal(store.frame_of_store(uri).drop(index=3), here, check_like=True)
+    client = MlflowClient(uri)
+    others = client.create_run(client.get_experiment_by_name("one").experiment_id, run_name="somebody else's")
+    for key, value in (("seed", "3"), ("lr", "1e-05"), ("prompt.context", "None"), ("words", "[1, 2] of 3")):
+        client.log_param(others.info.run_id, key, value)
+    client.log_metric(others.info.run_id, "val/mae", 0.5)
+    here = frame_of_folder(tmp_path)
+    found = store.frame_of_store(uri)
+    pd.testing.assert_frame_equal(found[list(here)].drop(index=3), here, check_dtype=False)
+    row = found.loc[3]
+    assert (row["run_id"], row["state"], row["problem"]) == (others.info.run_id, "running", "no record in the store")
+    assert (row["seed"], row["lr"], row["words"], row["val/mae"]) == (3, 1e-5, "[1, 2] of 3", 0.5)
+    assert pd.isna(row["prompt.context"])
 
     (tmp_path / "elsewhere").mkdir()
     for path in tmp_path.glob("made-*"):
         path.rename(tmp_path / "elsewhere" / path.name)
     there = store.frame_of_store(uri, "one")
-    lacking = ["seconds"]  # of status.json, which the store has no copy of
-    pd.testing.assert_frame_equal(
-        there.drop(index=3)[list(here.drop(columns=lacking))], here.drop(columns=lacking), check_dtype=False
-    )
-    assert there.loc[3, "state"] == "running"
-    assert there.loc[3, "problem"] == "no record in the store"
-    assert there.loc[3, "seed"] == 3
+    pd.testing.assert_frame_equal(there[list(here)].drop(index=3), here, check_dtype=False)
     with pytest.raises(ValueError, match="experiment=two: is not in the store"):
         store.frame_of_store(uri, "two")
     with pytest.raises(ValueError, match="there is no such file"):

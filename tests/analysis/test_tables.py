@@ -73,21 +73,21 @@ def test_few_shot_with_seeds_and_methods_of_our_own(
     words = [f"runs={tmp_path / 'runs'}", "table=few_shot", f"figure={tmp_path / 'figure'}"]
     table = tables_command([*words, "format=terminal,csv", f"out={tmp_path / 'few'}"])
     assert table is not None
-    assert table.rows == ("CNN", "CoOp", "OrdinalCLIP", "linear, ours")
+    assert table.rows == ("CNN", "CoOp", "OrdinalCLIP", "prompt=linear")
     assert table.columns[:3] == ("1 shot", "2 shots", "4 shots")
     assert {place: tuple(found.scores) for place, found in table.ours.items()} == {
         ("CoOp", "1 shot"): (7.0, 7.1),
         ("CoOp", "4 shots"): (8.0, 8.1),
         ("OrdinalCLIP", "1 shot"): (8.0, 8.1),
         ("OrdinalCLIP", "4 shots"): (9.0, 9.1),
-        ("linear, ours", "1 shot"): (9.0, 9.1),
-        ("linear, ours", "4 shots"): (10.0, 10.1),
+        ("prompt=linear", "1 shot"): (9.0, 9.1),
+        ("prompt=linear", "4 shots"): (10.0, 10.1),
     }
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     shown = [" ".join(line) for line in lines]
     assert "CoOp published 5.09 4.50 3.81 3.57 3.23 2.87 2.61" in shown
     assert "ours, n = 2 7.050 ± 0.071 – 8.050 ± 0.071 – – – –" in shown
-    assert "linear, ours ours, n = 2 9.050 ± 0.071 – 10.050 ± 0.071 – – – –" in shown
+    assert "prompt=linear ours, n = 2 9.050 ± 0.071 – 10.050 ± 0.071 – – – –" in shown
     assert any("dataset.name gauge (paper: morph_lists)" in note for note in table.notes)
     assert "1 of 13 finished runs belong to no cell of this table" in table.notes
     assert "1 of 14 runs are not finished" in table.notes

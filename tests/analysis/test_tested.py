@@ -1,14 +1,16 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from analysis.tested import quadratic_kappa, read_tested, spearman
+from analysis.tested import of_ranks, quadratic_kappa, read_tested, spearman
 from ordinalclip.errors import DataError
 from ordinalclip.metrics.collection import rank_metrics
+from ordinalclip.metrics.scores import compute_scores
 from tests.analysis.made_runs import made_run, with_predictions
 
 
@@ -22,10 +24,16 @@ def test_mean_scores_of_images_are_the_run_s(tmp_path: Path) -> None:
         scores = tested.scores(name)
         assert scores is not None
         assert scores.mean() == pytest.approx(float(reference[name]), abs=1e-6), name
-    for name in ("qwk", "spearman"):
+    others = ("qwk", "spearman", "amae", "mmae", "cs_1.5", "accuracy_within_2")
+    all_scores = compute_scores(tested.predictions, others)
+    for name in others[:4]:
         weighted = tested.weighted(name)
         assert weighted is not None
-        assert weighted(np.ones(50)) == pytest.approx(float(reference[name]), abs=1e-6), name
+        assert weighted(np.ones(50)) == pytest.approx(all_scores[name], abs=1e-6), name
+    for name in others[4:]:
+        scores = tested.scores(name)
+        assert scores is not None
+        assert scores.mean() == pytest.approx(all_scores[name], abs=1e-9), name
     assert tested.scores("qwk") is None
     assert tested.weighted("ece") is None
     assert tested.num_train == 80
@@ -42,6 +50,14 @@ def test_weights_are_copies() -> None:
     assert spearman(rank.astype(float), given.astype(float), weights.astype(float)) == pytest.approx(correlation)
 
 
+def test_ranks_that_are_not_drawn_are_left_out() -> None:
+    rank, error = np.array([0, 0, 2, 2]), np.array([1.0, 3.0, 10.0, 20.0])
+    weights = np.array([1.0, 3.0, 0.0, 0.0])
+    assert of_ranks(rank, error, weights, num_ranks=3, worst=False) == 2.5
+    assert of_ranks(rank, error, np.ones(4), num_ranks=3, worst=False) == 8.5
+    assert of_ranks(rank, error, np.ones(4), num_ranks=3, worst=True) == 15
+
+
 def test_what_is_constant_has_no_correlation() -> None:
     same, weights = np.zeros(4, dtype=int), np.ones(4)
     assert quadratic_kappa(same, same, weights, num_ranks=3) == 0
@@ -52,8 +68,6 @@ def test_a_test_set_is_its_images_whatever_their_order(tmp_path: Path) -> None:
     one = read_tested(with_predictions(made_run(tmp_path, "0"), [1, 2, 3], [1, 2, 3], subject=["a", "b", "a"]))
     other = read_tested(with_predictions(made_run(tmp_path, "1"), [1, 2, 4], [1, 2, 3]))
     again = with_predictions(made_run(tmp_path, "2"), [1, 2, 3], [1, 2.5, 3])
-    import pandas as pd
-
     table = pd.read_parquet(again / "predictions.parquet")
     table.iloc[::-1].to_parquet(again / "predictions.parquet")
     turned = read_tested(again)

@@ -1,0 +1,124 @@
+"""`python -m analysis.render`, which is `make notebooks`: trains a few small runs and renders the notebooks on them."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ordinalclip.command import run_command
+from ordinalclip.errors import ConfigError
+
+HERE = Path(__file__).parent
+NAMES = ("compare_runs", "ordinality", "few_shot", "distribution_shift", "one_run")
+_USAGE = """\
+OrdinalCLIP trains a few small runs on gauges (what is there already is skipped) and renders the notebooks on them.
+
+  python -m analysis.render runs=FOLDER [out=docs/notebooks] [KEY=VALUE …]
+
+  runs      where the runs are, or go; an own folder, such as .cache/notebooks
+  out       folder of the pages (docs/notebooks)
+  other keys: settings of the runs, such as backbone=tiny"""
+_TIMEOUT_S = 300
+# 11 readings on 3 × 3 cells of mini's features, 30 steps of large batches at most: minutes on two cores.
+SETTINGS = (
+    *("experiment=gauge", "dataset.num_ranks=11", "dataset.images_per_rank=40", "epochs=10", "lr=5e-3"),
+    "tracking=offline",
+)
+SWEEPS = (
+    ("sweep=prompts", "prompt=rank,context,linear", "seed=0,1,2"),
+    ("sweep=few_shot", "prompt=rank,context,linear", "subset.shots=1,4", "seed=0,1"),
+    ("sweep=shift", "prompt=rank,context,linear", "subset.shift_ranks=10", "subset.shift_keep=0.1", "seed=0,1"),
+)
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(render, _USAGE)
+
+
+def render(words: Sequence[str]) -> list[Path]:
+    """Trains what is missing, runs every notebook, writes a page of each.
+
+    Args:
+        words: of the form key=value; `runs=` is needed.
+
+    Returns:
+        The pages.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    if "runs" not in typed:
+        raise ConfigError("runs", "", "where?", remedy="runs=.cache/notebooks, a folder of its own")
+    runs = Path(typed.pop("runs")).absolute()
+    out = Path(typed.pop("out", "docs/notebooks"))
+    train(runs, [*SETTINGS, *(f"{key}={value}" for key, value in typed.items())], SWEEPS)
+    return [write_page(executed(HERE / f"{name}.ipynb", runs), name, out) for name in NAMES]
+
+
+def train(runs: Path, settings: Sequence[str], sweeps: Sequence[Sequence[str]]) -> None:
+    """Runs sweeps one after the other; what is finished already is skipped.
+
+    Args:
+        runs: their folder.
+        settings: of all of them.
+        sweeps: words of each.
+    """
+    for words in sweeps:
+        command = [sys.executable, "-m", "ordinalclip.train", "-m", f"paths.runs={runs}", *settings, *words]
+        subprocess.run(command, check=True)
+
+
+def executed(file: Path, runs: Path) -> Any:
+    """A notebook, run from its first to its last cell in a kernel of its own.
+
+    Args:
+        file: the notebook.
+        runs: folder of the runs that it is to look at.
+    """
+    import nbformat
+    from jupyter_client import AsyncKernelManager
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(file, as_version=4)
+    kept = os.environ.get("ORDINALCLIP_RUNS")
+    os.environ["ORDINALCLIP_RUNS"] = str(runs)
+    try:
+        with TemporaryDirectory() as folder:  # of sockets that no other user can open
+            kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/k")
+            resources = {"metadata": {"path": str(file.parent)}}
+            NotebookClient(notebook, km=kernel, timeout=_TIMEOUT_S, resources=resources).execute(cleanup_kc=True)
+    finally:
+        os.environ.pop("ORDINALCLIP_RUNS")
+        if kept is not None:
+            os.environ["ORDINALCLIP_RUNS"] = kept
+    return notebook
+
+
+def write_page(notebook: Any, name: str, out: Path) -> Path:
+    """Writes a notebook that was run as Markdown, its pictures beside it.
+
+    Args:
+        notebook: with outputs.
+        name: of the page.
+        out: its folder.
+    """
+    from nbconvert import MarkdownExporter
+
+    text, resources = MarkdownExporter().from_notebook_node(
+        notebook, resources={"unique_key": name, "output_files_dir": name}
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    for file, content in resources["outputs"].items():
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).write_bytes(content)
+    page = out / f"{name}.md"
+    source = f"*Rendered from [`analysis/{name}.ipynb`](../../analysis/{name}.ipynb) by `make notebooks`.*\n\n"
+    page.write_text(source + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", encoding="utf-8")
+    return page
+
+
+if __name__ == "__main__":
+    main()
