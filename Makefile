@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server test-browser evidence notebooks
+.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server test-browser picture evidence notebooks
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
@@ -45,23 +45,20 @@ check: setup ## Lint, format, types, spelling
 bench: setup ## Measure speed and memory against a naive mode; writes docs/benchmarks.md (ARGS=--quick)
 	@.venv/bin/python -m ordinalclip.bench $(ARGS)
 
-ui: setup ## Open MLflow on the runs (STORE=runs/mlflow.db PORT=5000)
+ui: setup ## Open MLflow on the runs, with addresses of the last sweep (STORE=runs/mlflow.db PORT=5000 SWEEP=…)
 	@if [ ! -f "$(STORE)" ]; then
 		echo "ui: there is no $(STORE) yet; the first run makes it (make train)" >&2
 		exit 1
 	fi
-	# The table of runs; the experiment's own page opens on an overview of something else.
-	newest='import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute("SELECT MAX(experiment_id) FROM experiments").fetchone())'
-	experiment=$$(.venv/bin/python -c "$$newest" "$(STORE)")
-	echo "ui: http://127.0.0.1:$(PORT)/#/experiments/$$experiment/runs?workflowType=machine_learning (Ctrl-C ends it)"
-	# One worker and no job service: 2 processes and 0.5 GB, in place of 15 and 3.1.
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore exec .venv/bin/python -m mlflow server -w 1 \
-		--backend-store-uri "sqlite:///$(STORE)" --host 127.0.0.1 --port $(PORT)
+	exec .venv/bin/python -m analysis.ui "store=$(STORE)" port=$(PORT) $(if $(SWEEP),"sweep=$(SWEEP)")
 
 mlflow-server: setup ## Start an MLflow server with PostgreSQL, for many writers (HOST=127.0.0.1 PORT=5000 AUTH=1 DIR=… DATABASE=…)
 	@# HOST from the command line alone: some shells set it to the machine's name.
 	exec .venv/bin/python -m launch.mlflow_server $(if $(findstring command,$(origin HOST)),host=$(HOST)) \
 		port=$(PORT) $(if $(filter-out 0,$(AUTH)),auth=true) $(if $(DIR),"folder=$(DIR)") $(if $(DATABASE),"database=$(DATABASE)")
+
+picture: setup ## Make docs/mlflow.png anew, with that browser
+	@OMP_NUM_THREADS=1 ORDINALCLIP_PICTURE=docs/mlflow.png .venv/bin/python -m pytest tests/browser/test_mlflow_ui.py
 
 lock: setup ## Write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@.venv/bin/python -m venv .cache/lock

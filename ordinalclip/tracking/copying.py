@@ -1,6 +1,6 @@
 """Copies one run into a store: what is there already stays as it is, what is new is added."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ordinalclip.runs import Run
@@ -20,6 +20,8 @@ from ordinalclip.tracking.describe import (
 from ordinalclip.tracking.store import Store
 
 COPIED_TAG = "ordinalclip.copied"  # lines of metrics.jsonl in the store, fingerprint of the record when it was copied
+HEAT_MAP = "similarity"
+_IMAGES_TAG = "mlflow.loggedImages"  # which MLflow sets itself
 _BATCH = 90  # parameters or tags in one request; MLflow takes 100
 _METRICS = 800  # values in one request; MLflow takes 1,000 of all kinds together
 _OUTCOME_TAGS = ("error", NOTE_TAG)  # that go when a run that failed goes on
@@ -105,11 +107,22 @@ def _copy(client: Any, experiment_id: str, run: Run, shown: Any) -> None:
         for file in artifacts_of(run):
             folder = file.parent.relative_to(run.directory).as_posix()
             client.log_artifact(mlflow_id, str(file), None if folder == "." else folder)
+        _log_heat_map(client, mlflow_id, run, there.tags)
         client.set_terminated(mlflow_id, status, milliseconds(run.status().get("updated")))
     for key in _OUTCOME_TAGS:
         if key in there.tags and key not in tags and (key != NOTE_TAG or _is_ours(there.tags[key])):
             client.delete_tag(mlflow_id, key)
     client.log_batch(mlflow_id, tags=[RunTag(COPIED_TAG, f"{len(lines)}:{seen}")])
+
+
+def _log_heat_map(client: Any, mlflow_id: str, run: Run, tags: Mapping[str, str]) -> None:
+    """Shows how similar the ranks are as an image: MLflow's charts put those of several runs side by side."""
+    file = run.directory / "figures" / f"{HEAT_MAP}.png"
+    if _IMAGES_TAG not in tags and file.is_file():
+        from PIL import Image
+
+        with Image.open(file) as image:
+            client.log_image(mlflow_id, image.convert("RGB"), key=HEAT_MAP, step=0, synchronous=True)
 
 
 def _batches(metrics: list[Any], params: list[Any], tags: list[Any]) -> Iterator[dict[str, list[Any]]]:

@@ -20,7 +20,7 @@ ARCHIVED_TAG = "ordinalclip.archived"  # in place of the id, once another record
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
 
-_ARTIFACTS = ("*.json", "config.yaml", "run.log", "report.html", "figures/*")
+_ARTIFACTS = ("*.json", "config.yaml", "run.log", "report.html", "figures/*.png")
 _TAGGED = ("sweep", "selected_on")  # labels that are tags, not parameters
 _DATA = ("dataset", "protocol", "subset")  # an identity holds their outcome, the manifest's hash; people want settings
 _MAX_PARAM, _MAX_TAG = 6000, 5000  # characters; MLflow's own limits are 6,000 and 8,000

@@ -1,0 +1,101 @@
+"""`python -m analysis.ui`: MLflow on a store of runs, with addresses of the pages that show the last sweep."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.views import Shown, links, share, views
+from ordinalclip.command import run_command
+from ordinalclip.errors import ConfigError
+from ordinalclip.tracking.client import client_of
+
+_USAGE = """\
+OrdinalCLIP starts MLflow on a store of runs, and prints the addresses of pages that show a sweep.
+
+  python -m analysis.ui [store=runs/mlflow.db] [port=5000] [sweep=NAME] [experiment=ordinalclip]
+
+  sweep   which; by default the one whose runs are the newest"""
+_WORDS = {
+    "groups": "means over seeds and folds",
+    "table": "runs",
+    "charts": "charts, and how order emerges",
+    "comparison": "comparison",
+}
+_DEFAULTS = {"store": "runs/mlflow.db", "port": "5000", "sweep": "", "experiment": "ordinalclip"}
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(start, _USAGE, needs_words=False)
+
+
+def start(words: Sequence[str]) -> None:
+    """Prints addresses, then becomes the server.
+
+    Raises:
+        ConfigError: for what cannot be used.
+    """
+    typed = _DEFAULTS | dict(word.partition("=")[::2] for word in words)
+    for key in typed.keys() - _DEFAULTS.keys():
+        raise ConfigError(key, typed[key], "is unknown", allowed=", ".join(_DEFAULTS))
+    if not typed["port"].isdecimal():
+        raise ConfigError("port", typed["port"], "is no port")
+    file = Path(typed["store"])
+    if not file.is_file():
+        raise ConfigError("store", file, "there is no such store yet", remedy="the first run makes it (make train)")
+    base = f"http://127.0.0.1:{typed['port']}"
+    name, found = addresses(f"sqlite:///{file}", base, typed["experiment"], typed["sweep"] or None)
+    print(f"MLflow  {base}   Ctrl-C ends it")
+    if found:
+        print(f"{'the sweep ' + name if name else 'all runs'}:")
+    for what, address in found.items():
+        print(f"  {_WORDS[what]:30} {address}")
+    sys.stdout.flush()
+    # One worker and no job service: 2 processes and 0.5 GB, in place of 15 and 3.1.
+    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "mlflow", "server", "-w", "1", "--backend-store-uri", f"sqlite:///{file}"]
+    command += ["--host", "127.0.0.1", "--port", typed["port"]]
+    os.execve(sys.executable, command, os.environ | settings | {"PYTHONWARNINGS": "ignore"})
+
+
+def addresses(uri: str, base: str, experiment: str, sweep: str | None = None) -> tuple[str | None, dict[str, str]]:
+    """Makes views of a sweep in a store.
+
+    Args:
+        uri: of the store.
+        base: address of the server that shows it.
+        experiment: MLflow's name of it.
+        sweep: which; None: the one that the newest run of any belongs to.
+
+    Returns:
+        The sweep's name, None for all runs where there is no sweep; what a page shows → its address.
+
+    Raises:
+        ConfigError: there is no such sweep, or no such experiment.
+    """
+    client = client_of(uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        raise ConfigError("experiment", experiment, "is not in the store")
+    runs = list(client.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"]))
+    newest = (name for run in runs for name in sorted(_sweeps(run)))
+    chosen = next(newest, None) if sweep is None else sweep
+    of_sweep = runs if chosen is None else [run for run in runs if chosen in _sweeps(run)]
+    if sweep is not None and not of_sweep:
+        names = sorted({name for run in runs for name in _sweeps(run)})
+        raise ConfigError("sweep", sweep, "has no run in the store", allowed=", ".join(names))
+    shown = [Shown(run.info.run_id, run.data.params, list(run.data.metrics)) for run in reversed(of_sweep)]
+    if not shown:
+        return chosen, {}
+    keys = share(client, found.experiment_id, views(shown, chosen))
+    return chosen, links(base, found.experiment_id, keys, shown)
+
+
+def _sweeps(run: Any) -> set[str]:
+    return {tag.removeprefix("sweep.") for tag in run.data.tags if tag.startswith("sweep.")}
+
+
+if __name__ == "__main__":
+    main()
