@@ -65,7 +65,7 @@ def small(file: Path) -> Image:
         ratio = min(1.0, _WIDTH / opened.width)
         smaller = opened.convert("RGB").resize((round(opened.width * ratio), round(opened.height * ratio)))
         bytes_ = BytesIO()
-        smaller.quantize(64).save(bytes_, "PNG", optimize=True)
+        smaller.quantize(256).save(bytes_, "PNG", optimize=True)
     return Image(bytes_.getvalue())
 
 

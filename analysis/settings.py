@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.frame import setting_columns
+from ordinalclip.identity import cannot_change_results
 
 # What repeats an experiment without changing it: runs that differ in nothing else are averaged.
 REPEATS = ("seed", "dataset.fold", "protocol.split.fold", "protocol.split.seed", "subset.seed")
 # How a run was computed, where things lie, what they are called; for data and weights their hashes speak.
 _NOT_COMPARED = (
-    *("paths", "cache", "tracking", "num_workers", "sweep_name", "tags", "rerun", "trainer", "features.batch_size"),
+    *(*cannot_change_results(), "trainer", "features.batch_size"),
     *("dataset.root", "dataset.path", "dataset.on_error", "dataset.licence", "dataset.citation", "dataset.photos"),
     *("backbone.weights", "backbone.tokenizer", "protocol.leakage"),
 )

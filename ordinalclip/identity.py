@@ -86,6 +86,11 @@ def readable_name(cfg: Mapping[str, Any], run_id: str) -> str:
     return "-".join([*(re.sub(r"[^\w.+-]+", "_", word) for word in words), f"s{cfg['seed']}", run_id])
 
 
+def cannot_change_results() -> tuple[str, ...]:
+    """Groups and settings that are not in the id, but for those that act through something that is in it."""
+    return tuple(key for key in _NOT_IN_ID if key not in ("dataset", "subset", "lr"))
+
+
 def neutral_value(key: str) -> Any:
     """What an option that came later means in the record of a run that lacks it; None for any other."""
     return _NEUTRAL.get(key)
