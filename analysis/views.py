@@ -113,10 +113,16 @@ def _charts(runs: Sequence[Shown], choices: Sequence[str], scores: Sequence[str]
         for name in ("val/mae", "ordinality", "train/loss")
         if name in logged
     ]
-    cards.append({"type": "IMAGE", "imageKeys": [HEAT_MAP], "step": 0})
-    common = {"metricSectionId": "ours", "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    cards = [card | {"metricSectionId": "scores"} for card in cards]
+    heat_maps = {"type": "IMAGE", "imageKeys": [HEAT_MAP], "step": 0, "showRunParams": False}
+    cards.append(heat_maps | {"metricSectionId": "heat_maps"})
+    common = {"deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    section = {"display": True, "isReordered": True}
     return {
         "compareRunCharts": [card | common | {"uuid": f"ours{number}"} for number, card in enumerate(cards)],
-        "compareRunSections": [{"uuid": "ours", "name": "OrdinalCLIP", "display": True, "isReordered": True}],
+        "compareRunSections": [
+            {"uuid": "scores", "name": "scores", "columns": 3} | section,
+            {"uuid": "heat_maps", "name": "similarity of the ranks", "columns": 1, "cardHeight": 440} | section,
+        ],
         "isAccordionReordered": True,
     }

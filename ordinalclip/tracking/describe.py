@@ -32,6 +32,8 @@ def params_of(run: Run) -> dict[str, str]:
     labels = {k: v for k, v in (run.read_json("labels.json") or {}).items() if isinstance(v, str) and k not in _TAGGED}
     identity = run.read_json("identity.json") or {}
     chosen = _data_settings(run.directory) | choices(identity) | labels if identity else labels
+    for group in labels:  # has a name, which says more than a class
+        chosen.pop(f"{group}._target_", None)
     return {key: str(value)[:_MAX_PARAM] for key, value in chosen.items()}
 
 
