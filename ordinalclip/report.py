@@ -105,7 +105,9 @@ def print_scores(
 def print_store(cfg: Mapping[str, Any], console: Console | None = None) -> None:
     """Prints the command that opens MLflow on these runs."""
     uri = cfg["tracking"].get("uri")
-    if uri is not None:
+    if str(uri).startswith("http"):
+        _print(f"MLflow  {uri}", console)
+    elif uri is not None:
         store = str(uri).removeprefix("sqlite:///")
         _print(f"MLflow  make ui{'' if store == 'runs/mlflow.db' else f' STORE={store}'}", console)
 

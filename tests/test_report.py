@@ -105,6 +105,7 @@ def test_a_run_without_results_prints_dashes(tmp_path: Path) -> None:
     ("uri", "command"),
     [
         ("sqlite:///runs/mlflow.db", "MLflow  make ui\n"),
+        ("http://127.0.0.1:5000", "MLflow  http://127.0.0.1:5000\n"),
         ("sqlite:////far/off/mlflow.db", "MLflow  make ui STORE=/far/off/mlflow.db\n"),
         (None, ""),
     ],
