@@ -1,0 +1,112 @@
+"""`python -m ordinalclip.demo`: a page on this machine to drop an image on and see its rank.
+
+torch is imported once everything that was typed has been checked.
+"""
+
+import logging
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from ordinalclip.command import composed, run_command
+from ordinalclip.errors import ConfigError
+from ordinalclip.serving.loopback import address, listen
+
+log = logging.getLogger("ordinalclip")
+
+_KEYS = ("run", "host", "port", "device", "runs")
+_USAGE = """\
+OrdinalCLIP opens a page on this machine: drop an image, see its rank, all probabilities, the nearest training images.
+
+  python -m ordinalclip.demo run=RUN [KEY=VALUE …]
+
+  run         a run's directory, its name or id, mlflow:ID, best:sweep=NAME,metric=val/mae, or an exported folder
+  port        7860, or the next free one above it; 0 is any free one
+  host        127.0.0.1, localhost or ::1: no other machine can reach the page
+  device      auto, cpu, cuda, mps
+  runs        folder of the runs; by default runs
+
+Ctrl-C ends it. Images are not kept. On a server, type `ssh -L 7860:127.0.0.1:7860 SERVER` where your browser is.
+
+Example
+  python -m ordinalclip.demo run=best:sweep=first,metric=val/mae"""
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(demo, _USAGE)
+
+
+def demo(words: Sequence[str]) -> None:
+    """Serves the page until Ctrl-C.
+
+    Args:
+        words: of the form key=value; `run=` is needed.
+
+    Raises:
+        ConfigError: for what cannot be used, before torch is imported.
+        DataError: the run is damaged.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    for key in typed:
+        if key not in _KEYS:
+            raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
+    if not typed.get("run"):
+        raise ConfigError("run", "", "which run?", remedy="--help tells what it may be")
+    word, host = typed.get("port", "7860"), typed.get("host", "127.0.0.1")
+    if not (word.isascii() and word.isdecimal() and int(word[:6]) < 65536):
+        raise ConfigError("port", word, "is no port", allowed="0…65535")
+    port = int(word)
+    with listen(host, port) as bound:
+        _serve(typed, address(bound, host), bound, port)
+
+
+def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int) -> None:
+    import uvicorn
+    from PIL import Image
+
+    from ordinalclip.inference.opening import load
+    from ordinalclip.serving.demo_app import demo_app
+    from ordinalclip.serving.demo_page import stamps
+    from ordinalclip.serving.training_images import training_images
+
+    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("runs"))
+    model.predict(Image.new("RGB", (8, 8)))  # what fails, fails now; and the first answer is as quick as others
+    log.info("%s", "  ".join(f"{key} {value}" for key, value in model.facts.items() if value is not None))
+    for stamp in stamps(model.facts):
+        log.warning("%s", stamp)
+    directory = _directory(typed, str(model.facts.get("run", "")))
+    images = None if directory is None else training_images(directory)
+    if images is None:
+        log.info("its training images are not known here")
+    else:
+        log.info("%s training images in %s", f"{len(images.paths):,}", images.root)
+    taken = bound.getsockname()[1] != port and port != 0
+    log.info("%sopen %s (Ctrl-C ends it)", f"port {port} is taken; " if taken else "", where)
+    config = uvicorn.Config(
+        demo_app(model, images),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[bound])
+    except KeyboardInterrupt:  # uvicorn's own, once it has closed everything
+        log.info("ended")
+
+
+def _directory(typed: dict[str, str], name: str) -> Path | None:
+    """The record of a model's run, where it is on this machine: as it was typed, or in the folder of the runs."""
+    runs = typed["runs"] if "runs" in typed else composed([])["paths"]["runs"]
+    for place in (Path(typed["run"]).expanduser(), Path(runs).expanduser() / name):
+        if place.resolve().name == name and (place / "manifest.parquet").is_file():
+            return place
+    return None
+
+
+if __name__ == "__main__":
+    main()
