@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ordinalclip.command import composed, run_command
 from ordinalclip.errors import ConfigError
+from ordinalclip.runs import Run
 from ordinalclip.serving.loopback import address, listen
 
 log = logging.getLogger("ordinalclip")
@@ -75,7 +76,7 @@ def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int) -
     log.info("%s", "  ".join(f"{key} {value}" for key, value in model.facts.items() if value is not None))
     for stamp in stamps(model.facts):
         log.warning("%s", stamp)
-    directory = _directory(typed, str(model.facts.get("run", "")))
+    directory = _directory(typed, str(model.facts.get("run", "")), model.ranks.names)
     images = None if directory is None else training_images(directory)
     if images is None:
         log.info("its training images are not known here")
@@ -99,11 +100,14 @@ def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int) -
         log.info("ended")
 
 
-def _directory(typed: dict[str, str], name: str) -> Path | None:
-    """The record of a model's run, where it is on this machine: as it was typed, or in the folder of the runs."""
+def _directory(typed: dict[str, str], name: str, ranks: Sequence[str]) -> Path | None:
+    """The record of a model's run, where it is on this machine: as it was typed, or in the folder of the runs.
+
+    An export may have other ranks than its run; the training images then have none of its ranks.
+    """
     runs = typed["runs"] if "runs" in typed else composed([])["paths"]["runs"]
     for place in (Path(typed["run"]).expanduser(), Path(runs).expanduser() / name):
-        if place.resolve().name == name and (place / "manifest.parquet").is_file():
+        if place.resolve().name == name and (Run(place).read_json("ranks.json") or {}).get("names") == list(ranks):
             return place
     return None
 
