@@ -54,18 +54,20 @@ def evidence(given: argparse.Namespace) -> Path:
     from analysis.evidence.carry_out import carry_out
     from analysis.evidence.page import empty_template, write_page
     from analysis.evidence.plots import draw_plots
-    from analysis.evidence.scores import best_rates, grouped, read
+    from analysis.evidence.rates import choose_rates
+    from analysis.evidence.scores import grouped, read
     from analysis.evidence.sections import sections
 
     methods = [one for one in plan.METHODS if given.methods is None or one.name in given.methods]
     settings = [one for one in plan.SETTINGS if given.settings is None or one.name in given.settings]
-    seeds = plan.SEEDS[:2] if given.quick else plan.SEEDS
-    variant_seeds = () if given.quick else plan.VARIANT_SEEDS
-    rates = plan.RATES[1:3] if given.quick else plan.RATES
+    asked = given.seeds if given.seeds is not None else plan.SEEDS[:2] if given.quick else plan.SEEDS
+    seeds = [seed for seed in plan.SEEDS if seed in asked]
+    variant_seeds = [] if given.quick else [seed for seed in plan.VARIANT_SEEDS if seed in asked]
     overrides = [*(QUICK if given.quick else ()), *given.overrides]
-    choosing = carry_out(plan.rate_cells(methods, rates, plan.RATE_SEEDS), overrides, dry=given.page)
-    tried = [read(cell, job) for cell, job in choosing.items()]
-    chosen = best_rates(tried)
+    first_rates = plan.FIRST_RATES[1:3] if given.quick else plan.FIRST_RATES
+    names = [one.name for one in methods]
+    choice = choose_rates(names, first_rates, overrides, widen=not given.quick, dry=given.page)
+    chosen = choice.rates
     known = [one for one in methods if one.name in chosen]
     first, late = ([one for one in known if one.late is late] for late in (False, True))
     cells = [
@@ -79,7 +81,7 @@ def evidence(given: argparse.Namespace) -> Path:
     folder = given.output or Path("runs/evidence_quick" if given.quick else "docs")
     folder.mkdir(parents=True, exist_ok=True)
     draw_plots(groups, methods, settings, folder)
-    made = sections(tried, chosen, groups, methods, settings, planned=len(cells))
+    made = sections(choice, groups, methods, settings, planned=len(cells))
     page: Path = folder / "evidence.md"
     write_page(page, made, empty_template(_HEADINGS))
     print(f"wrote {page}")
@@ -94,17 +96,17 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--page", action="store_true", help="run nothing, write the page from what is there")
     parser.add_argument("--methods", type=_words, metavar="A,B", help="some of them; see analysis/evidence/plan.py")
     parser.add_argument("--settings", type=_words, metavar="A,B", help="some of them, such as 1_shot,full")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="of the page; docs, or runs/evidence_quick",
-    )
+    parser.add_argument("--seeds", type=_numbers, metavar="0,1", help="some of 0 to 4")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the page; docs, or runs/evidence_quick")
     return parser
 
 
 def _words(text: str) -> list[str]:
     return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
 
 
 if __name__ == "__main__":

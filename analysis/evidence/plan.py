@@ -1,10 +1,11 @@
 """What is compared, in which settings, and the words that each run is typed with."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-RATES = ("3e-3", "1e-2", "3e-2", "1e-1")
-RATE_SETTING = "16_shots"
+RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2", "1e-1", "3e-1", "1")
+FIRST_RATES = RATES[3:7]  # the others where the best is at their edge
+RATE_SETTING, PROVING_SETTING = "16_shots", "full"
 RATE_SEEDS = (100,)  # a draw of images of its own
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -53,7 +54,7 @@ class Variant:
     Attributes:
         name: short.
         title: for tables.
-        words: that are added.
+        words: that are added; `{tenth}` is a tenth of the method's learning rate.
         methods: that it is tried on.
         settings: that it is tried in.
     """
@@ -106,9 +107,11 @@ SETTINGS = (
 FEW_SHOT = {"1_shot": 1, "4_shots": 4, "16_shots": 16, "full": 64}
 # Each asks for one reason: the optimiser, the tower's features, or how ranks are interpolated.
 _ALL, _ORDERED = ("linear", "interpolated", "context", "rank"), ("interpolated", "rank")
+_TENTH = ("trainable.context={tenth}", "trainable.rank={tenth}")
 _PIECEWISE, _POOLED = "prompt.interpolation=piecewise", ("backbone.layer=last", "backbone.grid=1")
 VARIANTS = (
     Variant("steps", "twice the steps", ("epochs=50",), _ALL, ("16_shots",)),
+    Variant("tenth", "prompts at a tenth of the rate", _TENTH, ("context", "rank"), ("16_shots",)),
     Variant("k5", "K = 5, piecewise", ("prompt.num_base_ranks=5", _PIECEWISE), _ORDERED, ("16_shots",)),
     Variant("k11", "K = 11, piecewise", ("prompt.num_base_ranks=11", _PIECEWISE), _ORDERED, ("16_shots",)),
     Variant("grid", "finer grid: 7 × 7 cells", ("backbone.grid=7",), _ALL, ("16_shots",)),
@@ -127,12 +130,29 @@ def setting(name: str) -> Setting:
     return next(one for one in SETTINGS if one.name == name)
 
 
-def rate_cells(methods: Sequence[Method], rates: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
-    """Runs that choose each method's learning rate, all in one setting."""
-    place = setting(RATE_SETTING)
+def rate_cells(rates: Mapping[str, Sequence[str]], place: Setting) -> list[Cell]:
+    """Runs that try learning rates.
+
+    Args:
+        rates: method → those to try.
+        place: the setting.
+    """
     return [
-        _cell(one, place, seed, rate, "evidence_rates", (), "") for seed in seeds for one in methods for rate in rates
+        _cell(method(name), place, seed, rate, "evidence_rates", (), "")
+        for seed in RATE_SEEDS
+        for name, some in rates.items()
+        for rate in some
     ]
+
+
+def neighbours(best: Mapping[str, str], tried: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """Method → rates that stand beside its best one and have not been tried; without those that have none such."""
+    missing = {}
+    for name, rate in best.items():
+        place = RATES.index(rate)
+        beside = RATES[max(place - 1, 0) : place + 2]
+        missing[name] = [one for one in beside if one not in tried[name]]
+    return {name: rates for name, rates in missing.items() if rates}
 
 
 def main_cells(
@@ -162,5 +182,6 @@ def variant_cells(
 
 
 def _cell(one: Method, place: Setting, seed: int, rate: str, sweep: str, more: tuple[str, ...], variant: str) -> Cell:
+    more = tuple(word.format(tenth=f"{float(rate) / 10:g}") for word in more)
     words = (*place.words, *one.words, f"lr={rate}", f"seed={seed}", f"sweep_name={sweep}", *more)
     return Cell(one.name, place.name, seed, rate, words, variant)

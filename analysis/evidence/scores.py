@@ -1,6 +1,6 @@
 """What a finished run says about one cell of the comparison. N test images, R ranks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,24 +74,6 @@ def grouped(scored: Iterable[Scored]) -> Group:
     for one in sorted(scored, key=lambda one: one.cell.seed):
         groups.setdefault((one.cell.variant, one.cell.setting, one.cell.method), []).append(one)
     return groups
-
-
-def best_rates(scored: Sequence[Scored]) -> dict[str, str]:
-    """Each method's learning rate with the least `val/mae`, the mean over seeds; of equals the lower."""
-    rates: dict[str, str] = {}
-    for method in dict.fromkeys(one.cell.method for one in scored):
-        found = rate_table(scored, method)
-        rates[method] = min(sorted(found, key=float), key=lambda rate: found[rate])
-    return rates
-
-
-def rate_table(scored: Sequence[Scored], method: str) -> dict[str, float]:
-    """Learning rate → mean `val/mae` over seeds, of one method."""
-    found: dict[str, list[float]] = {}
-    for one in scored:
-        if one.cell.method == method:
-            found.setdefault(one.cell.rate, []).append(one.stats["val/mae"])
-    return {rate: float(np.mean(values)) for rate, values in found.items()}
 
 
 def _is_number(value: object) -> bool:

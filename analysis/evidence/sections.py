@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.evidence.plan import RATE_SETTING, VARIANT_SEEDS, Method, Setting
+from analysis.evidence.rates import Choice
 from analysis.evidence.scores import Group, Scored
 from analysis.evidence.tables import (
     difference_table,
@@ -21,8 +22,7 @@ _CONTROLS = (
 
 
 def sections(
-    tried: Sequence[Scored],
-    chosen: dict[str, str],
+    choice: Choice,
     groups: Group,
     methods: Sequence[Method],
     settings: Sequence[Setting],
@@ -32,8 +32,7 @@ def sections(
     """Name of a mark → Markdown.
 
     Args:
-        tried: runs that chose the learning rates.
-        chosen: method → rate.
+        choice: of learning rates.
         groups: the other runs.
         methods: compared.
         settings: compared in.
@@ -41,8 +40,8 @@ def sections(
     """
     place = next((one for one in settings if one.name == RATE_SETTING), None)
     found = {
-        "setup": _setup(tried, groups, planned),
-        "rates": rates_table(tried, chosen),
+        "setup": _setup([*choice.tried, *choice.proved], groups, planned),
+        "rates": rates_table(choice),
         "verdicts": verdicts(groups, _CLAIMS, settings),
         "controls": verdicts(groups, _CONTROLS, settings),
         "errors": error_table(groups, methods, settings, "mae"),
@@ -50,7 +49,7 @@ def sections(
         "differences": difference_table(groups, methods, settings),
         "ordinality": ordinality_table(groups, methods, settings),
     }
-    if place is not None:
+    if place is not None and any(variant for variant, _, _ in groups):
         found["variants"] = variants_table(groups, methods, place, VARIANT_SEEDS)
     return found
 

@@ -7,7 +7,8 @@ import numpy as np
 from analysis.estimate import Estimate
 from analysis.evidence.ahead import error_difference, mean_of, score_difference, verdict
 from analysis.evidence.plan import VARIANTS, Method, Setting, method
-from analysis.evidence.scores import Group, Scored, rate_table
+from analysis.evidence.rates import Choice, rate_table
+from analysis.evidence.scores import Group, Scored
 
 # a - b: what the paper claims, then what the controls ask.
 COMPARISONS = (
@@ -79,20 +80,19 @@ def ordinality_table(groups: Group, methods: Sequence[Method], settings: Sequenc
     return markdown(["", "before training", *(place.title for place in settings)], rows)
 
 
-def rates_table(scored: Sequence[Scored], chosen: dict[str, str]) -> str:
-    """`val/mae` by learning rate, the chosen one bold."""
-    tables = {name: rate_table(scored, name) for name in chosen}
+def rates_table(choice: Choice) -> str:
+    """`val/mae` at 16 shots by learning rate, the chosen one bold, and with all images what was tried there."""
+    tables = {name: rate_table(choice.tried, name) for name in choice.rates}
     rates = sorted({rate for table in tables.values() for rate in table}, key=float)
     rows = []
     for name, table in tables.items():
-        cells = [f"{table[rate]:.2f}" if rate in table else _NO_RUNS for rate in rates]
-        rows.append(
-            [
-                method(name).title,
-                *(f"**{cell}**" if rate == chosen[name] else cell for rate, cell in zip(rates, cells, strict=True)),
-            ]
-        )
-    return markdown(["", *rates], rows)
+        cells = [f"{table[rate]:.2f}" if rate in table else "" for rate in rates]
+        chosen = [
+            f"**{cell}**" if rate == choice.rates[name] else cell for rate, cell in zip(rates, cells, strict=True)
+        ]
+        proofs = [f"{run.cell.rate}: {run.stats['val/mae']:.2f}" for run in choice.proved if run.cell.method == name]
+        rows.append([method(name).title, *chosen, ", ".join(proofs)])
+    return markdown(["", *rates, "all images"], rows)
 
 
 def variants_table(groups: Group, methods: Sequence[Method], place: Setting, seeds: Sequence[int]) -> str:
@@ -120,7 +120,7 @@ def verdicts(groups: Group, pairs: Sequence[tuple[str, str]], settings: Sequence
             if word:
                 found.setdefault(word, []).append(place.title)
         words = "; ".join(f"{word}: {', '.join(places)}" for word, places in found.items())
-        lines.append(f"- {short(a)} against {short(b)}: {words or 'no runs'}.")
+        lines.append(f"- {short(a)} against {short(b)}: {words or 'no intervals yet'}.")
     return "\n".join(lines)
 
 

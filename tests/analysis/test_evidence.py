@@ -13,7 +13,8 @@ from analysis.evidence import plan
 from analysis.evidence.__main__ import arguments, evidence
 from analysis.evidence.ahead import error_difference, mean_of, score_difference, verdict
 from analysis.evidence.page import filled
-from analysis.evidence.scores import Scored, best_rates, grouped, weak_ranks
+from analysis.evidence.rates import Choice, best_rates, learns_more, lower
+from analysis.evidence.scores import Scored, grouped, weak_ranks
 from analysis.evidence.tables import error_table, rates_table, verdicts
 from ordinalclip.runs import find_runs
 from tests.conftest import Compose
@@ -49,6 +50,8 @@ def test_the_plan() -> None:
         assert {*variant.methods} <= {one.name for one in plan.METHODS}
     variants = plan.variant_cells(plan.METHODS, plan.SETTINGS, rates, plan.VARIANT_SEEDS)
     assert len({cell.words for cell in variants}) == len(variants)
+    (tenth,) = (cell for cell in variants if (cell.variant, cell.method, cell.seed) == ("tenth", "rank", 0))
+    assert tenth.words[-2:] == ("trainable.context=0.001", "trainable.rank=0.001")
     # Seeds that choose a rate are not those that are compared.
     assert not {*plan.RATE_SEEDS} & {*plan.SEEDS}
 
@@ -57,8 +60,27 @@ def test_a_rate_is_chosen_on_val_by_the_mean_over_seeds() -> None:
     val = {"1e-3": (10.0, 12.0), "3e-3": (8.0, 13.0), "1e-2": (20.0, 1.0)}
     tried = [made("rank", s, [0], rate=r, **{"val/mae": v[s]}) for r, v in val.items() for s in (0, 1)]
     tried += [made("linear", 0, [0], rate=r, **{"val/mae": 5.0}) for r in ("1e-2", "3e-3")]
-    assert best_rates(tried) == {"rank": "3e-3", "linear": "3e-3"}  # of equals the lower
-    assert "| rank prompts (OrdinalCLIP), K = 3 | 11.00 | **10.50** | 10.50 |" in rates_table(tried, best_rates(tried))
+    rates = best_rates(tried)
+    assert rates == {"rank": "3e-3", "linear": "3e-3"}  # of equals the lower
+    proof = made("rank", 0, [0], rate="3e-3", **{"val/mae": 9.0})
+    table = rates_table(Choice(tried, [proof], rates))
+    assert "| rank prompts (OrdinalCLIP), K = 3 | 11.00 | **10.50** | 10.50 | 3e-3: 9.00 |" in table
+
+
+def test_a_rate_that_does_worse_with_more_images_is_dropped() -> None:
+    tried = [made("linear", 0, [0], rate=rate, **{"val/mae": 18.0}) for rate in ("3e-2", "1e-1")]
+    assert not learns_more(made("linear", 0, [0], rate="1e-1", **{"val/mae": 24.6}), tried)
+    assert learns_more(made("linear", 0, [0], rate="3e-2", **{"val/mae": 16.0}), tried)
+    assert (lower("1e-1"), lower("1e-4")) == ("3e-2", "1e-4")
+
+
+def test_rates_are_tried_until_the_best_has_neighbours() -> None:
+    tried = {"rank": ["3e-3", "1e-2", "3e-2", "1e-1"], "linear": ["3e-3", "1e-2", "3e-2", "1e-1"]}
+    assert plan.neighbours({"rank": "1e-2", "linear": "1e-1"}, tried) == {"linear": ["3e-1"]}
+    assert plan.neighbours({"rank": "3e-3", "linear": "3e-2"}, tried) == {"rank": ["1e-3"]}
+    assert plan.neighbours({"rank": "1"}, {"rank": ["1", "3e-1"]}) == {}  # the end of the ladder
+    cells = plan.rate_cells({"rank": ["1e-2", "3e-2"], "linear": ["1"]}, plan.setting("full"))
+    assert [(cell.method, cell.rate) for cell in cells] == [("rank", "1e-2"), ("rank", "3e-2"), ("linear", "1")]
 
 
 def test_a_difference_counts_seeds_and_images() -> None:
@@ -92,7 +114,7 @@ def test_verdicts_name_the_settings() -> None:
     text = verdicts(groups, [("rank", "linear"), ("rank", "context")], plan.SETTINGS)
     assert text.splitlines() == [
         "- rank against linear head: not told apart: 1 shot; ahead: 64 shots: all images.",
-        "- rank against context: no runs.",
+        "- rank against context: no intervals yet.",
     ]
     assert verdict(error_difference(groups["", "full", "linear"], groups["", "full", "rank"])) == "behind"
     table = error_table(groups, plan.METHODS[:1], plan.SETTINGS, "mae")

@@ -1,0 +1,111 @@
+"""Each method's learning rate, chosen on val with a seed that is not compared.
+
+The best at 16 shots is taken if it learns from all images as well: near the largest rate that works at one size,
+another size may not be learned at all. A rate that does worse with more images is dropped for the next lower one, if
+that does better with all images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.evidence.carry_out import carry_out
+from analysis.evidence.plan import PROVING_SETTING, RATE_SETTING, RATES, neighbours, rate_cells, setting
+from analysis.evidence.scores import Scored, read
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What came of it.
+
+    Attributes:
+        tried: finished runs at 16 shots.
+        proved: finished runs on all images.
+        rates: method → rate.
+    """
+
+    tried: list[Scored]
+    proved: list[Scored]
+    rates: dict[str, str]
+
+
+def choose_rates(
+    names: Sequence[str], first: Sequence[str], overrides: Sequence[str], *, widen: bool, dry: bool
+) -> Choice:
+    """Runs what it takes to choose.
+
+    Args:
+        names: of methods.
+        first: rates that all are tried with.
+        overrides: added to each run's words.
+        widen: whether to go on beyond the first rates, and to try all images.
+        dry: run nothing.
+    """
+    tried = try_rates(names, first, overrides, widen=widen, dry=dry)
+    rates = best_rates(tried)
+    if not widen:
+        return Choice(tried, [], rates)
+    proved: list[Scored] = []
+    doubtful = dict(rates)
+    while doubtful:
+        cells = rate_cells({name: [rate] for name, rate in doubtful.items()}, setting(PROVING_SETTING))
+        found = [read(cell, job) for cell, job in carry_out(cells, overrides, dry=dry).items()]
+        proved += found
+        rates = best_rates(proved)  # without those that another process is at work on
+        doubtful = {
+            one.cell.method: lower(one.cell.rate)
+            for one in found
+            if rates[one.cell.method] == one.cell.rate != RATES[0] and not learns_more(one, tried)
+        }
+    return Choice(tried, proved, rates)
+
+
+def learns_more(proof: Scored, tried: Sequence[Scored]) -> bool:
+    """Whether `val/mae` on all images is below that of the same rate at 16 shots; true where that is not known."""
+    same = [one for one in tried if (one.cell.method, one.cell.rate) == (proof.cell.method, proof.cell.rate)]
+    return all(proof.stats["val/mae"] < one.stats["val/mae"] for one in same)
+
+
+def lower(rate: str) -> str:
+    """The next lower rate of the ladder; its lowest is as low as it gets."""
+    return RATES[max(RATES.index(rate) - 1, 0)]
+
+
+def try_rates(
+    names: Sequence[str], first: Sequence[str], overrides: Sequence[str], *, widen: bool, dry: bool
+) -> list[Scored]:
+    """Runs the first rates of each method, then the next one beside the best while the best is at an edge.
+
+    Returns:
+        Finished runs of the methods all of whose rates are known; another process may be at work on others.
+    """
+    rates = {name: [*first] for name in names}
+    while True:
+        cells = rate_cells(rates, setting(RATE_SETTING))
+        finished = carry_out(cells, overrides, dry=dry)
+        lacking = {cell.method for cell in cells if cell not in finished}
+        tried = [read(cell, job) for cell, job in finished.items() if cell.method not in lacking]
+        more = neighbours(best_rates(tried), rates) if widen else {}
+        if not more:
+            return tried
+        for name, some in more.items():
+            rates[name] += some
+
+
+def best_rates(scored: Sequence[Scored]) -> dict[str, str]:
+    """Each method's learning rate with the least `val/mae`, the mean over seeds; of equals the lower."""
+    rates: dict[str, str] = {}
+    for method in dict.fromkeys(one.cell.method for one in scored):
+        found = rate_table(scored, method)
+        rates[method] = min(sorted(found, key=float), key=lambda rate: found[rate])
+    return rates
+
+
+def rate_table(scored: Sequence[Scored], method: str) -> dict[str, float]:
+    """Learning rate → mean `val/mae` over seeds, of one method."""
+    found: dict[str, list[float]] = {}
+    for one in scored:
+        if one.cell.method == method:
+            found.setdefault(one.cell.rate, []).append(one.stats["val/mae"])
+    return {rate: float(np.mean(values)) for rate, values in found.items()}
