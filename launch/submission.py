@@ -11,6 +11,7 @@ from typing import Any
 from launch.claims import Claim, Claims
 from launch.job_array import Queued, queue
 from launch.standing import Standing, standings
+from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Busy
 from ordinalclip.prepare import Job
 
@@ -54,8 +55,10 @@ def submit(
         arguments: what the user typed, for the record.
 
     Raises:
-        ConfigError: SLURM is not here, or does not take the jobs.
+        ConfigError: SLURM is not here, or does not take the jobs; or a run has more devices than its job has GPUs.
     """
+    for job in jobs:
+        _check_gpus(job, settings)
     root = Path(jobs[0].cfg["paths"]["runs"]).absolute()
     claims = Claims(root)
     before = claims.read()
@@ -87,6 +90,15 @@ def submit(
         for claim in taken.values():  # of what was not queued
             claims.give_back(claim)
     return Submission(handed, plan, stood)
+
+
+def _check_gpus(job: Job, settings: Mapping[str, Any]) -> None:
+    """A job is one run and one task, which has all of the run's devices."""
+    devices, gpus = job.cfg["trainer"].get("devices", 1), settings["gpus_per_node"]
+    if settings["gres"] or not gpus or job.cfg["trainer"]["accelerator"] == "cpu" or devices <= gpus:
+        return
+    problem = f"a job has {gpus} GPU{'s' if gpus > 1 else ''}"
+    raise ConfigError("trainer.devices", devices, problem, remedy=f"cluster.gpus={devices}, and as many cluster.cpus")
 
 
 def _archived(job: Job) -> Job:

@@ -16,6 +16,7 @@ from ordinalclip.identity import identity, readable_name, run_id
 from ordinalclip.initial_file import InitialFile, find_initial
 from ordinalclip.prompts.names import with_names_read
 from ordinalclip.runs import Run
+from ordinalclip.single_start import check_single_start
 
 # The runs of a sweep mostly share their data set, and where not that, the set that theirs are subsets of.
 _SPLIT: dict[str, Manifest] = {}
@@ -84,6 +85,7 @@ def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], Initi
         ConfigError: for a setting that cannot be used, or weights or a checkpoint that are not there.
     """
     check(cfg)
+    check_single_start(cfg)
     if cfg["compile"] and cfg["trainable"]["image"] is not None:
         check_compiler()
     stated = cfg["dataset"].get("num_ranks")  # some data sets are told how many

@@ -3,16 +3,13 @@
 from pathlib import Path
 
 import lightning.pytorch as pl
-import numpy as np
-import pandas as pd
 import pytest
-import torch
 
 from ordinalclip import fit
 from ordinalclip.callbacks import EpochRecord
 from ordinalclip.job import run_job
 from ordinalclip.prepare import Job, prepare
-from ordinalclip.runs import Run
+from tests.close_runs import assert_close
 from tests.conftest import Compose
 
 TWO = "trainer.devices=2"
@@ -22,24 +19,6 @@ def job_in(compose_cfg: Compose, folder: str, *overrides: str) -> Job:
     cfg = compose_cfg(*overrides)
     cfg["paths"]["runs"] = str(Path(cfg["paths"]["runs"]).with_name(folder))
     return prepare(cfg)
-
-
-def same_results(one: Run, other: Run) -> None:
-    assert one.directory.name == other.directory.name  # the batch size is of all devices: it is one and the same run
-    lines = [list(run.metrics()) for run in (one, other)]
-    assert [line["epoch"] for line in lines[0]] == [line["epoch"] for line in lines[1]]
-    for left, right in zip(*lines, strict=True):
-        assert left["step"] == right["step"]
-        assert left["values"] == pytest.approx(right["values"], rel=1e-5, abs=1e-6)
-    for name in ("best_checkpoint", "last_checkpoint"):
-        states = [torch.load(getattr(run, name), weights_only=True)["state_dict"] for run in (one, other)]
-        assert states[0].keys() == states[1].keys()
-        for key in states[0]:
-            torch.testing.assert_close(states[0][key], states[1][key], rtol=1e-5, atol=1e-6, msg=key)
-    tables = [pd.read_parquet(run.directory / "predictions.parquet") for run in (one, other)]
-    assert tables[0]["path"].tolist() == tables[1]["path"].tolist()
-    assert np.abs(tables[0]["expectation"] - tables[1]["expectation"]).max() < 1e-4
-    assert (one.read_json("test_stats.json") or {}).keys() == (other.read_json("test_stats.json") or {}).keys()
 
 
 def batch_size(compose_cfg: Compose) -> int:
@@ -77,7 +56,7 @@ def test_prompts_on_features_and_a_resume(compose_cfg: Compose, monkeypatch: pyt
 
     one = job_in(compose_cfg, "one", *words)
     run_job(one, in_sweep=True)
-    same_results(two.run, one.run)
+    assert_close(two.run, one.run)
     theirs = {path.relative_to(one.run.directory) for path in one.run.directory.rglob("*") if path.is_file()}
     assert files - theirs == {Path("attempts/0002.json")}
 
@@ -93,4 +72,4 @@ def test_a_trained_tower_with_accumulated_batches(compose_cfg: Compose) -> None:
     jobs = [job_in(compose_cfg, name, *words, *more) for name, more in (("one", ()), ("two", (TWO,)))]
     for job in jobs:
         run_job(job, in_sweep=True)
-    same_results(jobs[0].run, jobs[1].run)
+    assert_close(jobs[0].run, jobs[1].run)

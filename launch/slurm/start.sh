@@ -19,7 +19,7 @@ install_packages() {
     fail "there is no $(missing | head -n 1) here. On Debian 12, as root:" "  apt-get install --no-install-recommends $packages"
   fi
   tell "installing $packages"
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages; } \
+  { timeout 120 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 400 apt-get install -qq --no-install-recommends $packages; } \
     >&2 </dev/null || fail "apt-get did not finish; what it said stands above"
   [ -z "$(missing)" ] || fail "after the installation there is still no $(missing | head -n 1)"
 }
@@ -52,8 +52,8 @@ wait_until() { # seconds, then a command that must not hang
   done
 }
 
-answers() { timeout 5 sacctmgr -n list cluster; }
-is_ready() { [ "$(timeout 5 sinfo -h -N -o '%N %T' | awk '$2 == "idle" {print $1}' | sort -u | wc -l)" = 2 ]; }
+answers() { timeout 20 sacctmgr -n list cluster; }
+is_ready() { [ "$(timeout 20 sinfo -h -N -o '%N %T' | awk '$2 == "idle" {print $1}' | sort -u | wc -l)" = 2 ]; }
 
 start_munge() {
   [ -s "$dir/run/munge.key" ] || (umask 077; head -c 1024 /dev/urandom >"$dir/run/munge.key")
@@ -73,9 +73,9 @@ start_accounts() {
     --innodb-buffer-pool-size=128M --innodb-flush-log-at-trx-commit=0 --innodb-lock-wait-timeout=900 \
     </dev/null >/dev/null 2>&1 9>&- &
   disown
-  wait_until 30 test -S "$dir/run/database.socket" || fail "the database does not start: $dir/log/mariadbd.log"
+  wait_until 120 test -S "$dir/run/database.socket" || fail "the database does not start: $dir/log/mariadbd.log"
   MYSQL_UNIX_PORT="$dir/run/database.socket" slurmdbd 9>&- 2>>"$dir/log/slurmdbd.log"
-  wait_until 30 answers || fail "slurmdbd does not answer: $dir/log/slurmdbd.log"
+  wait_until 120 answers || fail "slurmdbd does not answer: $dir/log/slurmdbd.log"
   timeout 20 sacctmgr -i add cluster trial >/dev/null 2>&1 || true # it may be there already
 }
 
@@ -100,7 +100,7 @@ else
   start_accounts
   slurmctld -i 9>&- 2>>"$dir/log/slurmctld.log"
   for node in node1 node2; do slurmd -N $node 9>&- 2>>"$dir/log/slurmd.$node.log"; done
-  if ! wait_until 60 is_ready || ! timeout 20 srun -N2 true 9>&- >&2; then
+  if ! wait_until 180 is_ready || ! timeout 60 srun -N2 true 9>&- >&2; then
     tail -n 5 "$dir"/log/*.log >&2
     bash "$here/stop.sh" "$dir"
     fail "it does not get ready; the ends of its logs stand above"

@@ -4,7 +4,9 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
+import mlflow
 import pytest
 
 from ordinalclip.runs import Run, find_runs
@@ -16,6 +18,12 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 def runs_in(cluster: Cluster, folder: str) -> dict[str, Run]:
     return {run.run_id: run for run in find_runs(cluster.folder / folder)}
+
+
+def shown_in(cluster: Cluster, folder: str) -> list[Any]:
+    """What the driver's store has."""
+    client = mlflow.MlflowClient(f"sqlite:///{cluster.folder / folder / 'mlflow.db'}")
+    return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
 
 
 def test_eight_jobs_are_one_array_over_two_nodes_and_give_what_a_local_sweep_does(cluster: Cluster) -> None:
@@ -30,7 +38,7 @@ def test_eight_jobs_are_one_array_over_two_nodes_and_give_what_a_local_sweep_doe
         new = [row for row in cluster.accounts("State", "NodeList") if row[0] not in before]
         return new if [row[1] for row in new] == ["COMPLETED"] * 8 else None
 
-    jobs = wait_for(completed, "SLURM's accounts of eight jobs", 60)
+    jobs = wait_for(completed, "SLURM's accounts of eight jobs")
     assert sorted(row[0].partition("_")[2] for row in jobs) == [str(index) for index in range(8)]
     assert len({row[0].partition("_")[0] for row in jobs}) == 1
     assert {row[2] for row in jobs} == {"node1", "node2"}
@@ -70,11 +78,16 @@ def test_a_failing_job_is_failed_everywhere_and_the_others_go_on(cluster: Cluste
     assert "Traceback (most recent call last)" in stderr
     assert "FloatingPointError" in stderr
 
+    (shown,) = (run for run in shown_in(cluster, "failing") if run.info.status == "FAILED")
+    assert shown.data.tags["ordinalclip.run_id"] == failed.run_id
+    assert "Traceback" in shown.data.tags["mlflow.note.content"]
+    assert "FloatingPointError" in shown.data.tags["mlflow.note.content"]
+
     def end() -> list[str] | None:
         (found,) = ([*row[1:]] for row in cluster.accounts("State", "ExitCode") if row[0] == name)
         return found if found[0] not in ("RUNNING", "COMPLETING") else None
 
-    assert wait_for(end, "the accounts of it", 60) == ["FAILED", "1:0"]
+    assert wait_for(end, "the accounts of it") == ["FAILED", "1:0"]
 
 
 def test_sweeps_of_one_second_do_no_run_twice(cluster: Cluster) -> None:
@@ -85,16 +98,15 @@ def test_sweeps_of_one_second_do_no_run_twice(cluster: Cluster) -> None:
         "epochs=2",
         "cluster.gpus=0",
         "cluster.cpus=1",
-        "tracking=offline",
     ]
-    drivers = [cluster.start(*words, f"seed={seeds}", runs="twice") for seeds in ("0,1", "0,1", "1,2")]
+    drivers = [cluster.start(*words, f"seed={seeds}", runs="one_second") for seeds in ("0,1", "0,1", "1,2")]
     ended = [finish(driver) for driver in drivers]
     queued = sum(
         int(number) for done in ended for number in re.findall(r"^queued: (\d) job", done.stderr, re.MULTILINE)
     )
     assert queued == 3, [done.stderr for done in ended]
     assert [done.returncode for done in ended] == [0, 0, 0], [done.stderr for done in ended]
-    runs = runs_in(cluster, "twice")
+    runs = runs_in(cluster, "one_second")
     assert len(runs) == 3
     for run in runs.values():
         assert run.state() == "finished"
@@ -102,6 +114,9 @@ def test_sweeps_of_one_second_do_no_run_twice(cluster: Cluster) -> None:
         epochs = [line["epoch"] for line in run.metrics()]
         assert epochs == sorted(set(epochs)) == [0, 1, 2]
         assert values_by_epoch(run).keys() == {0, 1, 2}
+    shown = shown_in(cluster, "one_second")
+    assert sorted(run.data.tags["ordinalclip.run_id"] for run in shown) == sorted(runs)
+    assert [run.info.status for run in shown] == ["FINISHED"] * 3
 
 
 def test_an_sqlite_store_named_for_the_jobs_is_refused_before_anything_is_queued(cluster: Cluster) -> None:
@@ -132,7 +147,7 @@ def test_without_accounts_a_cancelled_job_ends_the_driver(cluster: Cluster, tmp_
     (run,) = find_runs(folder)
     (file,) = (run.directory / "attempts").glob("0001.json")
     cluster.call("scancel", json.loads(file.read_text())["slurm_job"])
-    done = finish(driver, 90)
+    done = finish(driver)
     assert done.returncode == 1
     assert "sacct does not answer here" in done.stderr
     assert "was cancelled on node" in done.stderr

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ordinalclip.runs import find_runs
-from tests.slurm.conftest import ROOT, SMALL, Cluster, finish, wait_for
+from tests.slurm.conftest import PATIENCE_S, ROOT, SMALL, Cluster, finish, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -17,10 +17,12 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 def test_a_wheel_sweeps_on_the_cluster_and_an_edit_does_not_change_what_waits(cluster: Cluster, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     alone = ["--no-deps", "--no-index"]  # nothing is asked of a network
-    subprocess.run([*pip, "wheel", *alone, "--no-build-isolation", "-w", tmp_path, ROOT], check=True, timeout=120)
+    subprocess.run(
+        [*pip, "wheel", *alone, "--no-build-isolation", "-w", tmp_path, ROOT], check=True, timeout=PATIENCE_S
+    )
     (wheel,) = tmp_path.glob("ordinalclip-*.whl")
     site = tmp_path / "site"
-    subprocess.run([*pip, "install", *alone, "--target", site, wheel], check=True, timeout=120)
+    subprocess.run([*pip, "install", *alone, "--target", site, wheel], check=True, timeout=PATIENCE_S)
     work = tmp_path / "work"
     work.mkdir()
     # The checkout may be on the path by an editable install, which comes after PYTHONPATH.
