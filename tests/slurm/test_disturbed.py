@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -145,6 +146,7 @@ def disturbed(cluster: Cluster, undisturbed: Run) -> Iterator[dict[str, Future[D
         for one in runs:
             one.driver.kill()
             one.driver.communicate()
+        bring_back(cluster, "node2")
 
 
 def _preempted(one: Disturbed) -> Disturbed:
@@ -195,10 +197,19 @@ def _node_lost(one: Disturbed) -> Disturbed:
     wait_for(lambda: one.run.epochs_done() > epochs, "the old process goes on writing")
     one.wait_for_attempt(2)
     wait_for(lambda: not is_alive(pid), "the old process ends")
-    one.see_it_through(2)
-    subprocess.run(["slurmd", "-N", "node2"], env=one.cluster.environment, check=True, timeout=120)
-    wait_for(lambda: "idle" in one.cluster.call("sinfo", "-h", "-n", "node2", "-o", "%T"), "node2 is back")
-    return one
+    return one.see_it_through(2)
+
+
+def bring_back(cluster: Cluster, node: str) -> None:
+    """Starts a node's daemon, and again where it is not heard of: its one message to a busy controller may be lost."""
+    for _ in range(10):
+        subprocess.run(["slurmd", "-N", node], env=cluster.environment, check=True, timeout=120)
+        for _ in range(60):
+            (state, *_) = cluster.call("sinfo", "-h", "-n", node, "-o", "%T").split()
+            if state in ("idle", "mixed", "allocated", "completing"):
+                return
+            time.sleep(0.5)
+    pytest.fail(f"{node} is {state}")
 
 
 def check(one: Disturbed, undisturbed: Run, attempts: int | None = 2) -> None:
