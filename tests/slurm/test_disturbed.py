@@ -203,7 +203,7 @@ def _node_lost(one: Disturbed) -> Disturbed:
 def bring_back(cluster: Cluster, node: str) -> None:
     """Starts a node's daemon, and again where it is not heard of: its one message to a busy controller may be lost."""
     for _ in range(10):
-        subprocess.run(["slurmd", "-N", node], env=cluster.environment, check=True, timeout=120)
+        subprocess.run(["slurmd", "-N", node], env=cluster.environment, timeout=120)
         for _ in range(60):
             (state, *_) = cluster.call("sinfo", "-h", "-n", node, "-o", "%T").split()
             if state in ("idle", "mixed", "allocated", "completing"):
