@@ -12,7 +12,7 @@ from ordinalclip.exporting.folder import MODELS, PRECISIONS
 from ordinalclip.inference.naming import name_run
 from ordinalclip.reopen import open_record, recorded_cfg
 
-_KEYS = ("run", "format", "precision", "out", "num_ranks", "values", "runs", "overwrite")
+_KEYS = ("run", "format", "precision", "out", "num_ranks", "values", "paths.runs", "overwrite")
 _USAGE = """\
 OrdinalCLIP exports a trained run: image tower, rank features, preprocessing, rank names and a model card, in a folder.
 
@@ -26,7 +26,7 @@ OrdinalCLIP exports a trained run: image tower, rank features, preprocessing, ra
   out         exports/<run>-<format>-<precision>
   num_ranks   so many ranks in place of the run's, at equal distances; rank prompts only
   values      or ranks at these values: values=[20,30,40]
-  runs        folder of the runs; by default runs
+  paths.runs  folder of the runs; by default runs
   overwrite=true replaces what is there
 
 What was written is loaded again and compared with the whole model on images of the run's own data; an export that
@@ -70,7 +70,7 @@ def export(words: Sequence[str]) -> Path:
         raise ConfigError("precision", precision, f"is not made for format={format_}", allowed="format=onnx")
     _check_installed(format_)
     values = _values(typed)
-    here = composed([] if "runs" not in typed else [f"paths.runs={typed['runs']}"])
+    here = composed([f"{key}={word}" for key, word in typed.items() if key == "paths.runs"])
     run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     out = Path(typed.get("out", f"exports/{run.directory.name}-{format_}-{precision}")).expanduser()

@@ -15,7 +15,7 @@ from ordinalclip.inference.listing import list_images
 
 log = logging.getLogger("ordinalclip")
 
-_KEYS = ("run", "images", "out", "batch_size", "top", "probs", "device", "runs", "overwrite")
+_KEYS = ("run", "images", "out", "batch_size", "top", "probs", "device", "paths.runs", "overwrite")
 _FORMATS = (".csv", ".parquet")
 _USAGE = """\
 OrdinalCLIP predicts the ranks of images with a trained run; no text tower is needed any more.
@@ -29,7 +29,7 @@ OrdinalCLIP predicts the ranks of images with a trained run; no text tower is ne
   probs=false leaves out the probabilities, a column p_<rank> each
   batch_size  32; images that are computed at once
   device      auto, cpu, cuda, mps
-  runs        folder of the runs; by default runs
+  paths.runs  folder of the runs; by default runs
   overwrite=true replaces what is there
 
 A row an image: path, rank, name, value, expectation, lower, upper, coverage, p_<rank> …; value, expectation and the
@@ -81,7 +81,7 @@ def predict(words: Sequence[str]) -> Path:
     from ordinalclip.inference.stream import How, parts_of, predict_parts
     from ordinalclip.inference.writing import write_predictions
 
-    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("runs"))
+    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"))
     if top > len(model.ranks.names):
         raise ConfigError("top", top, "is more than there are ranks", allowed=f"0…{len(model.ranks.names)}")
     log.info("%s", "  ".join(f"{key} {value}" for key, value in model.facts.items() if value is not None))

@@ -8,11 +8,11 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.inference.naming import name_run
 from ordinalclip.reopen import open_record, recorded_cfg
 
-_KEYS = ("run", "name", "runs", "tracking", "tracking.uri")
+_KEYS = ("run", "name", "paths.runs", "tracking", "tracking.uri")
 _USAGE = """\
 OrdinalCLIP registers a finished run as an MLflow model: images in, ranks out; no pickle, no text tower.
 
-  python -m ordinalclip.register run=RUN [name=NAME] [runs=runs] [tracking=local] [tracking.uri=…]
+  python -m ordinalclip.register run=RUN [name=NAME] [paths.runs=runs] [tracking=local] [tracking.uri=…]
 
   run         a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
   name        of the model; by default ordinalclip-<data>-<backbone>-<prompt>
@@ -47,9 +47,7 @@ def register_run(words: Sequence[str]) -> str:
             raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
     if not typed.get("run"):
         raise ConfigError("run", "", "which run?", allowed="a run's directory, its name or id, best:sweep=NAME")
-    here = composed(
-        [f"paths.runs={word}" if key == "runs" else f"{key}={word}" for key, word in typed.items() if key in _KEYS[2:]]
-    )
+    here = composed([f"{key}={word}" for key, word in typed.items() if key in _KEYS[2:]])
     uri = here["tracking"].get("uri")
     if uri is None:
         raise ConfigError("tracking", "offline", "has no store to register in", allowed="local, server")

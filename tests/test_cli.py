@@ -13,7 +13,7 @@ from tests.cli import SMALL, train
 
 MISTAKES = [
     (["promt=rank"], "promt=rank", ["prompt"]),
-    (["prompt=rnk"], "prompt=rnk", ["context, fixed, linear, rank", "did you mean rank?"]),
+    (["prompt=rnk"], "prompt=rnk", ["context, fixed, linear, linear_interpolated, rank", "did you mean rank?"]),
     (["+prompt.num_base_rank=3"], "prompt.num_base_rank=3", ["did you mean num_base_ranks"]),
     (["prompt.num_base_rank=3"], "prompt.num_base_rank=3", ["did you mean num_base_ranks"]),
     (["prompt=linear", "prompt.num_base_ranks=3"], "prompt.num_base_ranks=3", ["allowed: name"]),
@@ -107,7 +107,7 @@ def test_own_options_are_offered_where_one_is_misspelt(tmp_path: Path) -> None:
     own(tmp_path / "my conf", OWN)
     for sweep in ([], ["-m", "seed=0,1"]):
         done = train(tmp_path, "--config-dir", "my conf", "prompt=mime", *sweep)
-        assert "allowed: context, fixed, linear, mine, rank" in done.stderr
+        assert "allowed: context, fixed, linear, linear_interpolated, mine, rank" in done.stderr
         done = train(tmp_path, "--config-dir", "my conf", "prompt=mine", "prompt.num_base_rank=1", *sweep)
         assert "did you mean num_base_ranks" in done.stderr
 

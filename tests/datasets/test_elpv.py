@@ -54,8 +54,9 @@ def test_the_real_one(tmp_path):
     manifest = load_manifest(dataset, protocol, data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
     table = manifest.table
     assert table["rank"].value_counts().sort_index().tolist() == [1508, 295, 106, 715]
-    assert table["split"].value_counts().to_dict() == {"train": 1600, "val": 384, "test": 640}
+    assert table["split"].value_counts().to_dict() == {"train": 1600, "val": 192, "calibration": 192, "test": 640}
     assert table.groupby(table.index // 64)["split"].nunique().eq(1).all()
+    whole = table["split"].replace("calibration", "val")
     for split, fraction in (("train", 0.6), ("val", 0.15), ("test", 0.25)):
-        shares = table[table["split"] == split]["rank"].value_counts().sort_index() / [1508, 295, 106, 715]
+        shares = table[whole == split]["rank"].value_counts().sort_index() / [1508, 295, 106, 715]
         assert shares.tolist() == pytest.approx([fraction] * 4, abs=0.04)

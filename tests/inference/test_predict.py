@@ -96,7 +96,7 @@ def test_parts_of_other_settings_are_not_gone_on_with(run: Run, images: Path, mo
 
 
 def test_the_best_of_a_sweep(run: Run, images: Path, folder: Path) -> None:
-    words = [*typed(run, images)[1:], f"runs={folder / 'runs'}"]
+    words = [*typed(run, images)[1:], f"paths.runs={folder / 'runs'}"]
     assert predict([*words, "run=best:metric=val/mae"]).is_file()
     for asked, told in (
         ("best:sweep=none", "there is no sweep none"),

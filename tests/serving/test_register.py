@@ -40,7 +40,7 @@ def run(folder: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def address(run: Run, folder: Path) -> str:
-    return register_run([f"run={run.directory}", f"runs={folder / 'runs'}"])
+    return register_run([f"run={run.directory}", f"paths.runs={folder / 'runs'}"])
 
 
 @pytest.fixture(scope="module")
