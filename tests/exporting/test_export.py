@@ -165,7 +165,7 @@ def test_ranks_at_other_values(run: Run, photos: list[Path], tmp_path: Path) -> 
         (["values=[0,99]"], "cannot be ranks of this run"),
         (["num_ranks=2"], "3 base ranks, more than the 2"),
         (["num_ranks=9", "values=[1,2]"], "one of the two"),
-        (["fromat=onnx"], "there is no such key"),
+        (["kind=onnx"], "there is no such key"),
     ],
 )
 def test_mistakes(run: Run, tmp_path: Path, words: list[str], told: str) -> None:
