@@ -21,8 +21,8 @@ class _Images(CalibrationDataReader):
 def quantize(source: Path, target: Path, pixels: np.ndarray) -> None:
     """Writes an int8 version of an ONNX graph.
 
-    Convolutions and matrix products are quantised, a scale a channel; what follows the image tower, cosines and
-    softmax, stays in float32.
+    Convolutions are quantised, a scale a channel. Matrix products stay in float32: a scale of 50 to 100 behind them turns
+    the rounding of a cosine into another rank (on ELPV, probabilities differ by 0.08 in the mean; with them 0.22).
 
     Args:
         source: the graph in float32.
@@ -37,7 +37,7 @@ def quantize(source: Path, target: Path, pixels: np.ndarray) -> None:
             str(target),
             _Images(pixels),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Gemm"],
+            op_types_to_quantize=["Conv"],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
