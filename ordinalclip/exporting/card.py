@@ -87,7 +87,7 @@ def _measured(record: Record) -> dict[str, Any]:
     calibration = record.run.read_json("calibration.json")
     return {
         "scores": scores,
-        "groups": f"{intervals['num_groups']:,} {intervals['by']}",
+        "groups": f"what belongs together ({intervals['by']}: {intervals['num_groups']:,})",
         "levels": [] if calibration is None else _levels(calibration),
         "num_calibration": 0 if calibration is None else calibration["n"],
         "why_no_levels": "" if calibration is None else f": {calibration.get('reason', 'too few images')}",
