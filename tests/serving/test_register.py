@@ -20,9 +20,10 @@ import pytest
 
 import ordinalclip
 from ordinalclip.errors import ConfigError
+from ordinalclip.inference.naming import name_run
 from ordinalclip.register import register_run
 from ordinalclip.runs import Run
-from ordinalclip.serving.register import is_registered
+from ordinalclip.serving.register import find_shown, is_registered
 from tests.trained import train
 
 pytestmark = pytest.mark.slow
@@ -65,6 +66,12 @@ def test_it_answers_as_the_run_does(run: Run, address: str, folder: Path, photo:
     version = client.get_model_version(*address.removeprefix("models:/").split("/"))
     assert version.tags["ordinalclip.run_id"] == run.run_id
     assert client.get_run(version.run_id).info.status == "FINISHED"
+
+
+def test_a_run_is_found_by_its_mlflow_id(run: Run, folder: Path) -> None:
+    uri = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
+    found = name_run(f"mlflow:{find_shown(run, uri)}", folder / "runs", {"uri": uri})
+    assert found.directory == run.directory
 
 
 def test_training_registers_what_is_finished_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
