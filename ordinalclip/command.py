@@ -2,13 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import plain
+from ordinalclip.errors import ConfigError
+from ordinalclip.signatures import did_you_mean
 from ordinalclip.terminal import log_to_terminal, tell
 
 
@@ -33,6 +35,28 @@ def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         sys.exit(tell(error, words))
+
+
+def read_words(words: Sequence[str], allowed: Sequence[str], needed: Mapping[str, str]) -> dict[str, str]:
+    """Key → value of what was typed; of a key that is typed twice the last counts.
+
+    Args:
+        words: of the form key=value.
+        allowed: the keys that there are.
+        needed: those without which there is nothing to do, and what their values may be.
+
+    Raises:
+        ConfigError: for another key, or where a needed one is missing.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    for key, value in typed.items():
+        if key not in allowed:
+            hint = did_you_mean(key, allowed)
+            raise ConfigError(key, value, "there is no such key", allowed=", ".join(allowed), remedy=hint)
+    for key, may_be in needed.items():
+        if not typed.get(key):
+            raise ConfigError(key, "", f"which {key}?", allowed=may_be)
+    return typed
 
 
 def composed(overrides: Sequence[str]) -> dict[str, Any]:

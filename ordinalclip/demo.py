@@ -8,14 +8,15 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, run_command
+from ordinalclip.command import composed, read_words, run_command
 from ordinalclip.errors import ConfigError
+from ordinalclip.inference.naming import RUN_WORDS
 from ordinalclip.runs import Run
 from ordinalclip.serving.loopback import address, listen
 
 log = logging.getLogger("ordinalclip")
 
-_KEYS = ("run", "host", "port", "device", "runs")
+_KEYS = ("run", "host", "port", "device", "paths.runs")
 _USAGE = """\
 OrdinalCLIP opens a page on this machine: drop an image, see its rank, all probabilities, the nearest training images.
 
@@ -25,7 +26,7 @@ OrdinalCLIP opens a page on this machine: drop an image, see its rank, all proba
   port        7860, or the next free one above it; 0 is any free one
   host        127.0.0.1, localhost or ::1: no other machine can reach the page
   device      auto, cpu, cuda, mps
-  runs        folder of the runs; by default runs
+  paths.runs  folder of the runs; by default runs
 
 Ctrl-C ends it. Images are not kept. On a server, type `ssh -L 7860:127.0.0.1:7860 SERVER` where your browser is.
 
@@ -48,12 +49,7 @@ def demo(words: Sequence[str]) -> None:
         ConfigError: for what cannot be used, before torch is imported.
         DataError: the run is damaged.
     """
-    typed = dict(word.partition("=")[::2] for word in words)
-    for key in typed:
-        if key not in _KEYS:
-            raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
-    if not typed.get("run"):
-        raise ConfigError("run", "", "which run?", remedy="--help tells what it may be")
+    typed = read_words(words, _KEYS, {"run": RUN_WORDS})
     word, host = typed.get("port", "7860"), typed.get("host", "127.0.0.1")
     if not (word.isascii() and word.isdecimal() and int(word[:6]) < 65536):
         raise ConfigError("port", word, "is no port", allowed="0…65535")
@@ -71,7 +67,7 @@ def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int) -
     from ordinalclip.serving.demo_page import stamps
     from ordinalclip.serving.training_images import training_images
 
-    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("runs"))
+    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"))
     model.predict(Image.new("RGB", (8, 8)))  # what fails, fails now; and the first answer is as quick as others
     log.info("%s", "  ".join(f"{key} {value}" for key, value in model.facts.items() if value is not None))
     for stamp in stamps(model.facts):
@@ -105,7 +101,7 @@ def _directory(typed: dict[str, str], name: str, ranks: Sequence[str]) -> Path |
 
     An export may have other ranks than its run; the training images then have none of its ranks.
     """
-    runs = typed["runs"] if "runs" in typed else composed([])["paths"]["runs"]
+    runs = typed["paths.runs"] if "paths.runs" in typed else composed([])["paths"]["runs"]
     for place in (Path(typed["run"]).expanduser(), Path(runs).expanduser() / name):
         if place.resolve().name == name and (Run(place).read_json("ranks.json") or {}).get("names") == list(ranks):
             return place

@@ -6,10 +6,10 @@ torch is imported once everything that was typed has been checked.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, run_command
+from ordinalclip.command import composed, read_words, run_command
 from ordinalclip.errors import ConfigError
 from ordinalclip.exporting.folder import MODELS, PRECISIONS
-from ordinalclip.inference.naming import name_run
+from ordinalclip.inference.naming import RUN_WORDS, name_run
 from ordinalclip.reopen import open_record, recorded_cfg
 
 _KEYS = ("run", "format", "precision", "out", "num_ranks", "values", "paths.runs", "overwrite")
@@ -55,12 +55,7 @@ def export(words: Sequence[str]) -> Path:
         ConfigError: for what cannot be used, before torch is imported.
         DataError: the run is damaged, or the export is not what the model is.
     """
-    typed = dict(word.partition("=")[::2] for word in words)
-    for key in typed:
-        if key not in _KEYS:
-            raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
-    if not typed.get("run"):
-        raise ConfigError("run", "", "which run?", allowed="a run's directory, its name or id, best:sweep=NAME")
+    typed = read_words(words, _KEYS, {"run": RUN_WORDS})
     format_, precision = typed.get("format", "safetensors"), typed.get("precision", "fp32")
     if format_ not in MODELS:
         raise ConfigError("format", format_, "there is no such format", allowed=", ".join(MODELS))

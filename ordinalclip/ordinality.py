@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ordinalclip.command import composed, run_command
+from ordinalclip.command import composed, read_words, run_command
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import find_run
 
@@ -56,12 +56,9 @@ def show_ordinality(words: Sequence[str], console: Console | None = None) -> pd.
     from ordinalclip.metrics.ordinality import ordinality
     from ordinalclip.ordinality_record import ordinality_of_run, rank_features_of
 
-    typed = dict(word.partition("=")[::2] for word in words)
-    for key in typed:
-        if key not in _KEYS and not key.startswith("paths."):
-            raise ConfigError(key, typed[key], "there is no such key", allowed="run, ranks, paths.runs")
-    if not typed.get("run"):
-        raise ConfigError("run", "", "which run?", allowed="a run's directory, its name below paths.runs, or its id")
+    typed = read_words(
+        words, ("run", "ranks", "paths.runs"), {"run": "a run's directory, its name below paths.runs, or its id"}
+    )
     ranks = _slice(typed["ranks"]) if "ranks" in typed else None
     here = composed([word for word in words if word.partition("=")[0] not in _KEYS])
     run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")

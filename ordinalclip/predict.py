@@ -9,9 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import run_command
+from ordinalclip.command import read_words, run_command
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.listing import list_images
+from ordinalclip.inference.naming import RUN_WORDS
 
 log = logging.getLogger("ordinalclip")
 
@@ -59,13 +60,8 @@ def predict(words: Sequence[str]) -> Path:
         ConfigError: for what cannot be used, before torch is imported.
         DataError: the run is damaged, or none of the images can be read.
     """
-    typed = dict(word.partition("=")[::2] for word in words)
-    for key in typed:
-        if key not in _KEYS:
-            raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
-    for key in ("run", "images"):
-        if not typed.get(key):
-            raise ConfigError(key, "", f"which {key}?", remedy="--help tells what it may be")
+    images = "a folder, a pattern, an image, or a .csv with a column path"
+    typed = read_words(words, _KEYS, {"run": RUN_WORDS, "images": images})
     batch_size, top = _number(typed, "batch_size", 32, least=1), _number(typed, "top", 0, least=0)
     probs, overwrite = _flag(typed, "probs", True), _flag(typed, "overwrite", False)
     out = Path(typed.get("out", "predictions.csv")).expanduser()

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, run_command
+from ordinalclip.command import composed, read_words, run_command
 from ordinalclip.errors import ConfigError
-from ordinalclip.inference.naming import name_run
+from ordinalclip.inference.naming import RUN_WORDS, name_run
 from ordinalclip.reopen import open_record, recorded_cfg
 
 _KEYS = ("run", "name", "paths.runs", "tracking", "tracking.uri")
@@ -41,12 +41,7 @@ def register_run(words: Sequence[str]) -> str:
     Raises:
         ConfigError: for what cannot be used; tracking=offline, which has no store.
     """
-    typed = dict(word.partition("=")[::2] for word in words)
-    for key in typed:
-        if key not in _KEYS:
-            raise ConfigError(key, typed[key], "there is no such key", allowed=", ".join(_KEYS))
-    if not typed.get("run"):
-        raise ConfigError("run", "", "which run?", allowed="a run's directory, its name or id, best:sweep=NAME")
+    typed = read_words(words, _KEYS, {"run": RUN_WORDS})
     here = composed([f"{key}={word}" for key, word in typed.items() if key in _KEYS[2:]])
     uri = here["tracking"].get("uri")
     if uri is None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, run_command
+from ordinalclip.command import composed, read_words, run_command
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import check_finished, find_run
 
@@ -37,12 +37,7 @@ def write_report(words: Sequence[str]) -> Path:
     Raises:
         ConfigError: for what cannot be used.
     """
-    typed = dict(word.partition("=")[::2] for word in words)
-    for key in typed:
-        if key != "run" and not key.startswith("paths."):
-            raise ConfigError(key, typed[key], "there is no such key", allowed="run, paths.runs")
-    if not typed.get("run"):
-        raise ConfigError("run", "", "which run?", allowed="a run's directory, its name below paths.runs, or its id")
+    typed = read_words(words, ("run", "paths.runs"), {"run": "a run's directory, its name below paths.runs, or its id"})
     here = composed([word for word in words if word.startswith("paths.")])
     run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")
     check_finished(run, "run")

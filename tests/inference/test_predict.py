@@ -114,6 +114,7 @@ def test_the_best_of_a_sweep(run: Run, images: Path, folder: Path) -> None:
     [
         ("images=", "which images?"),
         ("imagse=x", "there is no such key"),
+        ("imagse=x", "did you mean images"),
         ("out=here.xlsx", "no format"),
         ("top=-1", "no such number"),
         ("top=99", "more than there are ranks"),
