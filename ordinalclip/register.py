@@ -17,7 +17,8 @@ OrdinalCLIP registers a finished run as an MLflow model: images in, ranks out; n
   run         a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
   name        of the model; by default ordinalclip-<data>-<backbone>-<prompt>
 
-register=true on training's command line does the same when a run is finished. Serve it with
+register=true on training's command line does the same when a run is finished. Serve it (MLflow starts uvicorn
+from PATH, so first: source .venv/bin/activate) with
   MLFLOW_TRACKING_URI=sqlite:///runs/mlflow.db mlflow models serve -m models:/NAME/1 --env-manager local -p 5001
 and ask it with images as base64 (or paths within the folders that ORDINALCLIP_IMAGE_ROOTS names):
   curl 127.0.0.1:5001/invocations -H 'Content-Type: application/json' \\

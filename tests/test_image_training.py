@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ordinalclip.image_training import speed_up
+from tests.compiler import needs_compiler
 
 
 def network() -> nn.Module:
@@ -32,6 +33,7 @@ def test_a_transformers_patches_are_left_alone() -> None:
 
 
 @pytest.mark.slow
+@needs_compiler
 def test_a_compiled_tower_keeps_its_names_and_values() -> None:
     plain = network()
     quick = copy.deepcopy(plain)

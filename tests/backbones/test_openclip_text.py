@@ -16,6 +16,7 @@ from ordinalclip.prompts.fixed import FixedPrompt
 from ordinalclip.prompts.rank import RankPrompt
 from ordinalclip.text import PromptTokens, encode_prompts
 from tests.backbones.makers import tiny_clip
+from tests.compiler import needs_compiler
 
 NAMES = [str(year) for year in range(1930, 1937)]
 PROMPTS: dict[str, dict[str, Any]] = {
@@ -180,16 +181,8 @@ def test_under_ddp_gradients_are_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
 def test_compiled_without_a_break(backend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if backend == "inductor":
-        from torch._inductor.cpp_builder import get_cpp_compiler
-        from torch._inductor.exc import InvalidCxxCompiler
-
-        try:
-            get_cpp_compiler()
-        except (InvalidCxxCompiler, RuntimeError):
-            pytest.skip("there is no C++ compiler")
     monkeypatch.setitem(os.environ, "TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     tower = make_tower()
     prompt = make_prompt(tower)

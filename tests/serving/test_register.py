@@ -107,12 +107,15 @@ def test_mlflow_serves_it(address: str, folder: Path, photo: Path) -> None:
     port = free_port()
     words = ["-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local", "-p", str(port)]
     environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # MLflow looks for uvicorn there
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'runs' / 'mlflow.db'}",
         "ORDINALCLIP_IMAGE_ROOTS": str(photo.parent),
         "PYTHONWARNINGS": "ignore",
     }
-    log = (folder / "serve.log").open("w")
-    server = subprocess.Popen([sys.executable, *words], env=environment, stdout=log, stderr=log, start_new_session=True)
+    with (folder / "serve.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, *words], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         for _ in range(240):
             try:
@@ -134,6 +137,6 @@ def test_mlflow_serves_it(address: str, folder: Path, photo: Path) -> None:
             assert told in answer["message"]
             assert "row 0" in answer["message"]
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
-        log.close()
