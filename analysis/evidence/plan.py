@@ -107,13 +107,15 @@ SETTINGS = (
 FEW_SHOT = {"1_shot": 1, "4_shots": 4, "16_shots": 16, "full": 64}
 # Each asks for one reason: the optimiser, the tower's features, or how ranks are interpolated.
 _ALL, _ORDERED = ("linear", "interpolated", "context", "rank"), ("interpolated", "rank")
+_BOTH = ("16_shots", "full")
 _TENTH = ("trainable.context={tenth}", "trainable.rank={tenth}")
 _PIECEWISE, _POOLED = "prompt.interpolation=piecewise", ("backbone.layer=last", "backbone.grid=1")
 VARIANTS = (
     Variant("steps", "twice the steps", ("epochs=50",), _ALL, ("16_shots",)),
     Variant("tenth", "prompts at a tenth of the rate", _TENTH, ("context", "rank"), ("16_shots",)),
-    Variant("k5", "K = 5, piecewise", ("prompt.num_base_ranks=5", _PIECEWISE), _ORDERED, ("16_shots",)),
-    Variant("k11", "K = 11, piecewise", ("prompt.num_base_ranks=11", _PIECEWISE), _ORDERED, ("16_shots",)),
+    Variant("sharp", "logit scale 500 instead of 50", ("backbone.temperature=0.002",), _ALL, _BOTH),
+    Variant("k5", "K = 5, piecewise", ("prompt.num_base_ranks=5", _PIECEWISE), _ORDERED, _BOTH),
+    Variant("k11", "K = 11, piecewise", ("prompt.num_base_ranks=11", _PIECEWISE), _ORDERED, _BOTH),
     Variant("grid", "finer grid: 7 × 7 cells", ("backbone.grid=7",), _ALL, ("16_shots",)),
     Variant("pooled", "no grid: the last layer's mean", _POOLED, _ALL, ("16_shots",)),
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.evidence.plan import RATE_SETTING, VARIANT_SEEDS, Method, Setting
+from analysis.evidence.plan import VARIANT_SEEDS, Method, Setting
 from analysis.evidence.rates import Choice
 from analysis.evidence.scores import Group, Scored
 from analysis.evidence.tables import (
@@ -38,7 +38,7 @@ def sections(
         settings: compared in.
         planned: how many runs there are to be.
     """
-    place = next((one for one in settings if one.name == RATE_SETTING), None)
+    varied = [one for one in settings if any(variant and one.name == place for variant, place, _ in groups)]
     found = {
         "setup": _setup([*choice.tried, *choice.proved], groups, planned),
         "rates": rates_table(choice),
@@ -49,8 +49,8 @@ def sections(
         "differences": difference_table(groups, methods, settings),
         "ordinality": ordinality_table(groups, methods, settings),
     }
-    if place is not None and any(variant for variant, _, _ in groups):
-        found["variants"] = variants_table(groups, methods, place, VARIANT_SEEDS)
+    if varied:
+        found["variants"] = "\n\n".join(variants_table(groups, methods, place, VARIANT_SEEDS) for place in varied)
     return found
 
 

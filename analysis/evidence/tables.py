@@ -97,9 +97,10 @@ def rates_table(choice: Choice) -> str:
 
 def variants_table(groups: Group, methods: Sequence[Method], place: Setting, seeds: Sequence[int]) -> str:
     """Mean absolute error with one thing changed, and what the change makes of it under the same seeds."""
-    names = [one.name for one in methods if any(one.name in variant.methods for variant in VARIANTS)]
+    tried = [variant for variant in VARIANTS if place.name in variant.settings]
+    names = [one.name for one in methods if any(one.name in variant.methods for variant in tried)]
     rows = [["as above", *(_mean(mean_of(_seeds(groups, "", place, name, seeds), "mae")) for name in names)]]
-    for variant in VARIANTS:
+    for variant in tried:
         cells = []
         for name in names:
             runs = _seeds(groups, variant.name, place, name, seeds)
@@ -107,7 +108,7 @@ def variants_table(groups: Group, methods: Sequence[Method], place: Setting, see
             cells.append(f"{_mean(mean_of(runs, 'mae'))} ({_difference(change)})" if runs else "")
         if any(cells):
             rows.append([variant.title, *cells])
-    return markdown(["", *(method(name).title for name in names)], rows)
+    return markdown([place.title, *(method(name).title for name in names)], rows)
 
 
 def verdicts(groups: Group, pairs: Sequence[tuple[str, str]], settings: Sequence[Setting]) -> str:
