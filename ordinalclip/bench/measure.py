@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 
 
-def alternate(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def no_wait() -> None:
+    """Nothing to wait for: the CPU is done when a call returns."""
+
+
+def alternate(
+    ways: Mapping[str, Callable[[], object]], rounds: int, wait: Callable[[], object] = no_wait
+) -> dict[str, float]:
     """Median seconds of each way.
 
     The ways take turns, so that whatever else the machine does falls on all of them.
@@ -16,12 +22,15 @@ def alternate(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
     Args:
         ways: what to run, by name; run before, where a first time is slower.
         rounds: how often each way is timed.
+        wait: returns when all that was asked for is computed, such as `torch.cuda.synchronize`.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, run in ways.items():
+            wait()
             started = time.perf_counter()
             run()
+            wait()
             seconds[name].append(time.perf_counter() - started)
     return {name: median(taken) for name, taken in seconds.items()}
 

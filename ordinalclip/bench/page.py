@@ -55,7 +55,8 @@ def describe_machine() -> dict[str, str | int]:
     """What seconds depend on: processor, cores, threads and the versions of what computes."""
     import torch
 
-    return {
+    gpu: dict[str, str | int] = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return gpu | {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
@@ -72,9 +73,10 @@ def markdown(section: dict[str, Any]) -> str:
     lines += [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     lines += [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in section["rows"]]
     facts = section["machine"]
+    gpu = f"{facts['gpu']}; " if "gpu" in facts else ""
     lines += [
         "",
-        f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads; Python {facts['python']},",
+        f"{gpu}{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads; Python {facts['python']},",
     ]
     lines += [f"torch {facts['torch']}, open_clip {facts['open_clip']}.", ""]
     return "\n".join(lines)

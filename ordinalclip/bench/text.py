@@ -78,15 +78,10 @@ def measure_ranks(tower: CausalText, num_ranks: int, naive: Naive | None, rounds
         naive: cost at a smaller R, for extrapolation.
         rounds: how often each mode is timed.
     """
-    prompt = RankPrompt(
-        tokens_per_rank=1,
-        rank_init="random",
-        num_context_tokens=NUM_CONTEXT_TOKENS,
-        text=tower,
-        embed_dim=tower.embed_dim,
-        rank_names=[str(rank) for rank in range(num_ranks)],
+    prompt = rank_prompt(tower, num_ranks)
+    whole, loop, ours = (
+        forward_backward(tower, prompt, features) for features in (whole_sentences, rank_by_rank, shared_prefix)
     )
-    whole, loop, ours = (_pass(tower, prompt, features) for features in (whole_sentences, rank_by_rank, shared_prefix))
     extrapolated = naive is not None and num_ranks > LONGEST_NAIVE
     differences: tuple[float, float] | tuple[None, None] = (None, None)
     found = ours()
@@ -95,7 +90,7 @@ def measure_ranks(tower: CausalText, num_ranks: int, naive: Naive | None, rounds
         seconds = alternate({"ours": ours}, rounds)
     else:
         expected = whole()
-        differences = _difference(found[:1], expected[:1]), _difference(found[1:], expected[1:])
+        differences = largest_difference(found[:1], expected[:1]), largest_difference(found[1:], expected[1:])
         seconds = alternate({"whole": whole, "loop": loop, "ours": ours}, rounds)
         kept = kept_bytes(lambda: whole_sentences(tower, prompt), tower, prompt)
         naive = Naive(num_ranks, seconds["whole"], seconds["loop"], kept)
@@ -115,12 +110,24 @@ def measure_ranks(tower: CausalText, num_ranks: int, naive: Naive | None, rounds
     return row, naive
 
 
+def rank_prompt(tower: CausalText, num_ranks: int) -> RankPrompt:
+    """A rank prompt of one token a rank behind a random context, on the CPU."""
+    return RankPrompt(
+        tokens_per_rank=1,
+        rank_init="random",
+        num_context_tokens=NUM_CONTEXT_TOKENS,
+        text=tower,
+        embed_dim=tower.embed_dim,
+        rank_names=[str(rank) for rank in range(num_ranks)],
+    )
+
+
 def shared_prefix(tower: CausalText, prompt: RankPrompt) -> Tensor:
     """Rank features as training computes them."""
     return encode_prompts(tower, prompt())
 
 
-def _pass(
+def forward_backward(
     tower: CausalText, prompt: RankPrompt, features: Callable[[CausalText, RankPrompt], Tensor]
 ) -> Callable[[], tuple[Tensor, ...]]:
     """A forward and backward pass that returns features and gradients."""
@@ -134,6 +141,6 @@ def _pass(
     return run
 
 
-def _difference(ours: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
+def largest_difference(ours: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
     """The largest norm of a difference, relative to the norm of what is expected."""
     return max(float((a - b).norm() / b.norm()) for a, b in zip(ours, expected, strict=True))
