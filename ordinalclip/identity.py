@@ -16,6 +16,7 @@ _NOT_IN_ID = (
     "cluster",
     "tracking",
     "num_workers",
+    "text_graph",
     "alpha",
     "sweep_name",
     "tags",

@@ -135,7 +135,7 @@ def forward_backward(
 
     def run() -> tuple[Tensor, ...]:
         found = features(tower, prompt)
-        weighting = torch.linspace(-1, 1, found.numel()).view_as(found)
+        weighting = torch.linspace(-1, 1, found.numel(), device=found.device).view_as(found)
         return found.detach(), *torch.autograd.grad((F.normalize(found, dim=-1) * weighting).sum(), parameters)
 
     return run

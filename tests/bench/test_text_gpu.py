@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ def test_precisions_are_compared_with_float32(rows: Iterator[dict[str, Any]]) ->
         ours, naive = (float(word.strip("()")) for word in bfloat16[f"{part} differ by"].split())
         assert 1e-4 < ours < 0.1
         assert 1e-4 < naive < 0.1
-    assert float32["times less memory"] > 4
+    assert math.isnan(float32["times less memory"])  # nobody counts a CPU's
 
 
 def test_nothing_is_written_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
