@@ -6,6 +6,7 @@ are added to every run.
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def evidence(given: argparse.Namespace) -> Path:
     overrides = [*(QUICK if given.quick else ()), *given.overrides]
     first_rates = plan.FIRST_RATES[1:3] if given.quick else plan.FIRST_RATES
     names = [one.name for one in methods]
-    choice = choose_rates(names, first_rates, overrides, widen=not given.quick, dry=given.page)
+    choice = choose_rates(names, first_rates, overrides, widen=not given.quick, dry=given.page, at_once=given.jobs)
     chosen = choice.rates
     known = [one for one in methods if one.name in chosen]
     first, late = ([one for one in known if one.late is late] for late in (False, True))
@@ -75,7 +76,7 @@ def evidence(given: argparse.Namespace) -> Path:
         *plan.variant_cells(known, settings, chosen, variant_seeds),
         *plan.main_cells(late, settings, chosen, seeds),
     ]
-    done = carry_out(cells, overrides, dry=given.page)
+    done = carry_out(cells, overrides, dry=given.page, at_once=given.jobs)
     scored = [read(cell, job) for cell, job in done.items()]
     groups = grouped(scored)
     folder = given.output or Path("runs/evidence_quick" if given.quick else "docs")
@@ -97,6 +98,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--methods", type=_words, metavar="A,B", help="some of them; see analysis/evidence/plan.py")
     parser.add_argument("--settings", type=_words, metavar="A,B", help="some of them, such as 1_shot,full")
     parser.add_argument("--seeds", type=_numbers, metavar="0,1", help="some of 0 to 4")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument("--jobs", type=int, default=min(cores, 8), metavar="N", help="runs at a time, a thread each")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the page; docs, or runs/evidence_quick")
     return parser
 

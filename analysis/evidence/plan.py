@@ -109,15 +109,19 @@ FEW_SHOT = {"1_shot": 1, "4_shots": 4, "16_shots": 16, "full": 64}
 _ALL, _ORDERED = ("linear", "interpolated", "context", "rank"), ("interpolated", "rank")
 _BOTH = ("16_shots", "full")
 _TENTH = ("trainable.context={tenth}", "trainable.rank={tenth}")
-_PIECEWISE, _POOLED = "prompt.interpolation=piecewise", ("backbone.layer=last", "backbone.grid=1")
+_PIECEWISE = "prompt.interpolation=piecewise"
+# At the rates chosen for the others, nothing is learned with these.
+_SHARP = ("backbone.temperature=0.002", "lr={tenth}")
+_POOLED = ("backbone.layer=last", "backbone.grid=1", "lr={tenth}")
 VARIANTS = (
     Variant("steps", "twice the steps", ("epochs=50",), _ALL, ("16_shots",)),
+    Variant("slower", "a third of the rate", ("lr={third}",), _ALL, ("full",)),
     Variant("tenth", "prompts at a tenth of the rate", _TENTH, ("context", "rank"), ("16_shots",)),
-    Variant("sharp", "logit scale 500 instead of 50", ("backbone.temperature=0.002",), _ALL, _BOTH),
+    Variant("sharp", "logit scale 500 instead of 50, a tenth of the rate", _SHARP, _ALL, _BOTH),
     Variant("k5", "K = 5, piecewise", ("prompt.num_base_ranks=5", _PIECEWISE), _ORDERED, _BOTH),
-    Variant("k11", "K = 11, piecewise", ("prompt.num_base_ranks=11", _PIECEWISE), _ORDERED, _BOTH),
+    Variant("k11", "K = 11, piecewise", ("prompt.num_base_ranks=11", _PIECEWISE), _ORDERED, ("full",)),
     Variant("grid", "finer grid: 7 × 7 cells", ("backbone.grid=7",), _ALL, ("16_shots",)),
-    Variant("pooled", "no grid: the last layer's mean", _POOLED, _ALL, ("16_shots",)),
+    Variant("pooled", "no grid: the last layer's mean, a tenth of the rate", _POOLED, _ALL, ("16_shots",)),
 )
 VARIANT_SEEDS = (0, 1, 2)
 
@@ -184,6 +188,7 @@ def variant_cells(
 
 
 def _cell(one: Method, place: Setting, seed: int, rate: str, sweep: str, more: tuple[str, ...], variant: str) -> Cell:
-    more = tuple(word.format(tenth=f"{float(rate) / 10:g}") for word in more)
+    lower = {"tenth": f"{float(rate) / 10:g}", "third": f"{float(rate) / 3:.2g}"}
+    more = tuple(word.format(**lower) for word in more)
     words = (*place.words, *one.words, f"lr={rate}", f"seed={seed}", f"sweep_name={sweep}", *more)
     return Cell(one.name, place.name, seed, rate, words, variant)

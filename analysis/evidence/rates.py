@@ -31,7 +31,7 @@ class Choice:
 
 
 def choose_rates(
-    names: Sequence[str], first: Sequence[str], overrides: Sequence[str], *, widen: bool, dry: bool
+    names: Sequence[str], first: Sequence[str], overrides: Sequence[str], *, widen: bool, dry: bool, at_once: int = 1
 ) -> Choice:
     """Runs what it takes to choose.
 
@@ -41,8 +41,9 @@ def choose_rates(
         overrides: added to each run's words.
         widen: whether to go on beyond the first rates, and to try all images.
         dry: run nothing.
+        at_once: runs at a time.
     """
-    tried = try_rates(names, first, overrides, widen=widen, dry=dry)
+    tried = try_rates(names, first, overrides, widen=widen, dry=dry, at_once=at_once)
     rates = best_rates(tried)
     if not widen:
         return Choice(tried, [], rates)
@@ -50,7 +51,7 @@ def choose_rates(
     doubtful = dict(rates)
     while doubtful:
         cells = rate_cells({name: [rate] for name, rate in doubtful.items()}, setting(PROVING_SETTING))
-        found = [read(cell, job) for cell, job in carry_out(cells, overrides, dry=dry).items()]
+        found = [read(cell, job) for cell, job in carry_out(cells, overrides, dry=dry, at_once=at_once).items()]
         proved += found
         rates = best_rates(proved)  # without those that another process is at work on
         doubtful = {
@@ -73,7 +74,7 @@ def lower(rate: str) -> str:
 
 
 def try_rates(
-    names: Sequence[str], first: Sequence[str], overrides: Sequence[str], *, widen: bool, dry: bool
+    names: Sequence[str], first: Sequence[str], overrides: Sequence[str], *, widen: bool, dry: bool, at_once: int = 1
 ) -> list[Scored]:
     """Runs the first rates of each method, then the next one beside the best while the best is at an edge.
 
@@ -83,7 +84,7 @@ def try_rates(
     rates = {name: [*first] for name in names}
     while True:
         cells = rate_cells(rates, setting(RATE_SETTING))
-        finished = carry_out(cells, overrides, dry=dry)
+        finished = carry_out(cells, overrides, dry=dry, at_once=at_once)
         lacking = {cell.method for cell in cells if cell not in finished}
         tried = [read(cell, job) for cell, job in finished.items() if cell.method not in lacking]
         more = neighbours(best_rates(tried), rates) if widen else {}
