@@ -12,7 +12,6 @@ from ordinalclip.batches import evaluation_loader
 from ordinalclip.build import assemble
 from ordinalclip.calibration.record import calibration_record, stats_of
 from ordinalclip.callbacks import EpochRecord, Interrupted, ProgressBar, StopWhereAsked
-from ordinalclip.cuda_graphs import replay_text
 from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.derived import selection
@@ -112,7 +111,6 @@ def help_fit(job: Job, team: Team) -> None:
 def _model_to_train(job: Job) -> OrdinalCLIP:
     model, cfg = build_model(job), job.cfg
     freeze(model, cfg["trainable"])
-    replay_text(model.backbone.text, wanted=cfg["text_graph"])
     if cfg["trainable"]["image"] is not None:
         speed_up(model.backbone.image, compiled=cfg["compile"])
     return model

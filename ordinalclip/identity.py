@@ -16,7 +16,6 @@ _NOT_IN_ID = (
     "cluster",
     "tracking",
     "num_workers",
-    "text_graph",
     "alpha",
     "sweep_name",
     "tags",

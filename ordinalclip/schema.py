@@ -22,7 +22,6 @@ class Settings:
         augment: random crops and flips; null = where the image tower is trained or `features.views` are kept.
         label_draw: what training takes of several annotators' labels; evaluation takes the median.
         compile: torch.compile of a trained image tower; a minute at the start, quicker steps in bfloat16.
-        text_graph: a frozen causal text tower's pass on a GPU as one CUDA graph, the same kernels launched at once.
         num_workers: processes that decode images; not used on cached features and images.
         sweep_name: name under which runs are grouped; typed as `sweep=`, which may also be a file of settings.
         alpha: share of images whose true rank the intervals of the default level may miss; see `calibration.json`.
@@ -38,7 +37,6 @@ class Settings:
     augment: bool | None
     label_draw: Literal["median", "random", "distribution"]
     compile: bool
-    text_graph: bool
     num_workers: Annotated[int, Between(0, None)]
     alpha: Annotated[float, Between(0.001, 0.5)]
     sweep_name: str | None

@@ -59,7 +59,7 @@ def run_shared(
     if allowed_RTT is None:
         position_T = torch.arange(num_own, device=own_RTW.device)
         allowed_RTT = (position_T <= position_T[:, None]).expand(num_sentences, -1, -1)
-    num_chunks = _num_chunks(num_sentences, num_own, max_tokens)
+    num_chunks = -(-num_sentences // max(1, max_tokens // num_own))
     if num_chunks <= 1:
         # Prefix and own tokens as one batch: with few ranks most of the time goes into reading weights.
         return _run(blocks, prefix_PW, own_RTW, last_R, allowed_RTT, None)
@@ -73,16 +73,6 @@ def run_shared(
         for own, last, allowed in chunks
     ]
     return torch.cat(rows)
-
-
-def fits_at_once(own_RTW: Tensor, max_tokens: int = MAX_TOKENS) -> bool:
-    """Whether `run_shared` keeps all activations of these sentences, and computes nothing again."""
-    num_sentences, num_own = own_RTW.shape[:2]
-    return _num_chunks(num_sentences, num_own, max_tokens) <= 1
-
-
-def _num_chunks(num_sentences: int, num_own: int, max_tokens: int) -> int:
-    return -(-num_sentences // max(1, max_tokens // num_own))
 
 
 def _run_prefix(blocks: Sequence[Block], x_PW: Tensor) -> list[KeysValues]:

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from ordinalclip.bench.naive import whole_sentences
 from ordinalclip.bench.text import random_text_tower
-from ordinalclip.cuda_graphs import GraphedRun
 from ordinalclip.prompts.rank import RankPrompt
 from ordinalclip.runs import Run, find_runs
 from ordinalclip.text import encode_prompts
@@ -76,31 +75,6 @@ def test_thousands_of_ranks_are_run_in_chunks() -> None:
         assert relative(found, wanted) < 1e-4
 
 
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
-def test_replayed_steps_are_the_ordinary_ones_to_the_bit(dtype: torch.dtype | None) -> None:
-    def steps(*, replayed: bool) -> list[Tensor]:
-        tower = random_text_tower("ViT-B-16").cuda()
-        graphs = GraphedRun() if replayed else None
-        tower.replay(graphs)
-        torch.manual_seed(1)
-        names = [str(rank) for rank in range(20)]
-        prompt = RankPrompt(
-            text=tower, embed_dim=512, rank_names=names, rank_init="random", num_context_tokens=5
-        ).cuda()
-        optimizer = torch.optim.Adam(prompt.parameters(), lr=1e-2)
-        for _ in range(5):
-            with torch.autocast("cuda", dtype=dtype, enabled=dtype is not None):
-                found = encode_prompts(tower, prompt())
-            optimizer.zero_grad()
-            F.normalize(found.float(), dim=-1)[:, :7].square().sum().backward()
-            optimizer.step()
-        assert graphs is None or graphs._graph is not None
-        return [parameter.detach().cpu() for parameter in prompt.parameters()]
-
-    for ours, ordinary in zip(steps(replayed=True), steps(replayed=False), strict=True):
-        assert torch.equal(ours, ordinary)
-
-
 def train(cfg: dict[str, Any], folder: Path, *, kill_at: tuple[int, int] | None = None) -> Run:
     path = folder / "cfg.json"
     path.write_text(json.dumps(cfg))
@@ -120,10 +94,9 @@ def lines(run: Run) -> dict[int, dict[str, float]]:
     "options",
     [
         ("trainable.rank=0.05",),
-        ("trainable.rank=0.05", "text_graph=true"),
         ("trainable.rank=0.05", "trainable.image=1e-3", "trainer.precision=bf16-mixed"),
     ],
-    ids=["cached", "replayed", "images"],
+    ids=["cached", "images"],
 )
 def test_a_killed_run_ends_as_if_nothing_had_happened(
     compose_cfg: Compose, tmp_path: Path, options: tuple[str, ...]

@@ -58,7 +58,7 @@ def _few_shot(groups: Group, methods: Sequence[Method], path: Path) -> Path | No
         return None
     level = float(np.mean(constant))
     panel.axhline(level, color="0.6", linewidth=0.8, linestyle=":")
-    panel.annotate("constant predictor", (1, level), (0, -9), textcoords="offset points", color="0.4")
+    panel.annotate("constant predictor", (64, level), (0, -9), textcoords="offset points", color="0.4", ha="right")
     panel.set_xscale("log", base=2)
     panel.set_xticks(list(FEW_SHOT.values()), [str(shots) for shots in FEW_SHOT.values()])
     panel.set_xlabel("training images of each rank")

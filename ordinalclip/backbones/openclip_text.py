@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from ordinalclip.backbones.openclip_block import split_blocks
 from ordinalclip.backbones.openclip_output import Projection, finish, output_width
 from ordinalclip.backbones.words import words_of
-from ordinalclip.cuda_graphs import GraphedRun
 from ordinalclip.shared_prefix import run_shared
 from ordinalclip.text import say_once
 from ordinalclip.whole_sentences import run_whole
@@ -46,7 +45,6 @@ class CausalText(nn.Module):
         self.embed_dim = output_width(source.text_projection, self.width)
         mask = torch.full((self.context_length, self.context_length), float("-inf")).triu(1)
         self.register_buffer("causal_mask", mask, persistent=False)
-        self._graphs: GraphedRun | None = None
         self._words = words_of(tokenizer)
         self.prefix_ids = self._words.prefix_ids
         self.suffix_ids = self._words.suffix_ids
@@ -81,15 +79,7 @@ class CausalText(nn.Module):
         position_LW = self.positional_embedding[: embeddings.shape[1]]
         prefix_PW = embeddings[0, :prefix_length] + position_LW[:prefix_length]
         own_RTW = embeddings[:, prefix_length:] + position_LW[prefix_length:]
-        own_eot = eot - prefix_length
-        if self._graphs is None:
-            return self._finish(run_shared(blocks, prefix_PW, own_RTW, own_eot))
-        weights = list(self.transformer.parameters())
-        return self._finish(self._graphs(blocks, weights, prefix_PW, own_RTW, own_eot))
-
-    def replay(self, graphs: GraphedRun | None) -> None:
-        """What runs shared prefixes from here on: CUDA graphs, or None: kernel by kernel."""
-        self._graphs = graphs
+        return self._finish(run_shared(blocks, prefix_PW, own_RTW, eot - prefix_length))
 
     def _finish(self, x_RW: Tensor) -> Tensor:
         return finish(x_RW, self.ln_final, self.text_projection)

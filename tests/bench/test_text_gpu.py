@@ -1,4 +1,3 @@
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,13 +22,13 @@ def test_precisions_are_compared_with_float32(rows: Iterator[dict[str, Any]]) ->
     float32, bfloat16, _ = rows
     assert (float32["precision"], bfloat16["precision"]) == ("float32", "bfloat16")
     for part in ("features", "gradients"):
-        ours, naive = (float(word.strip("()")) for word in float32[f"{part} differ by"].split())
-        assert ours < 1e-5
+        shared, naive = (float(word.strip("()")) for word in float32[f"{part} differ by"].split())
+        assert shared < 1e-5
         assert naive == 0
-        ours, naive = (float(word.strip("()")) for word in bfloat16[f"{part} differ by"].split())
-        assert 1e-4 < ours < 0.1
+        shared, naive = (float(word.strip("()")) for word in bfloat16[f"{part} differ by"].split())
+        assert 1e-4 < shared < 0.1
         assert 1e-4 < naive < 0.1
-    assert math.isnan(float32["times less memory"])  # nobody counts a CPU's
+    assert float32["times less memory"] > 4
 
 
 def test_nothing_is_written_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
