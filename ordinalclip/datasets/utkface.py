@@ -24,12 +24,16 @@ NAME = (
 FORM = "<age>_<sex 0, 1>_<race 0…4>_<date and time>.jpg or .jpg.chip.jpg"
 SEXES = {"0": "male", "1": "female"}
 ANCESTRIES = {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"}
-# Four names lack a part. Sex and race were looked at by Paplham and Franc (CVPR 2024); the age is in the name.
+# Four names lack a part. Sex and race were looked at by Paplham and Franc (CVPR 2024); the age is in the name. Three more
+# have all parts and an odd end, in both forms of the set.
 MENDED = {
-    "61_1_20170109142408075": "61_1_1_20170109142408075",
-    "61_3_20170109150557335": "61_1_3_20170109150557335",
-    "39_1_20170116174525125": "39_0_1_20170116174525125",
-    "53__0_20170116184028385": "53_1_0_20170116184028385",
+    "61_1_20170109142408075.": "61_1_1_20170109142408075.",
+    "61_3_20170109150557335.": "61_1_3_20170109150557335.",
+    "39_1_20170116174525125.": "39_0_1_20170116174525125.",
+    "53__0_20170116184028385.": "53_1_0_20170116184028385.",
+    "24_0_1_20170116220224657 .": "24_0_1_20170116220224657.",
+    "44_1_4_20170116235150272.pg": "44_1_4_20170116235150272.jpg",
+    "55_0_0_20170116232725357jpg": "55_0_0_20170116232725357.jpg",
 }
 
 
@@ -72,7 +76,10 @@ def load_utkface(
     """
     needs = ["UTKFace/"] if images == "cropped" else ["part1/", "part2/", "part3/"]
     folder = find_root(root, name=f"UTKFace ({images})", needs=needs, obtain=obtain)
-    paths = sorted(path for need in needs for path in list_images(folder, need))
+    paths = [path for need in needs for path in list_images(folder, need)]
+    # In the wild, two of these do not end as images do.
+    odd = [f"{need}{name}" for need in needs for name in MENDED if (folder / need / name).is_file()]
+    paths = sorted([*paths, *odd])
     notes: list[str] = []
     table = parse_names([_mended(path) for path in paths], NAME, notes, root=folder, form=FORM, on_error=on_error)
     original = {_mended(path): path for path in paths}
@@ -134,5 +141,5 @@ def _stem(path: str) -> str:
 
 def _mended(path: str) -> str:
     folder, _, name = path.rpartition("/")
-    stem, dot, ending = name.partition(".")
-    return f"{folder}/{MENDED.get(stem, stem)}{dot}{ending}"
+    wrong = next((wrong for wrong in MENDED if name.startswith(wrong)), None)
+    return path if wrong is None else f"{folder}/{MENDED[wrong]}{name.removeprefix(wrong)}"
