@@ -65,7 +65,7 @@ def load_adience(
     stem = "fold_frontal" if frontal else "fold"
     lists = [f"{stem}_{number}_data.txt" for number in range(NUM_FOLDS)]
     needs = [f"{images}/", *(f"{name}|folds/{name}" for name in lists)]
-    folder = find_root(root, name="Adience", needs=needs, obtain=obtain)
+    folder = find_root(root, name="Adience", needs=needs, obtain=obtain, allow_outside=allow_outside)
     files = [folder / name if (folder / name).is_file() else folder / "folds" / name for name in lists]
     rows = pd.concat([_read_fold(file, fold=str(number)) for number, file in enumerate(files)], ignore_index=True)
     path = images + "/" + rows["user_id"] + f"/{PREFIX[images]}." + rows["face_id"] + "." + rows["original_image"]
@@ -123,7 +123,8 @@ def _ranked(table: pd.DataFrame, labels: str, notes: list[str], folder: Path, on
     kept = rank.notna()
     if not kept.any():
         raise DataError(
-            f"{folder}: none of {len(known):,} faces has an age label that {LABELS} ({labels}) gives a rank"
+            f"{folder}: none of {len(known):,} faces has an age label that {LABELS} ({labels}) gives a rank\n"
+            "  what to do: see whether the lists are Adience's as published, or take another dataset.labels"
         )
     mended = kept & ~known["label"].isin(list(meaning.index[: len(NAMES)]))
     told = [f"{number} × {word} → {NAMES[int(meaning[word])]}" for word, number in _counts(known["label"][mended])]

@@ -46,7 +46,7 @@ def load_aptos(
         ConfigError: where there is no such folder.
         DataError: for a table that cannot be used, or images that are missing.
     """
-    top = find_root(root, name="APTOS 2019", needs=[labels, images], obtain=obtain)
+    top = find_root(root, name="APTOS 2019", needs=[labels, images], obtain=obtain, allow_outside=allow_outside)
     table = read_grades(top / labels, image="id_code", grade="diagnosis", num_ranks=len(rank_names))
     paths, _ = named_images(top, images, table["image"].tolist(), ".png")
     require_files(top, paths, what=f"images that {labels} names", obtain=obtain)

@@ -67,14 +67,15 @@ def load_ava(
         DataError: for files that cannot be used, or when no photo is there.
     """
     lists = [name for name in (train, test) if name is not None]
-    top = find_root(root, name="AVA", needs=[votes, images, *lists], obtain=obtain)
+    top = find_root(root, name="AVA", needs=[votes, images, *lists], obtain=obtain, allow_outside=allow_outside)
     lines = [line.split() for line in read_lines(top / votes) if line.strip()]
     wrong = [
         " ".join(fields)[:80]
         for fields in lines
         if len(fields) != NUM_FIELDS or not all(map(str.isdecimal, fields)) or not any(map(int, fields[VOTES]))
     ]
-    refuse(top / votes, wrong, f"lines are not {NUM_FIELDS} whole numbers with votes among them")
+    problem = f"lines are not {NUM_FIELDS} whole numbers with votes among them"
+    refuse(top / votes, wrong, problem, remedy="copy the file again, or take these lines out")
     if not lines:
         raise DataError(f"{top / votes}: is empty\n  what to do: copy it again")
     ids = [fields[1] for fields in lines]
@@ -87,7 +88,9 @@ def load_ava(
     if test is not None:
         tested = _read_ids(top / test)
         trained = set(ids) - tested if train is None else _read_ids(top / train)
-        refuse(top, sorted(trained & tested), f"images stand in {train} and in {test}")
+        refuse(
+            top, sorted(trained & tested), f"images stand in {train} and in {test}", remedy="keep each in one of them"
+        )
         listed = np.array([image in tested or image in trained for image in ids])
         table["split"] = ["test" if image in tested else "train" for image in ids]
         if not listed.all():
@@ -112,6 +115,9 @@ def _read_ids(file: Path) -> set[str]:
     words = [line.strip() for line in read_lines(file) if line.strip()]
     ids = [re.sub(r"\.jpe?g$", "", word, flags=re.IGNORECASE) for word in words]
     refuse(
-        file, [word for word, image in zip(words, ids, strict=True) if not image.isdecimal()], "lines are no image ids"
+        file,
+        [word for word, image in zip(words, ids, strict=True) if not image.isdecimal()],
+        "lines are no image ids",
+        remedy="keep one id a line",
     )
     return set(ids)

@@ -47,7 +47,7 @@ def load_fgnet(
         ConfigError: for a folder that is not FG-NET's.
         DataError: for images that cannot be used.
     """
-    folder = find_root(root, name="FG-NET", needs=["images/"], obtain=obtain)
+    folder = find_root(root, name="FG-NET", needs=["images/"], obtain=obtain, allow_outside=allow_outside)
     notes: list[str] = []
     paths = list_images(folder, "images")
     table = parse_names(paths, NAME, notes, root=folder, form=FORM, on_error=on_error)

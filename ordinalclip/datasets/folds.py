@@ -106,7 +106,10 @@ def _check_counts(num_folds: int, fold: int, test_folds: int, val_folds: int, va
 def _given(column: pd.Series, name: str) -> tuple[np.ndarray, int]:
     """The place of each row's word among all words in order [N], and how many there are."""
     if column.isna().any():
-        raise DataError(f"{name}: {int(column.isna().sum())} of {len(column)} rows have no {column.name}")
+        raise DataError(
+            f"{name}: {int(column.isna().sum())} of {len(column)} rows have no {column.name}, and others have one\n"
+            "  what to do: complete the column, or empty it; protocol.split.keep_given=false draws folds"
+        )
     words = sorted(column.unique(), key=lambda word: (not word.isdigit(), int(word) if word.isdigit() else 0, word))
     return pd.Index(words).get_indexer(pd.Index(column)), len(words)
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from ordinalclip.datasets.imagefiles import walk_images
-from ordinalclip.datasets.layout import contents, find_root, require_files
+from ordinalclip.datasets.layout import check_list, contents, find_root, require_files
 from ordinalclip.datasets.listfile import read_list
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.offenders import refuse
@@ -57,7 +57,10 @@ def load_gdrbench(
         ConfigError: where there is no such folder, or no such set.
         DataError: for lists that cannot be used, contradict the folders, or name images that are missing.
     """
-    top = find_root(root, name="GDRBench", needs=["images", "splits"], obtain=obtain)
+    top = find_root(root, name="GDRBench", needs=["images", "splits"], obtain=obtain, allow_outside=allow_outside)
+    for name in (*sources, *(targets or ())):
+        for part in ("train", "crossval"):
+            check_list(top, f"splits/{name}_{part}.txt", allow_outside=allow_outside)
     tables = [_read_set(top, name, "sources", {"train": "train", "crossval": "val"}, obtain) for name in sources]
     if targets is None:
         tables = [table.replace({"split": {"val": "test"}}) for table in tables]
@@ -94,7 +97,12 @@ def _read_set(top: Path, name: str, key: str, splits: dict[str, str], obtain: st
         other = (folders != rows["rank"].map(dict(enumerate(FOLDERS)))).to_numpy()
         told = [f"{path} {rank}" for path, rank in zip(rows["path"][other], rows["rank"][other], strict=True)]
         order = ", ".join(f"{rank} {folder}" for rank, folder in enumerate(FOLDERS))
-        refuse(file, told, f"lines have a grade that is not their folder's ({order})")
+        refuse(
+            file,
+            told,
+            f"lines have a grade that is not their folder's ({order})",
+            remedy="copy the lists and the images again",
+        )
         tables.append(rows.assign(split=split, source=name))
     return pd.concat(tables, ignore_index=True)
 

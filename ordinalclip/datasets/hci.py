@@ -62,7 +62,7 @@ def load_hci(
         DataError: where decades are missing or empty.
     """
     places = "|".join((*PLACES[:2], decades[0]))
-    top = find_root(root, name="HCI", needs=[places], obtain=obtain)
+    top = find_root(root, name="HCI", needs=[places], obtain=obtain, allow_outside=allow_outside)
     top = next(top / place for place in PLACES if (top / place).is_dir())
     images = {decade: [f"{decade}/{path}" for path in walk_images(top / decade)[0]] for decade in decades}
     remedy = "unpack the archive again" + (f"; {obtain}" if obtain else "")

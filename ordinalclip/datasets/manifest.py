@@ -166,7 +166,10 @@ def _check_ranks(table: pd.DataFrame, num_ranks: int, name: str) -> None:
     wrong = table[(table["rank"] < 0) | (table["rank"] >= num_ranks)]
     if len(wrong):
         told = listed([f"{path}: rank {rank}" for path, rank in zip(wrong["path"], wrong["rank"], strict=True)])
-        raise DataError(f"{name}: {len(wrong)} rows have a rank outside 0…{num_ranks - 1}:\n{told}")
+        raise DataError(
+            f"{name}: {len(wrong)} rows have a rank outside 0…{num_ranks - 1}:\n{told}\n"
+            "  what to do: correct these labels, or take the rows out"
+        )
 
 
 def _check_duplicates(table: pd.DataFrame, name: str) -> None:
@@ -190,7 +193,8 @@ def _check_labels(table: pd.DataFrame, num_ranks: int, name: str) -> None:
     ]
     rows = table[table["labels"].isin(wrong)]
     told = [f"{path}: {labels}" for path, labels in zip(rows["path"], rows["labels"], strict=True)]
-    refuse(name, told, f"rows have labels that are not ranks 0…{num_ranks - 1} separated by single blanks")
+    problem = f"rows have labels that are not ranks 0…{num_ranks - 1} separated by single blanks"
+    refuse(name, told, problem, remedy="correct the column labels, or leave it out")
 
 
 def _as_json(column: pd.Series) -> list[str]:

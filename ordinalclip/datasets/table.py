@@ -11,7 +11,7 @@ from ordinalclip.datasets.columns import ALL_SPLITS, WHOLE_SPLIT
 from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.ranknames import name_ranks
-from ordinalclip.datasets.tablefile import normal_paths, read_table, table_file
+from ordinalclip.datasets.tablefile import columns_told, normal_paths, read_table, table_file
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
 
@@ -71,9 +71,7 @@ def load_table(
     file = table_file(path)
     table = read_table(file)
     if "path" not in table or not {"rank", "value"} & set(table):
-        raise DataError(
-            f"{file}: needs the columns path and rank, or path and value; it has {', '.join(map(str, table.columns))}"
-        )
+        raise DataError(f"{file}: needs the columns path and rank, or path and value; {columns_told(table)}")
     table["path"] = normal_paths(table["path"], file)
     folder = Path(root).expanduser() if root is not None else file.parent
     if not folder.is_dir():

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ordinalclip.datasets.ages import build_ages
 from ordinalclip.datasets.imagenames import list_images, parse_names
-from ordinalclip.datasets.layout import find_root
+from ordinalclip.datasets.layout import check_list, find_root
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.numbers import read_columns
 from ordinalclip.datasets.offenders import refuse
@@ -24,8 +24,8 @@ NAME = (
 FORM = "<age>_<sex 0, 1>_<race 0…4>_<date and time>.jpg or .jpg.chip.jpg"
 SEXES = {"0": "male", "1": "female"}
 ANCESTRIES = {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"}
-# Four names lack a part. Sex and race were looked at by Paplham and Franc (CVPR 2024); the age is in the name. Three more
-# have all parts and an odd end, in both forms of the set.
+# Four names lack a part. Sex and race were looked at by Paplham and Franc (CVPR 2024); the age is in the name. Three
+# more have all parts and an odd end, in both forms of the set.
 MENDED = {
     "61_1_20170109142408075.": "61_1_1_20170109142408075.",
     "61_3_20170109150557335.": "61_1_3_20170109150557335.",
@@ -75,7 +75,7 @@ def load_utkface(
         DataError: for images that cannot be used.
     """
     needs = ["UTKFace/"] if images == "cropped" else ["part1/", "part2/", "part3/"]
-    folder = find_root(root, name=f"UTKFace ({images})", needs=needs, obtain=obtain)
+    folder = find_root(root, name=f"UTKFace ({images})", needs=needs, obtain=obtain, allow_outside=allow_outside)
     paths = [path for need in needs for path in list_images(folder, need)]
     # In the wild, two of these do not end as images do.
     odd = [f"{need}{name}" for need in needs for name in MENDED if (folder / need / name).is_file()]
@@ -88,6 +88,8 @@ def load_utkface(
         notes.append(f"read {len(changed)} malformed names of UTKFace: {', '.join(changed)}")
     table["path"] = table["path"].map(original)
     if coral is not None:
+        for part in ("train", "test"):
+            check_list(folder, f"{coral}/UTK_{part}_coral.csv", allow_outside=allow_outside)
         table = _listed_by_coral(table, folder / Path(coral).expanduser(), notes, folder, obtain, on_error)
     table = table.assign(
         raw=table["value"],
@@ -128,7 +130,12 @@ def _listed_by_coral(
         named = usable(
             named.to_frame(), missing, named, notes, where=file, problem=problem, remedy=remedy, on_error=on_error
         )["filename"]
-        refuse(file, [name for name in named if name in split], "images are in the other list, too")
+        refuse(
+            file,
+            [name for name in named if name in split],
+            "images are in the other list, too",
+            remedy="keep each in one of them",
+        )
         split |= dict.fromkeys(named, part)
     kept = stem.isin(split)
     notes.append(f"the {int(kept.sum()):,} of {len(kept):,} images of UTKFace that CORAL's lists name")
