@@ -25,10 +25,12 @@ def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float
     unknown = [value for value in used if value not in values]
     if unknown:
         here = _listed([value for value in values if value not in theirs])
+        span = f"{min(values):g}…{max(values):g}"
         raise DataError(
             f"{manifest.name} has {len(theirs)} ranks, the run {len(values)}; "
             f"values only in {manifest.name}: {_listed(unknown)}; only in the run: {here}\n"
-            "  what to do: give the same ranks the same values, with dataset=manifest by dataset.rank_values=[…]"
+            "  what to do: give the same ranks the same values (dataset.rank_values=[…]), or leave out what the run "
+            f"has no rank for: ages beyond {span} by dataset.first_age, dataset.last_age and dataset.outside=leave_out"
         )
     place = {value: rank for rank, value in enumerate(values)}
     rank = manifest.table["rank"].map(lambda rank: place[theirs[rank]]).astype("int64")

@@ -31,6 +31,8 @@ def test_ranks_follow_their_values() -> None:
 def test_other_values_are_told() -> None:
     with pytest.raises(DataError, match="has 3 ranks, the run 2; values only in theirs: 20; only in the run: none"):
         match_ranks(HERE, ("a", "b"), (10.0, 30.0))
+    with pytest.raises(DataError, match=r"ages beyond 10…30 by dataset\.first_age[\s\S]*outside=leave_out"):
+        match_ranks(HERE, ("a", "b"), (10.0, 30.0))
     with pytest.raises(DataError, match=r"only in theirs: 20; only in the run: 25.5"):
         match_ranks(HERE, ("a", "b", "c"), (10.0, 25.5, 30.0))
     many = [float(value) for value in range(100)]
