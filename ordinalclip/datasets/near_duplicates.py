@@ -41,8 +41,8 @@ def near_duplicates(manifest: Manifest, cache_dir: Path) -> dict[str, Any]:
 
     Returns:
         `known`: test images looked at, none where there are more than `MAX_PAIRS` pairs; `shared`, of them nearly
-        equal; `test_rate`, their share; `threshold`: bits of 64 that may differ, None where even equal ones do not count;
-        `examples`: pairs of paths and their distance.
+        equal; `test_rate`, their share; `threshold`: bits of 64 that may differ, None where even equal ones do not
+        count; `examples`: pairs of paths and their distance.
     """
     table = manifest.table
     fitted = np.flatnonzero(table["split"].isin(["train", "val", CALIBRATION]).to_numpy())
