@@ -83,6 +83,7 @@ def load_aesthetics(
         {
             "path": paths,
             "rank": [grade_by(rule, scores_of) - 1 for scores_of in grades],
+            "raw": given["beauty_scores"].str.strip(),
             "labels": [" ".join(str(score - 1) for score in scores_of) for scores_of in grades],
             "deviation": [float(np.std(scores_of)) for scores_of in grades],
             "category": kinds,

@@ -72,7 +72,7 @@ def load_eyepacs(
         refuse(top / file, unlike, "images are not called <patient>_left or <patient>_right", remedy=REMEDY)
         paths, _ = named_images(top, folder, table["image"].tolist(), ".jpeg")
         require_files(top, paths, what=f"images that {file} names", obtain=obtain)
-        tables.append(named.assign(path=paths, rank=table["rank"], split=split))
+        tables.append(named.assign(path=paths, rank=table["rank"], raw=table["raw"], split=split))
     table = pd.concat(tables, ignore_index=True)
     return build_manifest(
         table if test_labels is not None else table.drop(columns="split"),

@@ -82,7 +82,7 @@ def load_folder(
             problem = f"{len(given)} for the {len(folders)} folders {' < '.join(folders)}"
             raise ConfigError(f"dataset.{key}", list(given), problem, allowed="one for each folder")
     return build_manifest(
-        table.drop(columns="folder"),
+        table.rename(columns={"folder": "raw"}),
         name=top.name,
         rank_names=[name.replace("_", " ") for name in folders] if rank_names is None else rank_names,
         rank_values=_values(folders) if rank_values is None else rank_values,

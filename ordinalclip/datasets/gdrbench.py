@@ -103,7 +103,7 @@ def _read_set(top: Path, name: str, key: str, splits: dict[str, str], obtain: st
             f"lines have a grade that is not their folder's ({order})",
             remedy="copy the lists and the images again",
         )
-        tables.append(rows.assign(split=split, source=name))
+        tables.append(rows.assign(split=split, source=name, raw=folders))
     return pd.concat(tables, ignore_index=True)
 
 

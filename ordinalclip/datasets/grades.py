@@ -20,7 +20,7 @@ def read_grades(file: Path, *, image: str, grade: str, num_ranks: int) -> pd.Dat
         num_ranks: R; grades are 0…R-1.
 
     Returns:
-        `image` (str) and `rank` (int64).
+        `image` (str), `rank` (int64) and `raw` (the grade as written).
 
     Raises:
         DataError: naming the rows without an image or a grade on the scale, and images that stand in two rows.
@@ -38,4 +38,4 @@ def read_grades(file: Path, *, image: str, grade: str, num_ranks: int) -> pd.Dat
     twice = names.duplicated(keep=False).to_numpy()
     problem, remedy = "rows share an image with another row", "keep one row of each image"
     refuse(file, [line for line, bad in zip(told, twice, strict=True) if bad], problem, remedy=remedy)
-    return pd.DataFrame({"image": names, "rank": rank.astype("int64")})
+    return pd.DataFrame({"image": names, "rank": rank.astype("int64"), "raw": cells})

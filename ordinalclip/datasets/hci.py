@@ -70,7 +70,10 @@ def load_hci(
     rows = []
     for rank, paths in enumerate(images.values()):
         splits = [None] * len(paths) if fold is None else _splits(paths, fold)
-        rows += [{"path": path, "rank": rank, "split": split} for path, split in zip(paths, splits, strict=True)]
+        rows += [
+            {"path": path, "rank": rank, "raw": decades[rank], "split": split}
+            for path, split in zip(paths, splits, strict=True)
+        ]
     counts = {decade: len(paths) for decade, paths in images.items()}
     notes = []
     if set(counts.values()) != {NUM_ALL}:

@@ -99,8 +99,8 @@ def build_manifest(
     """Check a loader's table, look at every image, and make the manifest; all loaders end here.
 
     Args:
-        table: at least `path` and `rank`; `value` defaults to the rank's value, the other columns to NA. Those of
-            `OPTIONAL` are given their types, all further ones are kept as attributes.
+        table: at least `path` and `rank`; `value` defaults to the rank's value, `raw` to how that is written, the other
+            columns to NA. Those of `OPTIONAL` are given their types, all further ones are kept as attributes.
         name: see `Manifest`, as are `rank_names`, `rank_values`, `unit`, `root` and `notes`.
         rank_names: one per rank.
         rank_values: one per rank.
@@ -141,6 +141,8 @@ def build_manifest(
     if "value" not in table:
         table["value"] = np.asarray(rank_values, dtype=float)[table["rank"].to_numpy()]
     table["value"] = table["value"].astype("float64")
+    if "raw" not in table:  # made, or written as the value is
+        table["raw"] = table["value"].map("{:g}".format)
     for column in ("subject", "group", "split"):
         table[column] = table[column].astype("str") if column in table else pd.Series(pd.NA, table.index, dtype="str")
     for column, dtype in OPTIONAL.items():
