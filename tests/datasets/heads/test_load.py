@@ -110,6 +110,7 @@ def test_subjects_stay_whole(tmp_path, compose_cfg):
     cfg = compose_cfg("dataset=heads", "dataset.num_subjects=16", "dataset.images_per_subject=2", small=False)
     dataset = {**cfg["dataset"], "size": 16}
     manifest = load_manifest(dataset, cfg["protocol"], data_dir=tmp_path, cache_dir=tmp_path)
+    assert manifest.name == "synthetic_heads"  # not `heads` anywhere that it is named
     splits = manifest.table.groupby("subject")["split"]
     assert (splits.nunique() == 1).all()
     assert set(manifest.table["split"]) == {"train", "val", "test"}
