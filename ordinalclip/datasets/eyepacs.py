@@ -42,7 +42,7 @@ def load_eyepacs(
         rank_values: of the five grades.
         unit: of the values.
         obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
+        on_error: "raise" about missing and broken images, or "skip" and note them.
         allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used; the yaml puts it into `root`.
         cache_dir: remembers the inspection.
@@ -71,7 +71,8 @@ def load_eyepacs(
         unlike = table["image"][named["eye"].isna()].tolist()
         refuse(top / file, unlike, "images are not called <patient>_left or <patient>_right", remedy=REMEDY)
         paths, _ = named_images(top, folder, table["image"].tolist(), ".jpeg")
-        require_files(top, paths, what=f"images that {file} names", obtain=obtain)
+        if on_error == "raise":
+            require_files(top, paths, what=f"images that {file} names", obtain=obtain)
         tables.append(named.assign(path=paths, rank=table["rank"], raw=table["raw"], split=split))
     table = pd.concat(tables, ignore_index=True)
     return build_manifest(

@@ -45,7 +45,7 @@ def load_gdrbench(
         rank_values: of the five grades.
         unit: of the values.
         obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
+        on_error: "raise" about missing and broken images, or "skip" and note them.
         allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used; the yaml puts it into `root`.
         cache_dir: remembers the inspection.
@@ -69,7 +69,10 @@ def load_gdrbench(
             raise ConfigError("dataset.targets", name, "is among the sources, too", allowed="another set than those")
         tables.append(_read_set(top, name, "targets", {"train": "test", "crossval": "test"}, obtain))
     table = pd.concat(tables, ignore_index=True)
-    require_files(top, [f"images/{path}" for path in table["path"]], what="images that its lists name", obtain=obtain)
+    if on_error == "raise":
+        require_files(
+            top, [f"images/{path}" for path in table["path"]], what="images that its lists name", obtain=obtain
+        )
     return build_manifest(
         table,
         name="gdrbench",

@@ -51,7 +51,7 @@ def load_koniq(
         rank_values: a number per rank; null takes the middles.
         unit: of the values.
         obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
+        on_error: "raise" about missing and broken images, or "skip" and note them.
         allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used; the yaml puts it into `root`.
         cache_dir: remembers the inspection.
@@ -84,7 +84,8 @@ def load_koniq(
         table["labels"] = labels
     if "set" in given:
         table["split"] = given["set"].str.strip().str.lower().replace(SPLIT_WORDS)
-    require_files(top, table["path"].tolist(), what=f"images that {scores} names", obtain=obtain)
+    if on_error == "raise":
+        require_files(top, table["path"].tolist(), what=f"images that {scores} names", obtain=obtain)
     return build_manifest(
         table,
         name="koniq",

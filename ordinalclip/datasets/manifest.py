@@ -131,9 +131,12 @@ def build_manifest(
         errors = zip(table["path"][broken], inspected["error"][broken], strict=True)
         told = listed([f"{path}: {error}" for path, error in errors])
         if on_error == "raise" or broken.all():
+            remedy = "mend these files or take their rows out, or go on without them: dataset.on_error=skip"
+            if broken.all():  # there is nothing to go on with
+                remedy = "see whether dataset.root is the right folder, and the images are unpacked"
             raise DataError(
                 f"{name}: {broken.sum()} of {len(table)} images under {root} cannot be used:\n{told}\n"
-                "  what to do: mend these files or take their rows out, or go on without them: dataset.on_error=skip"
+                f"  what to do: {remedy}"
             )
         notes = [*notes, f"skipped {broken.sum()} of {len(table)} images that cannot be used:\n{told}"]
         table = table[~broken].reset_index(drop=True)
