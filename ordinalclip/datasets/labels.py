@@ -33,6 +33,8 @@ def check_label_draw(cfg: Mapping[str, Any], manifest: "Manifest | None" = None)
     if manifest is None:
         return
     if "labels" not in manifest.table:
-        raise ConfigError("label_draw", how, f"{manifest.name} has one label an image", allowed="median")
+        kept = cfg["dataset"].get("labels") is not False
+        allowed = "median" if kept else "median, or with dataset.labels=true any"
+        raise ConfigError("label_draw", how, f"{manifest.name} has one label an image", allowed=allowed)
     if CLEAN_RANK in manifest.table:
         raise ConfigError("label_draw", how, "cannot go with subset.label_noise", allowed="median")
