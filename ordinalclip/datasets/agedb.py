@@ -49,7 +49,7 @@ def load_agedb(
     """
     folder = find_root(root, name="AgeDB", needs=["*"], obtain=obtain, allow_outside=allow_outside)
     notes: list[str] = []
-    table = parse_names(list_images(folder), NAME, notes, root=folder, form=FORM, on_error=on_error)
+    table = parse_names(list_images(folder, notes=notes), NAME, notes, root=folder, form=FORM, on_error=on_error)
     table = table.assign(
         raw=table["value"], value=table["value"].astype("float64"), sex=table["sex"].str.lower().map(SEX)
     )

@@ -76,11 +76,11 @@ def load_utkface(
     """
     needs = ["UTKFace/"] if images == "cropped" else ["part1/", "part2/", "part3/"]
     folder = find_root(root, name=f"UTKFace ({images})", needs=needs, obtain=obtain, allow_outside=allow_outside)
-    paths = [path for need in needs for path in list_images(folder, need)]
+    notes: list[str] = []
+    paths = [path for need in needs for path in list_images(folder, need, notes=notes)]
     # In the wild, two of these do not end as images do.
     odd = [f"{need}{name}" for need in needs for name in MENDED if (folder / need / name).is_file()]
     paths = sorted([*paths, *odd])
-    notes: list[str] = []
     table = parse_names([_mended(path) for path in paths], NAME, notes, root=folder, form=FORM, on_error=on_error)
     original = {_mended(path): path for path in paths}
     changed = [f"{original[path]} as {path.rpartition('/')[2]}" for path in table["path"] if original[path] != path]

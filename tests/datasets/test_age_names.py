@@ -185,6 +185,15 @@ def test_people_stay_whole_by_default(tmp_path: Path, loader: Callable[..., Mani
     assert table.groupby("subject")["split"].nunique().eq(1).all()
 
 
+def test_a_link_to_a_folder_is_passed_over_and_told(tmp_path: Path) -> None:
+    write_images(tmp_path / "elsewhere", ["112/110-0.jpg"])
+    write_images(tmp_path / "a", ["15/111/109-0.jpg", "16/111/109-1.jpg"])
+    (tmp_path / "a" / "17").symlink_to(tmp_path / "elsewhere")
+    manifest = load(load_afad, tmp_path / "a")
+    assert len(manifest.table) == 2
+    assert manifest.notes == ("warning: 1 links to folders are not followed: 17",)
+
+
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     outside = write_image(tmp_path / "elsewhere" / "x.jpg")
     write_images(tmp_path / "a", ["0_MariaCallas_35_f.jpg"])
