@@ -29,7 +29,7 @@ def load_table(
     path: str | None,
     root: str | None = None,
     unit: str = "",
-    rank_names: Sequence[str] | None = None,
+    rank_names: Sequence[str | int | float] | None = None,
     rank_values: Sequence[float] | None = None,
     bins: Sequence[float] | Annotated[int, Between(2, None)] | None = None,
     first_rank: int | None = None,

@@ -155,3 +155,15 @@ def test_the_command(tmp_path: Path, paths: list[str]) -> None:
     for done in (wrong, right):
         assert done.stderr.endswith("False\n")  # no torch
         assert "Traceback" not in done.stderr
+
+
+def test_folders_and_ranks_called_by_numbers_are_typed_as_they_are(
+    tmp_path: Path, paths: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(tmp_path / "set", lambda rank, index: f"{rank}/{index}.png", ("1.5", "2", "10"), 10)
+    words = ["dataset=folder", f"dataset.root={tmp_path / 'set'}", *paths]
+    assert check_dataset([*words, "dataset.order=[10,1.5,2]", "dataset.rank_names=[3,2,one]"]) == 0
+    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[2:5]]
+    assert rows == [["0", "3", "10"], ["1", "2", "1.5"], ["2", "one", "2"]]
+    with pytest.raises(ConfigError, match="10 is a folder with images and not in it"):
+        check_dataset([*words, "dataset.order=[1.5,2]"])
