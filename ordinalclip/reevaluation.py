@@ -9,6 +9,7 @@ import pandas as pd
 from ordinalclip.batches import evaluation_loader
 from ordinalclip.calibration.record import score_calibration, stats_of
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.match import unit_note
 from ordinalclip.evaluation import evaluate_split
 from ordinalclip.fit import best_device
 from ordinalclip.metrics.details import details
@@ -46,6 +47,8 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
         covered = stats_of(score_calibration(calibration, answers))
         stats |= {f"{split}/{name}": value for name, value in covered.items()}
     stats[f"{split}/num_images"] = len(predictions)
+    for told in unit_note(manifest, record.unit):
+        log.warning("%s", told)
     if split not in FITTED:  # of which it is known
         same_set = (record.run.read_json("labels.json") or {}).get("dataset") == record.cfg["dataset"].get("name")
         found = overlap(fitted, manifest, predictions["sha256"], same_set=same_set)

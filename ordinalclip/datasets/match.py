@@ -38,6 +38,18 @@ def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float
     return replace(manifest, table=table, rank_names=tuple(names), rank_values=tuple(values))
 
 
+def unit_note(manifest: Manifest, unit: str) -> list[str]:
+    """A note where a data set's values are in another unit than a model's, so that equal numbers may mean other things.
+
+    Args:
+        manifest: with its own unit.
+        unit: of the model's values; empty where it is not known.
+    """
+    if not unit or not manifest.unit or manifest.unit == unit:
+        return []
+    return [f"ranks are matched by their values, and {manifest.name}'s are in {manifest.unit}, the run's in {unit}"]
+
+
 def _listed(values: Sequence[float]) -> str:
     more = f" … and {len(values) - _NUM_LISTED} more" if len(values) > _NUM_LISTED else ""
     return ", ".join(f"{value:g}" for value in values[:_NUM_LISTED]) + more or "none"

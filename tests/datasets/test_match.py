@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.match import match_ranks
+from ordinalclip.datasets.match import match_ranks, unit_note
 from ordinalclip.errors import DataError
 
 HERE = Manifest(
@@ -45,3 +45,10 @@ def test_a_set_may_have_some_of_the_ranks_and_ranks_that_no_image_has() -> None:
     assert list(matched.table["rank"]) == [4, 2, 1, 1]
     unused = replace(HERE, table=HERE.table[HERE.table["rank"] != 1].reset_index(drop=True))
     assert list(match_ranks(unused, ("a", "b"), (10.0, 30.0)).table["rank"]) == [1, 0, 0]
+
+
+def test_another_unit_is_told() -> None:
+    assert unit_note(HERE, "years") == unit_note(HERE, "") == unit_note(replace(HERE, unit=""), "years") == []
+    assert unit_note(HERE, "grade") == [
+        "ranks are matched by their values, and theirs's are in years, the run's in grade"
+    ]
