@@ -33,7 +33,7 @@ def test_manifest(tmp_path):
     table = manifest.table
     assert manifest.num_ranks == 21
     assert manifest.rank_names[0] == "20"
-    assert manifest.unit == "years"
+    assert manifest.unit == "year"  # as that of the sets of photographed ages
     assert table["value"].tolist() == (table["rank"] + 20).tolist()
     assert table["subject"].tolist() == [f"{subject:05d}" for subject in range(4) for _ in range(2)]
     assert table.groupby("subject")[["sex", "ancestry"]].nunique().to_numpy().max() == 1
