@@ -154,7 +154,7 @@ def _manifest(record: Record, split: str, *, is_own: bool) -> Manifest:
     if is_own and manifest.content_hash != record.identity["manifest"]:
         raise DataError(
             f"{manifest.name}: the images, labels or splits are not those that the run was made with\n"
-            f"  what to do: name them as another data set: dataset={record.cfg['dataset']['name']} …"
+            "  what to do: name them as another data set: dataset=… dataset.KEY=… protocol=…"
         )
     return manifest if is_own else match_ranks(manifest, record.rank_names, record.rank_values)
 

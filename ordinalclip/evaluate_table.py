@@ -17,6 +17,7 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import check_finished, find_run
 from ordinalclip.metrics.names import SCORES, THRESHOLD_SCORES, checked_names, threshold_of
 from ordinalclip.predictions import Predictions, read_predictions
+from ordinalclip.report import ON_TEST
 
 _KEYS = ("run", "metrics", "split", "paths.runs")
 _SPLITS = ("test", "val", "calibration")
@@ -57,6 +58,8 @@ def evaluate_table(typed: Mapping[str, str]) -> dict[str, float]:
     found = compute_scores(predictions, names)
     reasons = {name: lacks(name, predictions) for name in names}
     _show(f"{run.directory.name}: {len(predictions):,} {split} images", predictions, found, reasons)
+    if (run.read_json("labels.json") or {}).get("selected_on") == "test":
+        print(ON_TEST)
     return found
 
 

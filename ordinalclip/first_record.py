@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from ordinalclip.datasets.leakage import measure_leakage
-from ordinalclip.datasets.near_duplicates import near_duplicates
+from ordinalclip.datasets.near_duplicates import MAX_PAIRS, near_duplicates
 from ordinalclip.datasets.subset import changed_rows
 from ordinalclip.datasets.table import save_table
 from ordinalclip.derived import stamp
@@ -70,6 +70,11 @@ def _leakage(job: Job) -> tuple[dict[str, Any], list[str]]:
         return report, []
     near = near_duplicates(job.manifest, Path(job.cfg["paths"]["cache"]))
     report["near_duplicates"] = near
+    if near["known"] == 0:
+        told = (
+            f"near duplicates were not looked for: there are more than {MAX_PAIRS:,} pairs of a test image and another"
+        )
+        return report, [told]
     if near["shared"] == 0:
         return report, []
     one, other, _ = near["examples"][0]

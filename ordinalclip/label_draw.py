@@ -18,12 +18,14 @@ class LabelDraw:
 
     def __init__(self, manifest: Manifest, how: str, seed: int) -> None:
         training = manifest.table["split"] == "train"  # of no other row is a label looked at
-        lists = [[int(rank) for rank in labels.split(" ")] for labels in manifest.table["labels"].where(training, "0")]
-        counts = [len(ranks) for ranks in lists]
-        self.counts = torch.tensor(counts)
-        padded = np.zeros((len(lists), max(counts)), dtype=np.int64)
-        for row, ranks in enumerate(lists):
-            padded[row, : len(ranks)] = ranks
+        labels = manifest.table["labels"].where(training, "0")
+        counts = (labels.str.count(" ") + 1).to_numpy(dtype=np.int64, copy=True)
+        self.counts = torch.from_numpy(counts)
+        padded = np.zeros(
+            (len(labels), counts.max()), dtype=np.int16
+        )  # small: some sets have hundreds of votes an image
+        for row, words in enumerate(labels):
+            padded[row, : counts[row]] = np.array(words.split(" "), dtype=np.int16)
         self.labels = torch.from_numpy(padded)  # [N, A]
         self.num_ranks, self.how, self.seed = manifest.num_ranks, how, seed
         self._epoch, self._drawn = -1, torch.empty(0, dtype=torch.long)
@@ -32,7 +34,7 @@ class LabelDraw:
         """Ranks [B] of some rows in an epoch, or with "distribution" the share of annotators that gave each [B, R]."""
         if self.how == "random":
             return self._ranks(epoch)[row.cpu()].to(row.device)
-        labels_BA, counts_B = self.labels[row.cpu()], self.counts[row.cpu()]
+        labels_BA, counts_B = self.labels[row.cpu()].long(), self.counts[row.cpu()]
         given_BA = torch.arange(labels_BA.shape[1]) < counts_B[:, None]
         shares_BR = torch.zeros(len(row), self.num_ranks).scatter_add_(1, labels_BA, given_BA.float())
         return (shares_BR / counts_B[:, None]).to(row.device)
@@ -42,5 +44,5 @@ class LabelDraw:
             # A stream of its own: order and views are drawn from (seed, epoch), too.
             stream = np.random.default_rng(np.random.SeedSequence([self.seed, epoch], spawn_key=(2,)))
             place = torch.from_numpy(stream.random(len(self.counts))) * self.counts
-            self._epoch, self._drawn = epoch, self.labels.gather(1, place.long()[:, None])[:, 0]
+            self._epoch, self._drawn = epoch, self.labels.gather(1, place.long()[:, None])[:, 0].long()
         return self._drawn

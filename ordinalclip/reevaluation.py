@@ -9,13 +9,14 @@ import pandas as pd
 from ordinalclip.batches import evaluation_loader
 from ordinalclip.calibration.record import score_calibration, stats_of
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.match import unit_note
 from ordinalclip.evaluation import evaluate_split
 from ordinalclip.fit import best_device
 from ordinalclip.metrics.details import details
+from ordinalclip.overlap import FITTED, fitted_images, overlap, overlap_told
 from ordinalclip.predictions import of_manifest
 from ordinalclip.prepare import Job
 from ordinalclip.reopen import Record, load_run
-from ordinalclip.runs import Run
 from ordinalclip.split_data import SplitData
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
     data = SplitData(Job(cfg, manifest, record.weights, record.identity, record.run), model.backbone)
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
     loader = evaluation_loader(data.split(split), None, cfg["num_workers"])
-    trained = _trained(record.run)
-    train_rank = None if trained is None else trained["rank"].to_numpy()
+    fitted = fitted_images(record.run)
+    train_rank = None if fitted is None else fitted["rank"][fitted["split"] == "train"].to_numpy()
     readout = cfg["protocol"]["readout"]
     stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank, readout)
     calibration = record.run.read_json("calibration.json")
@@ -46,11 +47,14 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
         covered = stats_of(score_calibration(calibration, answers))
         stats |= {f"{split}/{name}": value for name, value in covered.items()}
     stats[f"{split}/num_images"] = len(predictions)
-    if split != "train":
-        seen = [] if trained is None else list(trained["sha256"])
-        stats[f"{split}/num_trained_on"] = trained_on = int(predictions["sha256"].isin(seen).sum())
-        if trained_on > 0:
-            log.warning("%d of these %d images were trained on", trained_on, len(predictions))
+    for told in unit_note(manifest, record.unit):
+        log.warning("%s", told)
+    if split not in FITTED:  # of which it is known
+        same_set = (record.run.read_json("labels.json") or {}).get("dataset") == record.cfg["dataset"].get("name")
+        found = overlap(fitted, manifest, predictions["sha256"], same_set=same_set)
+        stats |= {f"{split}/{name}": number for name, number in found.items()}
+        for told in overlap_told(found, len(predictions)):
+            log.warning("%s", told)
     return stats, predictions
 
 
@@ -79,12 +83,3 @@ def save_evaluation(
     finally:
         run.release("evaluated")
     return run.directory / name
-
-
-def _trained(run: Run) -> pd.DataFrame | None:
-    """Ranks and hashes of the images that a run was trained on, where its record has them (imported ones do not)."""
-    file = run.directory / "manifest.parquet"
-    if not file.is_file():
-        return None
-    table = pd.read_parquet(file, columns=["sha256", "rank", "split"])
-    return table[table["split"] == "train"]

@@ -19,7 +19,7 @@ from ordinalclip.runs import Run
 _FILE_WIDTH = 160  # a file or a pipe has room
 # What repeats an experiment without changing it; runs that differ in nothing else are one row of a table.
 _REPEATS = ("seed", "dataset.fold", "protocol.split.fold")
-_ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"
+ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def print_scores(
     _print(f"{dataset}: {int(stats.get(f'{split}/num_images', 0))} {kind}images", console)
     _print(table, console)
     if on_test:
-        _print(_ON_TEST, console)
+        _print(ON_TEST, console)
 
 
 def print_store(cfg: Mapping[str, Any], console: Console | None = None) -> None:
@@ -165,7 +165,7 @@ def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
     _print(f"test scores, mean ± standard deviation over {repeats}", console)
     _print(table, console)
     if on_test:
-        _print(f"* {_ON_TEST}", console)
+        _print(f"* {ON_TEST}", console)
 
 
 def _columns(labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:

@@ -46,7 +46,8 @@ def test_own_splits_score_as_they_did(folder: Path, run: Run, capsys: pytest.Cap
     before = {path: path.read_bytes() for path in run.directory.glob("*_stats.json")}
     for split in ("test", "val"):
         stats = again(folder, run, f"split={split}")
-        assert stats.pop(f"{split}/num_trained_on") == 0
+        if split == "test":
+            assert stats.pop("test/num_trained_on") == stats.pop("test/num_chosen_on") == 0
         assert stats == pytest.approx(run.read_json(f"{split}_stats.json"), abs=1e-6, nan_ok=True)
     written, predictions = the_evaluation(run, "gauge-test")
     recorded = pd.read_parquet(run.directory / "predictions.parquet")
@@ -65,6 +66,7 @@ def test_all_splits_together_and_what_was_trained_on(folder: Path, run: Run, cap
     table = pd.read_parquet(run.directory / "manifest.parquet")
     assert stats["all/num_images"] == len(table)
     assert stats["all/num_trained_on"] == (table["split"] == "train").sum()
+    assert stats["all/num_chosen_on"] == table["split"].isin(["val", "calibration"]).sum()
     assert f"of these {len(table)} images were trained on" in caplog.text
 
 

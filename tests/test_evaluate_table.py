@@ -67,6 +67,14 @@ def test_scores_by_name(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "readout: median; unit: years; intervals: bootstrap, 1,000 draws of 25 subjects, groups or blocks" in shown
 
 
+def test_a_run_selected_on_test_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate([f"run={run.directory}", "metrics=mae"])
+    assert "selected on test" not in capsys.readouterr().out
+    (run.directory / "labels.json").write_text('{"selected_on": "test"}')
+    evaluate([f"run={run.directory}", "metrics=mae"])
+    assert "selected on test: the run's epoch was chosen by its test scores" in capsys.readouterr().out
+
+
 def test_all_of_them_and_another_split(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     found = evaluate([f"run={run.directory.name}", f"paths.runs={run.directory.parent}", "metrics=all"])
     assert {"cs_5", "pit_mean", "epsilon_error", "worst_group_mae"} <= set(found)

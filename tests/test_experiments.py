@@ -33,6 +33,7 @@ SWEEPS = {
     "tuned": 6 * 5,
     "adience_folds": 5,
     "hci_splits": 10,
+    "fgnet_people": 82,
     "aesthetics_parts": 4,
     "folds": 5,
     "unseen_ranks": 4 * 5,

@@ -4,6 +4,7 @@ import logging
 import pytest
 
 from ordinalclip import first_record
+from ordinalclip.datasets import near_duplicates
 from ordinalclip.first_record import begin_record
 from ordinalclip.prepare import prepare
 from tests.conftest import Compose
@@ -36,6 +37,16 @@ def test_near_duplicates_are_in_every_runs_record_and_told_once_a_process(
         assert sum("nearly equal" in line for line in own) == seed  # the first one's come with what the terminal gets
     line = "3 test images (20.0%) look nearly equal to one of another split, such as a.png and b.png; see leakage.json"
     assert told.count(line) == 1
+
+
+def test_where_there_are_too_many_pairs_it_is_told(compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "MAX_PAIRS", 100)
+    cfg = compose_cfg("prompt=linear")
+    job = prepare(cfg | {"dataset": cfg["dataset"] | {"photos": True}})
+    report, notes = first_record._leakage(job)
+    assert report["near_duplicates"]["known"] == 0
+    assert len(notes) == 1
+    assert notes[0].startswith("near duplicates were not looked for")
 
 
 @pytest.mark.parametrize("photos", [False, True])

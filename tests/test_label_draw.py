@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from ordinalclip.config import check
+from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError
 from ordinalclip.identity import identity
@@ -56,8 +57,9 @@ def test_shares_of_the_annotators(annotated: Manifest) -> None:
 
 def test_it_is_refused_where_it_cannot_be(compose_cfg: Compose) -> None:
     with pytest.raises(ConfigError, match="takes one rank an image"):
-        check(compose_cfg("label_draw=distribution", "loss=ce_kl"))
-    check(compose_cfg("label_draw=distribution", "loss=ce"))
+        check_label_draw({"label_draw": "distribution", "loss": {"_target_": "theirs.Loss"}})
+    for loss in ("ce", "ce_kl"):
+        check(compose_cfg("label_draw=distribution", f"loss={loss}"))
     with pytest.raises(ConfigError, match="one label an image"):
         prepare(compose_cfg("label_draw=random"))
 

@@ -5,6 +5,7 @@ Eidinger, Enbar and Hassner, "Age and gender estimation of unfiltered faces", TI
 
 import io
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ordinalclip.datasets.ages import SEX
+from ordinalclip.datasets.checksums import unlike_published
 from ordinalclip.datasets.layout import find_root, require_files
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.rows import usable
@@ -35,6 +37,7 @@ def load_adience(
     frontal: bool = False,
     fold: Annotated[int, Between(0, 4)] = 0,
     labels: Literal["strict", "contained", "nearest", "common"] = "contained",
+    md5: Mapping[str, str] | None = None,
     obtain: str = "",
     on_error: Literal["raise", "skip"] = "raise",
     allow_outside: bool = False,
@@ -49,6 +52,7 @@ def load_adience(
         frontal: the lists `fold_frontal_0_data.txt` … of nearly frontal faces.
         fold: the one that is tested.
         labels: which column of the table of labels says what a label such as `(38, 48)` or `23` means.
+        md5: file name → the published MD5 of lists; where one differs, a note says so.
         obtain: where the data come from, told where they are missing.
         on_error: "raise" about labels and images that cannot be used, or "skip" and note them.
         allow_outside: read images that a path or a link leads to outside of `root`.
@@ -65,7 +69,7 @@ def load_adience(
     stem = "fold_frontal" if frontal else "fold"
     lists = [f"{stem}_{number}_data.txt" for number in range(NUM_FOLDS)]
     needs = [f"{images}/", *(f"{name}|folds/{name}" for name in lists)]
-    folder = find_root(root, name="Adience", needs=needs, obtain=obtain)
+    folder = find_root(root, name="Adience", needs=needs, obtain=obtain, allow_outside=allow_outside)
     files = [folder / name if (folder / name).is_file() else folder / "folds" / name for name in lists]
     rows = pd.concat([_read_fold(file, fold=str(number)) for number, file in enumerate(files)], ignore_index=True)
     path = images + "/" + rows["user_id"] + f"/{PREFIX[images]}." + rows["face_id"] + "." + rows["original_image"]
@@ -80,7 +84,7 @@ def load_adience(
             "split": (rows["fold"] == str(fold)).map({True: "test", False: "train"}),
         }
     )
-    notes: list[str] = []
+    notes = unlike_published(files, md5 or {})
     table = _ranked(table, labels, notes, folder, on_error)
     if on_error == "raise":
         require_files(folder, list(table["path"]), what=f"images that {stem}_…_data.txt name", obtain=obtain)
@@ -123,7 +127,8 @@ def _ranked(table: pd.DataFrame, labels: str, notes: list[str], folder: Path, on
     kept = rank.notna()
     if not kept.any():
         raise DataError(
-            f"{folder}: none of {len(known):,} faces has an age label that {LABELS} ({labels}) gives a rank"
+            f"{folder}: none of {len(known):,} faces has an age label that {LABELS} ({labels}) gives a rank\n"
+            "  what to do: see whether the lists are Adience's as published, or take another dataset.labels"
         )
     mended = kept & ~known["label"].isin(list(meaning.index[: len(NAMES)]))
     told = [f"{number} × {word} → {NAMES[int(meaning[word])]}" for word, number in _counts(known["label"][mended])]

@@ -65,21 +65,25 @@ def load_aesthetics(
         ConfigError: where there is no such folder.
         DataError: for a table that cannot be used, or when no photo is there.
     """
-    top = find_root(root, name="Image Aesthetics", needs=[scores, images], obtain=obtain)
+    top = find_root(root, name="Image Aesthetics", needs=[scores, images], obtain=obtain, allow_outside=allow_outside)
     given = read_table(top / scores)
     require_columns(given, top / scores, COLUMNS)
     kinds = given["category"].str.strip().str.lower().replace({"animal": "animals"})
     rows = pd.Series(range(2, len(given) + 2), given.index).astype("str")  # as an editor counts them
     told = "row " + rows + ": " + given[list(COLUMNS)].fillna("(empty)").agg(" ".join, axis=1)
-    refuse(top / scores, told[~kinds.isin(CATEGORIES)].tolist(), f"rows have no category of {', '.join(CATEGORIES)}")
+    remedy = "copy the table again, or take these rows out"
+    problem = f"rows have no category of {', '.join(CATEGORIES)}"
+    refuse(top / scores, told[~kinds.isin(CATEGORIES)].tolist(), problem, remedy=remedy)
     grades = [_grades(cell) for cell in given["beauty_scores"]]
     unread = np.array([not scores_of for scores_of in grades])
-    refuse(top / scores, told[unread].tolist(), "rows have no scores from 1 to 5 with commas between them")
+    problem = "rows have no scores from 1 to 5 with commas between them"
+    refuse(top / scores, told[unread].tolist(), problem, remedy=remedy)
     paths, there = named_images(top, images, given[COLUMNS[0]].fillna("").str.strip().tolist(), ".jpg")
     table = pd.DataFrame(
         {
             "path": paths,
             "rank": [grade_by(rule, scores_of) - 1 for scores_of in grades],
+            "raw": given["beauty_scores"].str.strip(),
             "labels": [" ".join(str(score - 1) for score in scores_of) for scores_of in grades],
             "deviation": [float(np.std(scores_of)) for scores_of in grades],
             "category": kinds,

@@ -48,9 +48,9 @@ def load_afad(
         ConfigError: for a folder that is not AFAD's.
         DataError: for images that cannot be used.
     """
-    folder = find_root(root, name="AFAD", needs=["[0-9][0-9]/11[12]/"], obtain=obtain)
+    folder = find_root(root, name="AFAD", needs=["[0-9][0-9]/11[12]/"], obtain=obtain, allow_outside=allow_outside)
     notes: list[str] = []
-    table = parse_names(list_images(folder), NAME, notes, root=folder, form=FORM, on_error=on_error)
+    table = parse_names(list_images(folder, notes=notes), NAME, notes, root=folder, form=FORM, on_error=on_error)
     table = table.assign(raw=table["value"], value=table["value"].astype("float64"), sex=table["sex"].map(SEXES))
     return build_ages(
         table.drop(columns="picture"),

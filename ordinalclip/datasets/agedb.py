@@ -47,9 +47,9 @@ def load_agedb(
         ConfigError: for a folder without images.
         DataError: for images that cannot be used.
     """
-    folder = find_root(root, name="AgeDB", needs=["*"], obtain=obtain)
+    folder = find_root(root, name="AgeDB", needs=["*"], obtain=obtain, allow_outside=allow_outside)
     notes: list[str] = []
-    table = parse_names(list_images(folder), NAME, notes, root=folder, form=FORM, on_error=on_error)
+    table = parse_names(list_images(folder, notes=notes), NAME, notes, root=folder, form=FORM, on_error=on_error)
     table = table.assign(
         raw=table["value"], value=table["value"].astype("float64"), sex=table["sex"].str.lower().map(SEX)
     )

@@ -67,9 +67,9 @@ def build_ages(
         told,
         where=name,
         problem=f"ages outside {first_age}…{last_age}",
-        remedy="correct the labels, widen dataset.first_age and dataset.last_age, or, for a subset, "
-        "dataset.outside=leave_out",
+        remedy="correct the labels, widen dataset.first_age and dataset.last_age",
         on_error="skip" if outside == "leave_out" else "raise",
+        setting="dataset.outside=leave_out",
     )
     if on_error == "raise":
         require_files(root, table["path"].tolist(), what=what, obtain=obtain)

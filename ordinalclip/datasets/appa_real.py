@@ -57,7 +57,7 @@ def load_appa_real(
         DataError: for tables or images that cannot be used.
     """
     needs = [need for part in PARTS for need in (f"gt_avg_{part}.csv", f"{part}/")]
-    folder = find_root(root, name="APPA-REAL", needs=needs, obtain=obtain)
+    folder = find_root(root, name="APPA-REAL", needs=needs, obtain=obtain, allow_outside=allow_outside)
     ending = "_face.jpg" if images == "face" else ""
     tables = []
     for part, split in PARTS.items():

@@ -34,7 +34,7 @@ def load_aptos(
         rank_values: of the five grades.
         unit: of the values.
         obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
+        on_error: "raise" about missing and broken images, or "skip" and note them.
         allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used; the yaml puts it into `root`.
         cache_dir: remembers the inspection.
@@ -46,10 +46,11 @@ def load_aptos(
         ConfigError: where there is no such folder.
         DataError: for a table that cannot be used, or images that are missing.
     """
-    top = find_root(root, name="APTOS 2019", needs=[labels, images], obtain=obtain)
+    top = find_root(root, name="APTOS 2019", needs=[labels, images], obtain=obtain, allow_outside=allow_outside)
     table = read_grades(top / labels, image="id_code", grade="diagnosis", num_ranks=len(rank_names))
     paths, _ = named_images(top, images, table["image"].tolist(), ".png")
-    require_files(top, paths, what=f"images that {labels} names", obtain=obtain)
+    if on_error == "raise":
+        require_files(top, paths, what=f"images that {labels} names", obtain=obtain)
     return build_manifest(
         table.assign(path=paths).drop(columns="image"),
         name="aptos",

@@ -15,8 +15,8 @@ from ordinalclip.datasets.layout import find_root
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.textfile import read_lines
-from ordinalclip.datasets.votes import votes_table
-from ordinalclip.errors import DataError
+from ordinalclip.datasets.votes import votes_as_labels, votes_table
+from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
 
 NUM_FIELDS = 15  # index, image, ten counts, two tags, challenge
@@ -33,6 +33,7 @@ def load_ava(
     bins: Sequence[float] | Annotated[int, Between(2, None)],
     rank_names: Sequence[str] | None = None,
     rank_values: Sequence[float] | None = None,
+    labels: bool = False,
     unit: str = "mean vote",
     obtain: str = "",
     on_error: Literal["raise", "skip"] = "raise",
@@ -51,6 +52,7 @@ def load_ava(
         bins: edges of the ranks on the scale of 1 to 10, or how many ranks of about equal size.
         rank_names: a word per rank; null calls them by their edges.
         rank_values: a number per rank; null takes the middles.
+        labels: keep each vote as a label, so that training may draw one or take their distribution.
         unit: of the values.
         obtain: where the data come from.
         on_error: "raise" about broken images, or "skip" and note them.
@@ -60,34 +62,43 @@ def load_ava(
 
     Returns:
         The manifest; `value` is the mean vote, `deviation` the votes' deviation, `votes` how many chose each of 1…10,
-        `challenge` an attribute. Photos that are gone are left out and counted in the notes.
+        `challenge` an attribute; with `labels`, these are the votes one by one. Photos that are gone are left out and
+        counted in the notes.
 
     Raises:
-        ConfigError: where there is no such folder, or the bins cannot be.
+        ConfigError: where there is no such folder, or the bins cannot be, or make ranks that are no votes.
         DataError: for files that cannot be used, or when no photo is there.
     """
     lists = [name for name in (train, test) if name is not None]
-    top = find_root(root, name="AVA", needs=[votes, images, *lists], obtain=obtain)
+    top = find_root(root, name="AVA", needs=[votes, images, *lists], obtain=obtain, allow_outside=allow_outside)
     lines = [line.split() for line in read_lines(top / votes) if line.strip()]
     wrong = [
         " ".join(fields)[:80]
         for fields in lines
         if len(fields) != NUM_FIELDS or not all(map(str.isdecimal, fields)) or not any(map(int, fields[VOTES]))
     ]
-    refuse(top / votes, wrong, f"lines are not {NUM_FIELDS} whole numbers with votes among them")
+    problem = f"lines are not {NUM_FIELDS} whole numbers with votes among them"
+    refuse(top / votes, wrong, problem, remedy="copy the file again, or take these lines out")
     if not lines:
         raise DataError(f"{top / votes}: is empty\n  what to do: copy it again")
     ids = [fields[1] for fields in lines]
-    table, grading = votes_table(
-        np.array([fields[VOTES] for fields in lines], dtype=float), top / votes, bins, rank_names, rank_values
-    )
+    counts = np.array([fields[VOTES] for fields in lines], dtype=float)
+    table, grading = votes_table(counts, top / votes, bins, rank_names, rank_values)
+    if labels:
+        each = votes_as_labels(counts, bins)
+        if each is None:
+            problem, allowed = "a vote is no rank where dataset.bins does not put each grade into its own", "false"
+            raise ConfigError("dataset.labels", labels, problem, allowed=allowed)
+        table["labels"] = each
     paths, there = named_images(top, images, ids, ".jpg")
     table = table.assign(path=paths, challenge=[fields[-1] for fields in lines])
     notes = list(grading.notes)
     if test is not None:
         tested = _read_ids(top / test)
         trained = set(ids) - tested if train is None else _read_ids(top / train)
-        refuse(top, sorted(trained & tested), f"images stand in {train} and in {test}")
+        refuse(
+            top, sorted(trained & tested), f"images stand in {train} and in {test}", remedy="keep each in one of them"
+        )
         listed = np.array([image in tested or image in trained for image in ids])
         table["split"] = ["test" if image in tested else "train" for image in ids]
         if not listed.all():
@@ -112,6 +123,9 @@ def _read_ids(file: Path) -> set[str]:
     words = [line.strip() for line in read_lines(file) if line.strip()]
     ids = [re.sub(r"\.jpe?g$", "", word, flags=re.IGNORECASE) for word in words]
     refuse(
-        file, [word for word, image in zip(words, ids, strict=True) if not image.isdecimal()], "lines are no image ids"
+        file,
+        [word for word, image in zip(words, ids, strict=True) if not image.isdecimal()],
+        "lines are no image ids",
+        remedy="keep one id a line",
     )
     return set(ids)

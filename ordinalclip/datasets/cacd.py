@@ -52,7 +52,7 @@ def load_cacd(
         ConfigError: for a folder that is not CACD2000's.
         DataError: for a .mat file or images that cannot be used.
     """
-    folder = find_root(root, name="CACD2000", needs=[MAT, "CACD2000/"], obtain=obtain)
+    folder = find_root(root, name="CACD2000", needs=[MAT, "CACD2000/"], obtain=obtain, allow_outside=allow_outside)
     rows = read_struct(folder / MAT, "celebrityImageData", COLUMNS)
     popularity = rows["rank"].astype("int64")
     table = rows.drop(columns=["rank", "identity"]).assign(

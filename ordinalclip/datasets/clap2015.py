@@ -55,7 +55,7 @@ def load_clap2015(
         ConfigError: for a folder that is not CLAP's.
         DataError: for a table or images that cannot be used.
     """
-    folder = find_root(root, name="CLAP 2015", needs=[table], obtain=obtain)
+    folder = find_root(root, name="CLAP 2015", needs=[table], obtain=obtain, allow_outside=allow_outside)
     rows = read_columns(folder / table, ["filename", "age", "stdv", "database"], ["age", "stdv"])
     split = rows["database"].str.lower().map(SPLITS)
     notes: list[str] = []

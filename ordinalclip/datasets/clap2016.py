@@ -50,7 +50,7 @@ def load_clap2016(
         DataError: for tables or images that cannot be used.
     """
     needs = [need for part in PARTS for need in (f"{part}_gt.csv", f"{part}/")]
-    folder = find_root(root, name="CLAP 2016", needs=needs, obtain=obtain)
+    folder = find_root(root, name="CLAP 2016", needs=needs, obtain=obtain, allow_outside=allow_outside)
     tables = []
     for part, split in PARTS.items():
         file = folder / f"{part}_gt.csv"

@@ -38,11 +38,12 @@ def load_elpv(*, on_error: Literal["raise", "skip"] = "raise", data_dir: Path, c
         ConfigError: where the package is not installed.
     """
     root = _package_folder() / "data"
-    labels = pd.read_csv(root / "labels.csv", sep=r"\s+", header=None, names=["path", "value", "cell_type"])
+    labels = pd.read_csv(root / "labels.csv", sep=r"\s+", header=None, names=["path", "raw", "cell_type"], dtype="str")
     table = pd.DataFrame(
         {
             "path": labels["path"],
-            "rank": (labels["value"] * 3).round().astype("int64"),
+            "rank": (labels["raw"].astype("float64") * 3).round().astype("int64"),
+            "raw": labels["raw"],
             "cell_type": labels["cell_type"],
         }
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from ordinalclip.datasets.grades import read_grades
+from ordinalclip.datasets.grades import REMEDY, read_grades
 from ordinalclip.datasets.imagefiles import named_images
 from ordinalclip.datasets.layout import find_root, require_files
 from ordinalclip.datasets.manifest import Manifest, build_manifest
@@ -42,7 +42,7 @@ def load_eyepacs(
         rank_values: of the five grades.
         unit: of the values.
         obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
+        on_error: "raise" about missing and broken images, or "skip" and note them.
         allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used; the yaml puts it into `root`.
         cache_dir: remembers the inspection.
@@ -57,16 +57,23 @@ def load_eyepacs(
     parts = [(labels, images, "train")]
     if test_labels is not None:
         parts.append((test_labels, test_images, "test"))
-    top = find_root(root, name="EyePACS", needs=[need for part in parts for need in part[:2]], obtain=obtain)
+    top = find_root(
+        root,
+        name="EyePACS",
+        needs=[need for part in parts for need in part[:2]],
+        obtain=obtain,
+        allow_outside=allow_outside,
+    )
     tables = []
     for file, folder, split in parts:
         table = read_grades(top / file, image="image", grade="level", num_ranks=len(rank_names))
         named = table["image"].str.extract(r"^(?P<subject>\d+)_(?P<eye>left|right)$")
         unlike = table["image"][named["eye"].isna()].tolist()
-        refuse(top / file, unlike, "images are not called <patient>_left or <patient>_right")
+        refuse(top / file, unlike, "images are not called <patient>_left or <patient>_right", remedy=REMEDY)
         paths, _ = named_images(top, folder, table["image"].tolist(), ".jpeg")
-        require_files(top, paths, what=f"images that {file} names", obtain=obtain)
-        tables.append(named.assign(path=paths, rank=table["rank"], split=split))
+        if on_error == "raise":
+            require_files(top, paths, what=f"images that {file} names", obtain=obtain)
+        tables.append(named.assign(path=paths, rank=table["rank"], raw=table["raw"], split=split))
     table = pd.concat(tables, ignore_index=True)
     return build_manifest(
         table if test_labels is not None else table.drop(columns="split"),

@@ -47,9 +47,9 @@ def load_fgnet(
         ConfigError: for a folder that is not FG-NET's.
         DataError: for images that cannot be used.
     """
-    folder = find_root(root, name="FG-NET", needs=["images/"], obtain=obtain)
+    folder = find_root(root, name="FG-NET", needs=["images/"], obtain=obtain, allow_outside=allow_outside)
     notes: list[str] = []
-    paths = list_images(folder, "images")
+    paths = list_images(folder, "images", notes=notes)
     table = parse_names(paths, NAME, notes, root=folder, form=FORM, on_error=on_error)
     subject = table["subject"].str.lstrip("0").str.zfill(3)
     table = table.assign(raw=table["value"], value=table["value"].astype("float64"), subject=subject)

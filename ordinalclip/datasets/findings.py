@@ -4,6 +4,7 @@ from typing import Any
 
 from ordinalclip.datasets.leakage import measure_leakage
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.rows import ON_ERROR
 
 NUM_EXAMPLES = 3
 _UNREADABLE = "images that cannot be used"
@@ -22,9 +23,12 @@ def findings(manifest: Manifest) -> list[str]:
     return [*lines, f"{'hash':11} {manifest.content_hash}"]
 
 
-def unreadable(manifest: Manifest) -> bool:
-    """Whether images were left out as they cannot be read."""
-    return any(note.startswith("skipped ") and _UNREADABLE in note for note in manifest.notes)
+def stopping(manifest: Manifest) -> bool:
+    """Whether anything was left out that training stops at under dataset.on_error=raise."""
+    return any(
+        (note.startswith("skipped ") and _UNREADABLE in note) or (note.startswith("left out ") and ON_ERROR in note)
+        for note in manifest.notes
+    )
 
 
 def duplicates(manifest: Manifest) -> list[str]:

@@ -21,8 +21,8 @@ _LAYOUT = "a folder with a folder for each rank; train, val and test folders may
 def load_folder(
     *,
     root: str | None,
-    order: Sequence[str] | None = None,
-    rank_names: Sequence[str] | None = None,
+    order: Sequence[str | int | float] | None = None,
+    rank_names: Sequence[str | int | float] | None = None,
     rank_values: Sequence[float] | None = None,
     unit: str = "",
     subject: str | None = None,
@@ -82,9 +82,11 @@ def load_folder(
             problem = f"{len(given)} for the {len(folders)} folders {' < '.join(folders)}"
             raise ConfigError(f"dataset.{key}", list(given), problem, allowed="one for each folder")
     return build_manifest(
-        table.drop(columns="folder"),
+        table.rename(columns={"folder": "raw"}),
         name=top.name,
-        rank_names=[name.replace("_", " ") for name in folders] if rank_names is None else rank_names,
+        rank_names=[name.replace("_", " ") for name in folders]
+        if rank_names is None
+        else [str(name) for name in rank_names],
         rank_values=_values(folders) if rank_values is None else rank_values,
         unit=unit,
         root=top,
@@ -130,7 +132,7 @@ def _passed_over(beside: list[str], others: list[str]) -> list[str]:
     return told
 
 
-def _order(folders: list[str], order: Sequence[str] | None, top: Path) -> list[str]:
+def _order(folders: list[str], order: Sequence[str | int | float] | None, top: Path) -> list[str]:
     if not folders:
         problem = f"no folder with images in {top}, which holds {contents(top)}"
         raise ConfigError("dataset.root", top, problem, allowed=_LAYOUT)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.offenders import listed
 from ordinalclip.datasets.splits import carve_val, draw, families, with_split
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
@@ -106,7 +107,10 @@ def _check_counts(num_folds: int, fold: int, test_folds: int, val_folds: int, va
 def _given(column: pd.Series, name: str) -> tuple[np.ndarray, int]:
     """The place of each row's word among all words in order [N], and how many there are."""
     if column.isna().any():
-        raise DataError(f"{name}: {int(column.isna().sum())} of {len(column)} rows have no {column.name}")
+        raise DataError(
+            f"{name}: {int(column.isna().sum())} of {len(column)} rows have no {column.name}, and others have one\n"
+            "  what to do: complete the column, or empty it; protocol.split.keep_given=false draws folds"
+        )
     words = sorted(column.unique(), key=lambda word: (not word.isdigit(), int(word) if word.isdigit() else 0, word))
     return pd.Index(words).get_indexer(pd.Index(column)), len(words)
 
@@ -124,9 +128,10 @@ def _drawn(manifest: Manifest, num_folds: int, whole: str, seed: int) -> np.ndar
 
 
 def _need_subjects(manifest: Manifest) -> None:
-    unknown = int(manifest.table["subject"].isna().sum())
-    if unknown:
+    unknown = manifest.table["subject"].isna()
+    if unknown.any():
         raise DataError(
-            f"{manifest.name}: the subject of {unknown:,} of {len(manifest.table):,} images is not known, and this "
-            "protocol keeps subjects apart\n  what to do: protocol=folds keeps apart what is known"
+            f"{manifest.name}: the subject of {unknown.sum():,} of {len(manifest.table):,} images is not known, and "
+            f"this protocol keeps subjects apart:\n{listed(manifest.table['path'][unknown].tolist())}\n"
+            "  what to do: protocol=folds keeps apart what is known"
         )

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from ordinalclip.datasets.imagefiles import walk_images
-from ordinalclip.datasets.layout import contents, find_root, require_files
+from ordinalclip.datasets.layout import check_list, contents, find_root, require_files
 from ordinalclip.datasets.listfile import read_list
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.offenders import refuse
@@ -45,7 +45,7 @@ def load_gdrbench(
         rank_values: of the five grades.
         unit: of the values.
         obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
+        on_error: "raise" about missing and broken images, or "skip" and note them.
         allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used; the yaml puts it into `root`.
         cache_dir: remembers the inspection.
@@ -57,7 +57,10 @@ def load_gdrbench(
         ConfigError: where there is no such folder, or no such set.
         DataError: for lists that cannot be used, contradict the folders, or name images that are missing.
     """
-    top = find_root(root, name="GDRBench", needs=["images", "splits"], obtain=obtain)
+    top = find_root(root, name="GDRBench", needs=["images", "splits"], obtain=obtain, allow_outside=allow_outside)
+    for name in (*sources, *(targets or ())):
+        for part in ("train", "crossval"):
+            check_list(top, f"splits/{name}_{part}.txt", allow_outside=allow_outside)
     tables = [_read_set(top, name, "sources", {"train": "train", "crossval": "val"}, obtain) for name in sources]
     if targets is None:
         tables = [table.replace({"split": {"val": "test"}}) for table in tables]
@@ -66,7 +69,10 @@ def load_gdrbench(
             raise ConfigError("dataset.targets", name, "is among the sources, too", allowed="another set than those")
         tables.append(_read_set(top, name, "targets", {"train": "test", "crossval": "test"}, obtain))
     table = pd.concat(tables, ignore_index=True)
-    require_files(top, [f"images/{path}" for path in table["path"]], what="images that its lists name", obtain=obtain)
+    if on_error == "raise":
+        require_files(
+            top, [f"images/{path}" for path in table["path"]], what="images that its lists name", obtain=obtain
+        )
     return build_manifest(
         table,
         name="gdrbench",
@@ -94,8 +100,13 @@ def _read_set(top: Path, name: str, key: str, splits: dict[str, str], obtain: st
         other = (folders != rows["rank"].map(dict(enumerate(FOLDERS)))).to_numpy()
         told = [f"{path} {rank}" for path, rank in zip(rows["path"][other], rows["rank"][other], strict=True)]
         order = ", ".join(f"{rank} {folder}" for rank, folder in enumerate(FOLDERS))
-        refuse(file, told, f"lines have a grade that is not their folder's ({order})")
-        tables.append(rows.assign(split=split, source=name))
+        refuse(
+            file,
+            told,
+            f"lines have a grade that is not their folder's ({order})",
+            remedy="copy the lists and the images again",
+        )
+        tables.append(rows.assign(split=split, source=name, raw=folders))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ordinalclip.errors import ConfigError, DataError
 
 MAX_RANKS = 1000
+_CORRECT = "  what to do: correct them, or take their rows out"
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,7 @@ def _numbers(cells: pd.Series, column: str, file: Path) -> np.ndarray:
     if len(wrong):
         words = cells.astype(object).where(cells.notna(), "(empty)")
         told = ", ".join(f"{words.iloc[row]} (row {row + 1})" for row in wrong[:20])
-        raise DataError(f"{file}: {len(wrong)} cells of column {column} are no numbers: {told}")
+        raise DataError(f"{file}: {len(wrong)} cells of column {column} are no numbers: {told}\n{_CORRECT}")
     return numbers
 
 

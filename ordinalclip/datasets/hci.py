@@ -62,7 +62,7 @@ def load_hci(
         DataError: where decades are missing or empty.
     """
     places = "|".join((*PLACES[:2], decades[0]))
-    top = find_root(root, name="HCI", needs=[places], obtain=obtain)
+    top = find_root(root, name="HCI", needs=[places], obtain=obtain, allow_outside=allow_outside)
     top = next(top / place for place in PLACES if (top / place).is_dir())
     images = {decade: [f"{decade}/{path}" for path in walk_images(top / decade)[0]] for decade in decades}
     remedy = "unpack the archive again" + (f"; {obtain}" if obtain else "")
@@ -70,7 +70,10 @@ def load_hci(
     rows = []
     for rank, paths in enumerate(images.values()):
         splits = [None] * len(paths) if fold is None else _splits(paths, fold)
-        rows += [{"path": path, "rank": rank, "split": split} for path, split in zip(paths, splits, strict=True)]
+        rows += [
+            {"path": path, "rank": rank, "raw": decades[rank], "split": split}
+            for path, split in zip(paths, splits, strict=True)
+        ]
     counts = {decade: len(paths) for decade, paths in images.items()}
     notes = []
     if set(counts.values()) != {NUM_ALL}:

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from ordinalclip.datasets.offenders import NUM_LISTED
 from ordinalclip.datasets.rows import usable
 from ordinalclip.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
-def list_images(root: Path, folder: str = ".") -> list[str]:
+def list_images(root: Path, folder: str = ".", *, notes: list[str]) -> list[str]:
     """All images below a folder, by the endings of their names in any case; links to folders are not followed.
 
     Args:
         root: folder of the data set.
-        folder: in it.
+        folder: in it; this one may be a link.
+        notes: where a note is added about links to folders that were passed over.
 
     Returns:
         Paths relative to `root`, with forward slashes, sorted. Hidden files (such as macOS's `._x.jpg`) are no images.
@@ -25,16 +27,20 @@ def list_images(root: Path, folder: str = ".") -> list[str]:
     Raises:
         DataError: where there is none.
     """
-    found = []
+    found, links = [], []
     for place, folders, files in os.walk(root / folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(place).relative_to(root)
+        links += [(below / name).as_posix() for name in folders if (Path(place) / name).is_symlink()]
         found += [(below / name).as_posix() for name in files if name.lower().endswith(SUFFIXES) and name[0] != "."]
     if not found:
         raise DataError(
             f"{root / folder}: holds no image ({', '.join(SUFFIXES)}), nor does a folder in it\n"
             "  what to do: unpack the images there, or see whether dataset.root is the right folder"
         )
+    if links:
+        told = f"{', '.join(sorted(links)[:NUM_LISTED])}{' …' if len(links) > NUM_LISTED else ''}"
+        notes.append(f"warning: {len(links):,} links to folders are not followed: {told}")
     return sorted(found)
 
 

@@ -64,7 +64,9 @@ def load_imdb_clean(
         DataError: for tables or images that cannot be used.
     """
     files = {part: f"{csvs}/{tables.replace('{part}', part)}" for part in PARTS}
-    folder = find_root(root, name="IMDB-CLEAN", needs=[*files.values(), f"{images}/"], obtain=obtain)
+    folder = find_root(
+        root, name="IMDB-CLEAN", needs=[*files.values(), f"{images}/"], obtain=obtain, allow_outside=allow_outside
+    )
     read = []
     for part, split in PARTS.items():
         file = folder / files[part]

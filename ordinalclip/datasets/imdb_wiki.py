@@ -58,7 +58,7 @@ def load_imdb_wiki(
         DataError: for a .mat file or images that cannot be used.
     """
     mat = f"{part}.mat"
-    folder = find_root(root, name="IMDB-WIKI", needs=[mat, "[0-9][0-9]/"], obtain=obtain)
+    folder = find_root(root, name="IMDB-WIKI", needs=[mat, "[0-9][0-9]/"], obtain=obtain, allow_outside=allow_outside)
     rows = read_struct(folder / mat, part, COLUMNS)
     score = rows["face_score"]
     faceless = ~(np.isfinite(score) & (score >= min_face_score))

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import check, plain
-from ordinalclip.datasets.findings import findings, unreadable
+from ordinalclip.datasets.findings import findings, stopping
 from ordinalclip.datasets.load import finish_manifest, split_manifest, summary
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.sheet import rank_sheet
@@ -37,7 +37,7 @@ def check_dataset(words: Sequence[str]) -> int:
         words: of the form key=value, of the groups that bear on the data.
 
     Returns:
-        0, or 1 where training would stop at images that cannot be read.
+        0, or 1 where training would stop at images or labels that cannot be used.
 
     Raises:
         ConfigError: for what cannot be used.
@@ -55,9 +55,9 @@ def check_dataset(words: Sequence[str]) -> int:
     print("\n".join([summary(manifest), "", *findings(manifest)]))
     for key in ("licence", "citation"):
         print(f"{key:11} {cfg['dataset'].get(key) or 'not stated'}")
-    if not (strict and unreadable(manifest)):
+    if not (strict and stopping(manifest)):
         return 0
-    print("\ntraining stops at the images that cannot be used; with dataset.on_error=skip it goes on without them")
+    print("\ntraining stops at what cannot be used; with dataset.on_error=skip it goes on without them")
     return 1
 
 

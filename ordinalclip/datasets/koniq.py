@@ -51,7 +51,7 @@ def load_koniq(
         rank_values: a number per rank; null takes the middles.
         unit: of the values.
         obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
+        on_error: "raise" about missing and broken images, or "skip" and note them.
         allow_outside: let paths lead out of the folder of the images, by symbolic links say.
         data_dir: not used; the yaml puts it into `root`.
         cache_dir: remembers the inspection.
@@ -64,14 +64,19 @@ def load_koniq(
         ConfigError: where there is no such folder, or the bins cannot be.
         DataError: for a table that cannot be used, or images that are missing.
     """
-    top = find_root(root, name="KonIQ-10k", needs=[scores, images], obtain=obtain)
+    top = find_root(root, name="KonIQ-10k", needs=[scores, images], obtain=obtain, allow_outside=allow_outside)
     given = read_table(top / scores)
     require_columns(given, top / scores, ["image_name", *GRADES])
     names = given["image_name"].fillna("").str.strip()
     votes = given[list(GRADES)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     told = [f"row {row}: {name}" for row, name in zip(range(2, len(given) + 2), names, strict=True)]
     unread = ~(np.isfinite(votes).all(axis=1) & (votes >= 0).all(axis=1) & (votes.sum(axis=1) > 0)) | (names == "")
-    refuse(top / scores, [told[row] for row in np.flatnonzero(unread)], "rows have no image with votes in c1…c5")
+    refuse(
+        top / scores,
+        [told[row] for row in np.flatnonzero(unread)],
+        "rows have no image with votes in c1…c5",
+        remedy="copy the table again, or take these rows out",
+    )
     table, grading = votes_table(votes, top / scores, bins, rank_names, rank_values)
     table.insert(0, "path", [f"{images}/{name}" for name in names])
     labels = votes_as_labels(votes, bins)
@@ -79,7 +84,8 @@ def load_koniq(
         table["labels"] = labels
     if "set" in given:
         table["split"] = given["set"].str.strip().str.lower().replace(SPLIT_WORDS)
-    require_files(top, table["path"].tolist(), what=f"images that {scores} names", obtain=obtain)
+    if on_error == "raise":
+        require_files(top, table["path"].tolist(), what=f"images that {scores} names", obtain=obtain)
     return build_manifest(
         table,
         name="koniq",

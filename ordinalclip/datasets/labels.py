@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ordinalclip.datasets.manifest import Manifest
 
 # Losses whose ranks [B] may be shares [B, R] as well.
-TAKE_SHARES = ("ordinalclip.losses.ce.CrossEntropy",)
+TAKE_SHARES = ("ordinalclip.losses.ce.CrossEntropy", "ordinalclip.losses.ce_kl.CrossEntropyKL")
 
 
 def check_label_draw(cfg: Mapping[str, Any], manifest: "Manifest | None" = None) -> None:
@@ -27,10 +27,14 @@ def check_label_draw(cfg: Mapping[str, Any], manifest: "Manifest | None" = None)
     if how == "median":
         return
     if how == "distribution" and cfg["loss"]["_target_"] not in TAKE_SHARES:
-        raise ConfigError("label_draw", how, "this loss takes one rank an image", allowed="median, random, or loss=ce")
+        raise ConfigError(
+            "label_draw", how, "this loss takes one rank an image", allowed="median, random, or loss=ce_kl, loss=ce"
+        )
     if manifest is None:
         return
     if "labels" not in manifest.table:
-        raise ConfigError("label_draw", how, f"{manifest.name} has one label an image", allowed="median")
+        kept = cfg["dataset"].get("labels") is not False
+        allowed = "median" if kept else "median, or with dataset.labels=true any"
+        raise ConfigError("label_draw", how, f"{manifest.name} has one label an image", allowed=allowed)
     if CLEAN_RANK in manifest.table:
         raise ConfigError("label_draw", how, "cannot go with subset.label_noise", allowed="median")

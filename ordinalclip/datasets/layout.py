@@ -1,7 +1,8 @@
 """What every layout of a public data set does with its folder: find it, see that it is whole, stay within it.
 
-A loader calls, in this order, `find_root`, readers of its lists (`textfile`, `tablefile`), `require_files` for what its
-lists name, and `build_manifest`, which calls `check_inside` for every image before it opens one.
+A loader calls, in this order, `find_root`, which sees that the lists that it is told of lie within the folder;
+`check_list` for others; readers of its lists (`textfile`, `tablefile`); `require_files` for what its lists name; and
+`build_manifest`, which calls `check_inside` for every image before it opens one.
 """
 
 import os
@@ -12,7 +13,7 @@ from ordinalclip.datasets.offenders import listed
 from ordinalclip.errors import ConfigError, DataError
 
 
-def find_root(root: str, *, name: str, needs: Sequence[str], obtain: str = "") -> Path:
+def find_root(root: str, *, name: str, needs: Sequence[str], obtain: str = "", allow_outside: bool = False) -> Path:
     """The folder of a data set, with all that makes it one.
 
     Args:
@@ -20,13 +21,14 @@ def find_root(root: str, *, name: str, needs: Sequence[str], obtain: str = "") -
         name: of the data set, for errors.
         needs: what has to be in it: files, folders, or patterns such as `fold_*_data.txt`; `a|b` is one of the two.
         obtain: where the data come from, told where they are missing.
+        allow_outside: let what is needed be links that lead out of the folder.
 
     Returns:
         The absolute folder.
 
     Raises:
         ConfigError: there is no such folder, or none of `needs` is in it: it is another one.
-        DataError: some of `needs` are there and some are not: half of a copy.
+        DataError: some of `needs` are there and some are not: half of a copy; or some lead out of the folder.
     """
     folder = Path(root).expanduser().absolute()
     allowed = f"the folder of {name}, in which there are {', '.join(needs)}"
@@ -35,6 +37,9 @@ def find_root(root: str, *, name: str, needs: Sequence[str], obtain: str = "") -
         raise ConfigError("dataset.root", root, f"{folder} {kind}", allowed=allowed, remedy=obtain)
     missing = [need for need in needs if not _has(folder, need)]
     if not missing:
+        for pattern in (pattern for need in needs for pattern in need.split("|")):
+            if (folder / pattern).exists():
+                check_list(folder, pattern, allow_outside=allow_outside)
         return folder
     nearby = [*sorted(child for child in folder.iterdir() if child.is_dir()), folder.parent]
     nearer = next((place for place in nearby if all(_has(place, need) for need in needs)), None)
@@ -110,6 +115,21 @@ def check_inside(root: Path, paths: Sequence[str], *, allow_outside: bool = Fals
         )
 
 
+def check_list(root: Path, name: str, *, allow_outside: bool = False) -> None:
+    """See that a list or table that is about to be read does not lie outside of the data set's folder by a link.
+
+    Args:
+        root: folder of the data set.
+        name: of the file; one that is absolute or goes up through `..` has been named by the user.
+        allow_outside: the user has said that it may.
+
+    Raises:
+        DataError: it does.
+    """
+    if not Path(name).expanduser().is_absolute() and ".." not in name.split("/"):
+        check_inside(root, [name], allow_outside=allow_outside)
+
+
 def contents(folder: Path, number: int = 8) -> str:
     """The first names in a folder, for errors."""
     names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in folder.iterdir())
@@ -118,7 +138,11 @@ def contents(folder: Path, number: int = 8) -> str:
 
 
 def _has(folder: Path, need: str) -> bool:
-    return any(next(folder.glob(pattern), None) is not None for pattern in need.split("|"))
+    # A name that is typed may be absolute, which is no pattern.
+    return any(
+        (folder / pattern).exists() or (not Path(pattern).is_absolute() and any(folder.glob(pattern)))
+        for pattern in need.split("|")
+    )
 
 
 def _within(path: str, folder: str) -> bool:

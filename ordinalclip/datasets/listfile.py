@@ -44,10 +44,14 @@ def read_list(file: Path, num_ranks: int) -> pd.DataFrame:
         paths.append(found["path"].replace("\\", "/"))
         ranks.append(sorted(given)[len(given) // 2])
         labels.append(" ".join(map(str, given)))
-    refuse(file, unread, "lines are not a path and integer labels")
-    refuse(file, outside, f"lines have a label outside 0…{num_ranks - 1}")
+    separate = "put a blank, tab, comma or semicolon between a path and its labels, and between two labels"
+    refuse(file, unread, "lines are not a path and integer labels", remedy=separate)
+    remedy = "correct these labels, or take the lines out; labels are ranks, and the first rank is 0"
+    refuse(file, outside, f"lines have a label outside 0…{num_ranks - 1}", remedy=remedy)
     if not paths:
-        raise DataError(f"{file}: names no image; a line is a path and one or more integer labels")
+        raise DataError(
+            f"{file}: names no image; a line is a path and one or more integer labels\n  what to do: copy it again"
+        )
     normal = normal_paths(pd.Series(paths, dtype="str"), file)
     return pd.DataFrame(
         {"path": pd.Series(normal, dtype="str"), "rank": ranks, "labels": pd.Series(labels, dtype="str")}

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import pandas as pd
 
+from ordinalclip.datasets.layout import check_list, require_files
 from ordinalclip.datasets.listfile import read_list
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.offenders import NUM_LISTED
@@ -72,6 +73,8 @@ def load_lists(
     """
     files = _filled({"train": train, "val": val, "test": test}, {"fold": fold, "part": part})
     folder = _folder(root, images, files, obtain)
+    for name in filter(None, files.values()):
+        check_list(folder, name, allow_outside=allow_outside)
     lists = {
         split: read_list(_list_file(folder, name, split, obtain), num_ranks)
         for split, name in files.items()
@@ -86,6 +89,8 @@ def load_lists(
         table = table.drop(columns="labels")
     else:
         notes.append("several labels an image: the rank is the middle one; label_draw says what training takes")
+    if on_error == "raise":
+        require_files(folder / images, table["path"].tolist(), what="images that the lists name", obtain=obtain)
     if subject is not None:
         table["subject"] = subjects_of(table["path"], subject)
     numbers = range(num_ranks)

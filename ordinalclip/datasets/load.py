@@ -19,7 +19,6 @@ from ordinalclip.errors import ConfigError, DataError
 
 # Keys of a dataset's yaml that describe it, and are no options of its loader.
 DESCRIPTIVE = ("name", "context", "licence", "citation", "photos")
-NUM_BANDS = 12
 
 
 def load_manifest(
@@ -122,21 +121,17 @@ def check_split(
 
 
 def summary(manifest: Manifest) -> str:
-    """A small text table: images per rank and split, ranks in bands where there are many."""
+    """A text table: images per rank and split."""
     table, num_ranks = manifest.table, manifest.num_ranks
-    width = 1 if num_ranks <= NUM_BANDS else -(-num_ranks // NUM_BANDS)
     splits = table["split"].fillna("none") if table["split"].isna().any() else table["split"]
-    counts = pd.crosstab(table["rank"] // width, splits)
+    counts = pd.crosstab(table["rank"], splits)
     columns = [split for split in (*ALL_SPLITS, "none") if split in counts or split in SPLITS]
-    counts = counts.reindex(index=range(-(-num_ranks // width)), columns=columns, fill_value=0)
+    counts = counts.reindex(index=range(num_ranks), columns=columns, fill_value=0)
     head = ["rank", "name", manifest.unit or "value", *columns]
-    rows = []
-    for band, row in enumerate(counts.itertuples(index=False)):
-        first = band * width
-        ends = [first] if width == 1 else [first, min(first + width, num_ranks) - 1]
-        ends = ends[:1] if ends[0] == ends[-1] else ends
-        labels = [[str(end), manifest.rank_names[end], f"{manifest.rank_values[end]:.4g}"] for end in ends]
-        rows.append([*(" … ".join(parts) for parts in zip(*labels, strict=True)), *(f"{count:,}" for count in row)])
+    rows = [
+        [str(rank), manifest.rank_names[rank], f"{manifest.rank_values[rank]:.4g}", *(f"{count:,}" for count in row)]
+        for rank, row in enumerate(counts.itertuples(index=False))
+    ]
     rows.append(["all", "", "", *(f"{count:,}" for count in counts.sum())])
     lengths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = [f"{manifest.name}: {len(table):,} images, {num_ranks} ranks"]

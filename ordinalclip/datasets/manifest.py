@@ -99,8 +99,8 @@ def build_manifest(
     """Check a loader's table, look at every image, and make the manifest; all loaders end here.
 
     Args:
-        table: at least `path` and `rank`; `value` defaults to the rank's value, the other columns to NA. Those of
-            `OPTIONAL` are given their types, all further ones are kept as attributes.
+        table: at least `path` and `rank`; `value` defaults to the rank's value, `raw` to how that is written, the other
+            columns to NA. Those of `OPTIONAL` are given their types, all further ones are kept as attributes.
         name: see `Manifest`, as are `rank_names`, `rank_values`, `unit`, `root` and `notes`.
         rank_names: one per rank.
         rank_values: one per rank.
@@ -131,9 +131,12 @@ def build_manifest(
         errors = zip(table["path"][broken], inspected["error"][broken], strict=True)
         told = listed([f"{path}: {error}" for path, error in errors])
         if on_error == "raise" or broken.all():
+            remedy = "mend these files or take their rows out, or go on without them: dataset.on_error=skip"
+            if broken.all():  # there is nothing to go on with
+                remedy = "see whether dataset.root is the right folder, and the images are unpacked"
             raise DataError(
                 f"{name}: {broken.sum()} of {len(table)} images under {root} cannot be used:\n{told}\n"
-                "  what to do: mend these files or take their rows out, or go on without them: dataset.on_error=skip"
+                f"  what to do: {remedy}"
             )
         notes = [*notes, f"skipped {broken.sum()} of {len(table)} images that cannot be used:\n{told}"]
         table = table[~broken].reset_index(drop=True)
@@ -141,6 +144,8 @@ def build_manifest(
     if "value" not in table:
         table["value"] = np.asarray(rank_values, dtype=float)[table["rank"].to_numpy()]
     table["value"] = table["value"].astype("float64")
+    if "raw" not in table:  # made, or written as the value is
+        table["raw"] = table["value"].map("{:g}".format)
     for column in ("subject", "group", "split"):
         table[column] = table[column].astype("str") if column in table else pd.Series(pd.NA, table.index, dtype="str")
     for column, dtype in OPTIONAL.items():
@@ -166,7 +171,10 @@ def _check_ranks(table: pd.DataFrame, num_ranks: int, name: str) -> None:
     wrong = table[(table["rank"] < 0) | (table["rank"] >= num_ranks)]
     if len(wrong):
         told = listed([f"{path}: rank {rank}" for path, rank in zip(wrong["path"], wrong["rank"], strict=True)])
-        raise DataError(f"{name}: {len(wrong)} rows have a rank outside 0…{num_ranks - 1}:\n{told}")
+        raise DataError(
+            f"{name}: {len(wrong)} rows have a rank outside 0…{num_ranks - 1}:\n{told}\n"
+            "  what to do: correct these labels, or take the rows out"
+        )
 
 
 def _check_duplicates(table: pd.DataFrame, name: str) -> None:
@@ -190,7 +198,8 @@ def _check_labels(table: pd.DataFrame, num_ranks: int, name: str) -> None:
     ]
     rows = table[table["labels"].isin(wrong)]
     told = [f"{path}: {labels}" for path, labels in zip(rows["path"], rows["labels"], strict=True)]
-    refuse(name, told, f"rows have labels that are not ranks 0…{num_ranks - 1} separated by single blanks")
+    problem = f"rows have labels that are not ranks 0…{num_ranks - 1} separated by single blanks"
+    refuse(name, told, problem, remedy="correct the column labels, or leave it out")
 
 
 def _as_json(column: pd.Series) -> list[str]:

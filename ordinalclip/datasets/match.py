@@ -25,15 +25,29 @@ def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float
     unknown = [value for value in used if value not in values]
     if unknown:
         here = _listed([value for value in values if value not in theirs])
+        span = f"{min(values):g}…{max(values):g}"
         raise DataError(
             f"{manifest.name} has {len(theirs)} ranks, the run {len(values)}; "
             f"values only in {manifest.name}: {_listed(unknown)}; only in the run: {here}\n"
-            "  what to do: give the same ranks the same values, with dataset=manifest by dataset.rank_values=[…]"
+            "  what to do: give the same ranks the same values (dataset.rank_values=[…]), or leave out what the run "
+            f"has no rank for: ages beyond {span} by dataset.first_age, dataset.last_age and dataset.outside=leave_out"
         )
     place = {value: rank for rank, value in enumerate(values)}
     rank = manifest.table["rank"].map(lambda rank: place[theirs[rank]]).astype("int64")
     table = manifest.table.assign(rank=rank).drop(columns="labels", errors="ignore")  # they are ranks of the old order
     return replace(manifest, table=table, rank_names=tuple(names), rank_values=tuple(values))
+
+
+def unit_note(manifest: Manifest, unit: str) -> list[str]:
+    """A note where a data set's values are in another unit than a model's, so that equal numbers may mean other things.
+
+    Args:
+        manifest: with its own unit.
+        unit: of the model's values; empty where it is not known.
+    """
+    if not unit or not manifest.unit or manifest.unit == unit:
+        return []
+    return [f"ranks are matched by their values, and {manifest.name}'s are in {manifest.unit}, the run's in {unit}"]
 
 
 def _listed(values: Sequence[float]) -> str:

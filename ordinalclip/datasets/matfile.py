@@ -9,6 +9,8 @@ from scipy.io import loadmat
 
 from ordinalclip.errors import DataError
 
+_AGAIN = "\n  what to do: see whether it is the file that was published; copy it again"
+
 
 def read_struct(file: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     """Columns of a struct, a row an image.
@@ -33,15 +35,15 @@ def read_struct(file: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     fields = getattr(getattr(struct, "dtype", None), "names", None)
     if struct is None or fields is None or struct.size != 1:
         held = ", ".join(key for key in content if not key.startswith("__"))
-        raise DataError(f"{file}: holds no struct {name}; it holds {held or 'nothing'}")
+        raise DataError(f"{file}: holds no struct {name}; it holds {held or 'nothing'}{_AGAIN}")
     missing = [column for column in columns if column not in fields]
     if missing:
-        raise DataError(f"{file}: {name} has no column {', '.join(missing)}; it has {', '.join(fields)}")
+        raise DataError(f"{file}: {name} has no column {', '.join(missing)}; it has {', '.join(fields)}{_AGAIN}")
     table = {column: _plain(struct[column].item()) for column in columns}
     lengths = {column: len(values) for column, values in table.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{column} {length:,}" for column, length in lengths.items())
-        raise DataError(f"{file}: the columns of {name} are not of one length: {told}")
+        raise DataError(f"{file}: the columns of {name} are not of one length: {told}{_AGAIN}")
     return pd.DataFrame(table)
 
 

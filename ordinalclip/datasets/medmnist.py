@@ -84,6 +84,7 @@ def load_medmnist(
         odd = ", ".join(map(str, sorted(found - set(labels))))
         allowed = f"one name for each of the labels {', '.join(map(str, sorted(found)))}"
         raise ConfigError("dataset.rank_names", list(rank_names), f"{file.name} has labels {odd}, too", allowed=allowed)
+    table["raw"] = table["label"].astype("str")
     table["rank"] = table.pop("label").map({label: rank for rank, label in enumerate(labels)})
     return build_manifest(
         table,

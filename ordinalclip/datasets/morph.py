@@ -71,13 +71,14 @@ def load_morph(
     """
     notes: list[str] = []
     if setting is None:
-        folder = find_root(root, name="MORPH II", needs=[CSV], obtain=obtain)
+        folder = find_root(root, name="MORPH II", needs=[CSV], obtain=obtain, allow_outside=allow_outside)
         table = _read_csv(folder / CSV)
         what = f"images that {CSV} names"
     else:
-        folder = find_root(root, name="MORPH II", needs=["*"], obtain=obtain)
+        folder = find_root(root, name="MORPH II", needs=["*"], obtain=obtain, allow_outside=allow_outside)
         place = folder / Path(lists or "datalist/morph").expanduser()
-        table = _find_images(folder, read_setting(place, setting, fold, obtain), setting)
+        within = folder if lists is None and not allow_outside else None  # who names a folder means it
+        table = _find_images(folder, read_setting(place, setting, fold, obtain, within=within), setting, notes)
         what = f"images that the lists of {setting} name"
         notes.append(f"MORPH's published setting {setting}, fold {fold}: {table['split'].value_counts().to_dict()}")
     parsed = parse_names(list(table["path"]), NAME, notes, root=folder, form=FORM, on_error=on_error)
@@ -121,9 +122,9 @@ def _read_csv(file: Path) -> pd.DataFrame:
     )
 
 
-def _find_images(folder: Path, rows: pd.DataFrame, setting: str) -> pd.DataFrame:
+def _find_images(folder: Path, rows: pd.DataFrame, setting: str, notes: list[str]) -> pd.DataFrame:
     """The path of each image, which the lists name without its folder."""
-    paths = pd.Series(list_images(folder), dtype="str")
+    paths = pd.Series(list_images(folder, notes=notes), dtype="str")
     files = paths.map(lambda path: PurePosixPath(path).name)
     wanted = files.isin(rows["file"])
     twice = paths[wanted & files.duplicated(keep=False)]

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import pandas as pd
 
+from ordinalclip.datasets.layout import check_inside
 from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.textfile import read_lines
 from ordinalclip.errors import ConfigError, DataError
@@ -16,10 +18,11 @@ from ordinalclip.errors import ConfigError, DataError
 # training.
 Setting = Literal["mwr_a", "mwr_b", "mwr_c", "mwr_d", "l2rclip_c", "l2rclip_d"]
 FOLDS: Mapping[str, int] = {"mwr_b": 3}
+REMEDY = "see whether it is the list that was published; correct these lines, or take them out"
 _LINE = re.compile(r"\s*(?P<path>.*\S)\s+(?P<age>\d+)\s*")
 
 
-def read_setting(folder: Path, setting: Setting, fold: int, obtain: str) -> pd.DataFrame:
+def read_setting(folder: Path, setting: Setting, fold: int, obtain: str, *, within: Path | None = None) -> pd.DataFrame:
     """Read the lists of a setting.
 
     Sex and race stand in MWR's lists in codes that differ from list to list (1 is male in A and female in B), so they
@@ -30,6 +33,7 @@ def read_setting(folder: Path, setting: Setting, fold: int, obtain: str) -> pd.D
         setting: whose numbering, and which letter of it.
         fold: what is tested; in B, what is trained on.
         obtain: where the data come from.
+        within: a folder that the lists must not lead out of, by links; None where they may.
 
     Returns:
         `file` (the image's own name, without a folder), `value` (age), `split` ("train" or "test"); in C and D `fold`.
@@ -41,23 +45,19 @@ def read_setting(folder: Path, setting: Setting, fold: int, obtain: str) -> pd.D
     number = FOLDS.get(setting, 5)
     if not 0 <= fold < number:
         raise ConfigError("dataset.fold", fold, f"setting {setting} has {number} folds", allowed=f"0…{number - 1}")
+    found = partial(_found, folder, obtain=obtain, within=within)
     if setting == "mwr_a":
         parts = [(part, f"RS_partial/Setting_1_fold{fold}_{part}.txt") for part in ("train", "test")]
-        return pd.concat(
-            [_read_columns(_found(folder, file, obtain)).assign(split=part) for part, file in parts], ignore_index=True
-        )
+        return pd.concat([_read_columns(found(file)).assign(split=part) for part, file in parts], ignore_index=True)
     if setting == "mwr_b":
         files = [f"3_Fold_BW/Setting_2_fold{k}.txt" for k in range(number)]
         splits = ["train" if k == fold else "test" for k in range(number)]
         return pd.concat(
-            [
-                _read_columns(_found(folder, file, obtain)).assign(split=split)
-                for file, split in zip(files, splits, strict=True)
-            ],
+            [_read_columns(found(file)).assign(split=split) for file, split in zip(files, splits, strict=True)],
             ignore_index=True,
         )
     if setting.startswith("mwr"):
-        file = _found(folder, "SE/Setting_4.txt" if setting == "mwr_c" else "RS/Setting_3.txt", obtain)
+        file = found("SE/Setting_4.txt" if setting == "mwr_c" else "RS/Setting_3.txt")
         table = _read_columns(file)
         if "fold" not in table or not (table["fold"] == str(fold)).any():
             raise DataError(f"{file}: has no fold {fold} in a column fold; it has {', '.join(map(str, table.columns))}")
@@ -65,14 +65,16 @@ def read_setting(folder: Path, setting: Setting, fold: int, obtain: str) -> pd.D
         letter = setting[-1].upper()
         files = [f"setting{letter}/morph_{letter}_{k:02d}.txt" for k in range(number)]
         table = pd.concat(
-            [_read_lines(_found(folder, files[k], obtain)).assign(fold=str(k)) for k in range(number)],
+            [_read_lines(found(files[k])).assign(fold=str(k)) for k in range(number)],
             ignore_index=True,
         )
     return table.assign(split=(table["fold"] == str(fold)).map({True: "test", False: "train"}))
 
 
-def _found(folder: Path, name: str, obtain: str) -> Path:
+def _found(folder: Path, name: str, *, obtain: str, within: Path | None) -> Path:
     file = folder / name
+    if within is not None:
+        check_inside(within, [str(file)])
     if not file.is_file():
         raise ConfigError(
             "dataset.lists",
@@ -93,7 +95,7 @@ def _read_columns(file: Path) -> pd.DataFrame:
     if not {"filename", "age"} <= set(header):
         raise DataError(
             f"{file}: its first line has no names filename and age separated by tabs, commas or blanks: "
-            f"{lines[0][:80] if lines else '(empty)'}"
+            f"{lines[0][:80] if lines else '(empty)'}\n  what to do: see whether it is the list that was published"
         )
     rows = [[cell.strip().strip('"') for cell in line.split(mark)] for line in lines[1:]]
     # A row may have one cell more than the header has names: the index, whose name is left out.
@@ -107,6 +109,7 @@ def _read_columns(file: Path) -> pd.DataFrame:
             if len(row) != width
         ],
         f"lines do not have the {width} cells of the first",
+        remedy=REMEDY,
     )
     table = pd.DataFrame(rows, columns=header, dtype="str")
     kept = table[["filename", "age", *(["fold"] if "fold" in table else [])]]
@@ -121,6 +124,7 @@ def _read_lines(file: Path) -> pd.DataFrame:
         file,
         [line[:80] for line, one in zip(lines, found, strict=True) if one is None],
         "lines are not a path and an age",
+        remedy=REMEDY,
     )
     rows = [(one["path"], one["age"]) for one in found if one is not None]
     return _checked(pd.DataFrame(rows, columns=["file", "value"], dtype="str"), file)
@@ -131,7 +135,12 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     names = [PurePosixPath(path.replace("\\", "/")).name for path in table["file"]]
     ages = pd.to_numeric(table["value"], errors="coerce")
     told = [f"{name}: {age}" for name, age in zip(names, table["value"], strict=True)]
-    refuse(file, [line for line, wrong in zip(told, ages.isna(), strict=True) if wrong], "ages are no numbers")
+    refuse(
+        file,
+        [line for line, wrong in zip(told, ages.isna(), strict=True) if wrong],
+        "ages are no numbers",
+        remedy=REMEDY,
+    )
     twice = pd.Series(names)[pd.Series(names).duplicated()]
     refuse(file, list(twice), "images occur more than once", remedy="keep one line for each image")
     return table.assign(file=pd.Series(names, dtype="str"), value=ages.astype("float64"))

@@ -22,7 +22,7 @@ def listed(lines: Sequence[object], number: int | None = None) -> str:
     return "\n".join(shown)
 
 
-def refuse(where: Path | str, offenders: Sequence[object], problem: str, *, remedy: str = "") -> None:
+def refuse(where: Path | str, offenders: Sequence[object], problem: str, *, remedy: str) -> None:
     """Nothing where there is no offender, else one error about all of them.
 
     Args:
@@ -35,5 +35,4 @@ def refuse(where: Path | str, offenders: Sequence[object], problem: str, *, reme
         DataError: for any offender.
     """
     if len(offenders):
-        told = f"{where}: {len(offenders):,} {problem}:\n{listed(offenders)}"
-        raise DataError(told + (f"\n  what to do: {remedy}" if remedy else ""))
+        raise DataError(f"{where}: {len(offenders):,} {problem}:\n{listed(offenders)}\n  what to do: {remedy}")

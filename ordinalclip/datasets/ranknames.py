@@ -11,7 +11,7 @@ from ordinalclip.errors import ConfigError, DataError
 def name_ranks(
     grading: Grading,
     table: pd.DataFrame,
-    rank_names: Sequence[str] | None,
+    rank_names: Sequence[str | int | float] | None,
     rank_values: Sequence[float] | None,
     *,
     may_exceed: bool,

@@ -8,6 +8,8 @@ import pandas as pd
 
 from ordinalclip.datasets.offenders import listed, refuse
 
+ON_ERROR = "dataset.on_error=skip"
+
 
 def usable(
     table: pd.DataFrame,
@@ -19,6 +21,7 @@ def usable(
     problem: str,
     remedy: str,
     on_error: str,
+    setting: str = ON_ERROR,
 ) -> pd.DataFrame:
     """The rows that are not wrong.
 
@@ -31,6 +34,7 @@ def usable(
         problem: what is wrong with them, behind their number: "images have no age in their names".
         remedy: what to do.
         on_error: "raise", or "skip" to leave them out.
+        setting: by which the user leaves them out; stands in the note and in the error.
 
     Raises:
         DataError: where there are any, with on_error "raise"; where there are no others, in any case.
@@ -40,7 +44,7 @@ def usable(
         return table
     offenders = list(pd.Series(list(told), dtype="object")[mask])
     if on_error == "raise" or mask.all():
-        without = "" if mask.all() else ", or go on without them: dataset.on_error=skip"
+        without = "" if mask.all() else f", or go on without them: {setting}"
         refuse(where, offenders, problem, remedy=remedy + without)
-    notes.append(f"left out {len(offenders):,} of {len(mask):,}: {problem}:\n{listed(offenders)}")
+    notes.append(f"left out {len(offenders):,} of {len(mask):,}: {problem} ({setting}):\n{listed(offenders)}")
     return table[~mask].reset_index(drop=True)

@@ -9,6 +9,7 @@ import pandas as pd
 from ordinalclip.datasets.assign import assign_units
 from ordinalclip.datasets.columns import ALL_SPLITS
 from ordinalclip.datasets.manifest import SPLITS, Manifest
+from ordinalclip.datasets.offenders import refuse
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
 
@@ -110,10 +111,12 @@ def given(
         )
     wrong = split.isna() | ~split.isin(ALL_SPLITS)
     if wrong.any():
-        words = sorted({"(none)" if pd.isna(word) else str(word) for word in split[wrong]})
-        raise DataError(
-            f"{manifest.name}: {wrong.sum()} rows have a split other than train, val or test: {', '.join(words[:20])}\n"
-            "  what to do: write one of the three words into every row, or empty the column to have a split drawn"
+        words = split[wrong].astype("object").fillna("(none)")
+        refuse(
+            manifest.name,
+            [f"{path}: {word}" for path, word in zip(manifest.table["path"][wrong], words, strict=True)],
+            "rows have a split other than train, val or test",
+            remedy="write one of the three words into every row, or empty the column to have a split drawn",
         )
     if val_from_train is not None and not (split == "val").any():
         manifest = carve_val(manifest, val_from_train, seed, whole=True)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ordinalclip.datasets.columns import CLEAN_RANK, WHOLE_SPLIT
+from ordinalclip.datasets.columns import CALIBRATION, CLEAN_RANK, WHOLE_SPLIT
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.noise import add_noise, draws
 from ordinalclip.datasets.offenders import NUM_LISTED
@@ -89,7 +89,7 @@ def take_subset(
     if drawn:
         kept[training] = _places(table[training], seed) < quota[table["rank"].to_numpy()[training]]
     if eval_min_rank is not None:
-        evaluated = table["split"].isin(["val", "test"]).to_numpy()
+        evaluated = table["split"].isin(["val", CALIBRATION, "test"]).to_numpy()
         low = evaluated & (table["rank"] < eval_min_rank).to_numpy()
         if not (evaluated & ~low & (table["split"] == "test").to_numpy()).any():
             highest = table["rank"][table["split"] == "test"].max()
@@ -130,7 +130,7 @@ def _visible(
         hidden |= rank < below
     if above is not None:
         hidden |= rank > above
-    fitted = manifest.table["split"].isin(["train", "val"]).to_numpy()
+    fitted = manifest.table["split"].isin(["train", "val", CALIBRATION]).to_numpy()
     return ~(fitted & hidden[manifest.table["rank"].to_numpy()]), np.flatnonzero(hidden).tolist()
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 
 from ordinalclip.datasets.columns import ALL_SPLITS, WHOLE_SPLIT
 from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values
 from ordinalclip.datasets.manifest import Manifest, build_manifest
+from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.ranknames import name_ranks
-from ordinalclip.datasets.tablefile import normal_paths, read_table, table_file
+from ordinalclip.datasets.tablefile import columns_told, normal_paths, read_table, table_file
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.signatures import Between
 
@@ -29,7 +31,7 @@ def load_table(
     path: str | None,
     root: str | None = None,
     unit: str = "",
-    rank_names: Sequence[str] | None = None,
+    rank_names: Sequence[str | int | float] | None = None,
     rank_values: Sequence[float] | None = None,
     bins: Sequence[float] | Annotated[int, Between(2, None)] | None = None,
     first_rank: int | None = None,
@@ -43,8 +45,9 @@ def load_table(
 
     Columns: `path` and `rank` (integers) or `value` (numbers); where both stand, `rank` decides and `value` is the
     label in its own unit. Optional: `split`, `subject`, `group`, and `rank_name` and `rank_value`, alike in all rows
-    of a rank. `raw`, `deviation`, `labels` and `fold` are what `manifest.OPTIONAL` says (`raw` is the cell of
-    `rank` or `value` where it is not given); further columns are kept as attributes.
+    of a rank. `raw`, `deviation` and `fold` are what `columns.OPTIONAL` says (`raw` is the cell of `rank` or `value`
+    where it is not given). `labels` are several annotators' integers, separated by blanks, as `rank` or `value` counts
+    them; with bins, ranks from 0. Further columns are kept as attributes.
 
     Args:
         path: a .csv, .tsv or .parquet file; text is UTF-8.
@@ -71,9 +74,7 @@ def load_table(
     file = table_file(path)
     table = read_table(file)
     if "path" not in table or not {"rank", "value"} & set(table):
-        raise DataError(
-            f"{file}: needs the columns path and rank, or path and value; it has {', '.join(map(str, table.columns))}"
-        )
+        raise DataError(f"{file}: needs the columns path and rank, or path and value; {columns_told(table)}")
     table["path"] = normal_paths(table["path"], file)
     folder = Path(root).expanduser() if root is not None else file.parent
     if not folder.is_dir():
@@ -90,7 +91,10 @@ def load_table(
         grading = bin_values(table, file, bins)
     else:
         grading = grade_values(table, file, first_rank=first_rank)
+    first = int(grading.names[0]) if bins is None else 0
     grading = name_ranks(grading, table, rank_names, rank_values, may_exceed=first_rank is not None)
+    if "labels" in table:
+        table["labels"] = _from_first_rank(table, first, len(grading.names), file)
     if bins is None and not {"rank", "value"} <= set(table):  # the label is the rank's value, whatever that was set to
         grading = replace(grading, value=np.array(grading.values)[grading.rank])
     if not allow_empty:
@@ -132,6 +136,26 @@ def save_table(manifest: Manifest, file: Path) -> None:
     table.insert(3, "rank_name", [manifest.rank_names[rank] for rank in table["rank"]])
     table.insert(4, "rank_value", [manifest.rank_values[rank] for rank in table["rank"]])
     table.to_csv(file, index=False, encoding="utf-8")
+
+
+def _from_first_rank(table: pd.DataFrame, first: int, num_ranks: int, file: Path) -> pd.Series:
+    """Annotators' labels as ranks from 0, which the numbers in the table need not be."""
+    ranks: dict[str, str | None] = {}
+    for cell in table["labels"].dropna().unique():
+        try:
+            given = [int(word) - first for word in cell.split()]
+        except ValueError:
+            given = [-1]
+        ranks[cell] = " ".join(map(str, given)) if all(0 <= rank < num_ranks for rank in given) else None
+    found = table["labels"].map(ranks)
+    told = table["path"] + ": " + table["labels"].fillna("(none)")
+    refuse(
+        file,
+        told[found.isna()].tolist(),
+        f"rows have labels that are not integers {first}…{first + num_ranks - 1} with blanks between them",
+        remedy="correct these; where the scale begins lower or ends higher, dataset.first_rank and dataset.rank_names",
+    )
+    return found.astype("str")
 
 
 def _check_gaps(grading: Grading, file: Path) -> None:

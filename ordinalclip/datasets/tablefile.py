@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ordinalclip.datasets.textfile import read_text
 from ordinalclip.errors import ConfigError, DataError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
@@ -54,16 +55,18 @@ def read_table(file: Path) -> pd.DataFrame:
             table = typed.apply(lambda column: column.map(str, na_action="ignore").astype("str"))
         else:
             table = _read_text(file)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: is not UTF-8 ({error.reason} at byte {error.start}); save it as CSV UTF-8") from None
+    except UnicodeDecodeError:
+        read_text(file)  # tells where, and what it seems to be
+        raise
     except (
         ValueError,
         OSError,
         pd.errors.ParserWarning,
     ) as error:  # pandas' and pyarrow's own errors are of these kinds
-        raise DataError(f"{file}: cannot be read as a table: {error}") from None
+        remedy = "see whether each row has as many cells as the first, and the same separator"
+        raise DataError(f"{file}: cannot be read as a table: {error}\n  what to do: {remedy}") from None
     if table.empty:
-        raise DataError(f"{file}: has no rows")
+        raise DataError(f"{file}: has no rows\n  what to do: copy it again, or see whether it is the right file")
     table.columns = table.columns.str.strip()
     return table
 
@@ -98,13 +101,18 @@ def require_columns(table: pd.DataFrame, file: Path, columns: Sequence[str]) -> 
     missing = [column for column in columns if column not in table]
     if not missing:
         return
-    remedy = "see whether it is the file that was published, and its first line the columns' names"
-    if len(table.columns) == 1:
-        remedy = f"it has one column, so it is separated by something else than {', '.join(SEPARATORS.values())}"
     raise DataError(
-        f"{file}: has no column {' and no '.join(missing)} (it needs {', '.join(columns)}); "
-        f"it has {', '.join(map(str, table.columns[:20]))}\n  what to do: {remedy}"
+        f"{file}: has no column {' and no '.join(missing)} (it needs {', '.join(columns)}); {columns_told(table)}"
     )
+
+
+def columns_told(table: pd.DataFrame) -> str:
+    """What columns a table has that lacks some, and what to do."""
+    remedy = "see whether it is the right file, and its first line the columns' names"
+    if len(table.columns) == 1:
+        separators = ", ".join(SEPARATORS.values())
+        remedy = f"it has one column, so it is separated by something else than {separators}: save it with one of these"
+    return f"it has {', '.join(map(str, table.columns[:20]))}\n  what to do: {remedy}"
 
 
 def normal_paths(paths: pd.Series, file: Path) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ordinalclip.datasets.ages import build_ages
 from ordinalclip.datasets.imagenames import list_images, parse_names
-from ordinalclip.datasets.layout import find_root
+from ordinalclip.datasets.layout import check_list, find_root
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.numbers import read_columns
 from ordinalclip.datasets.offenders import refuse
@@ -24,12 +24,16 @@ NAME = (
 FORM = "<age>_<sex 0, 1>_<race 0…4>_<date and time>.jpg or .jpg.chip.jpg"
 SEXES = {"0": "male", "1": "female"}
 ANCESTRIES = {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"}
-# Four names lack a part. Sex and race were looked at by Paplham and Franc (CVPR 2024); the age is in the name.
+# Four names lack a part. Sex and race were looked at by Paplham and Franc (CVPR 2024); the age is in the name. Three
+# more have all parts and an odd end, in both forms of the set.
 MENDED = {
-    "61_1_20170109142408075": "61_1_1_20170109142408075",
-    "61_3_20170109150557335": "61_1_3_20170109150557335",
-    "39_1_20170116174525125": "39_0_1_20170116174525125",
-    "53__0_20170116184028385": "53_1_0_20170116184028385",
+    "61_1_20170109142408075.": "61_1_1_20170109142408075.",
+    "61_3_20170109150557335.": "61_1_3_20170109150557335.",
+    "39_1_20170116174525125.": "39_0_1_20170116174525125.",
+    "53__0_20170116184028385.": "53_1_0_20170116184028385.",
+    "24_0_1_20170116220224657 .": "24_0_1_20170116220224657.",
+    "44_1_4_20170116235150272.pg": "44_1_4_20170116235150272.jpg",
+    "55_0_0_20170116232725357jpg": "55_0_0_20170116232725357.jpg",
 }
 
 
@@ -71,9 +75,12 @@ def load_utkface(
         DataError: for images that cannot be used.
     """
     needs = ["UTKFace/"] if images == "cropped" else ["part1/", "part2/", "part3/"]
-    folder = find_root(root, name=f"UTKFace ({images})", needs=needs, obtain=obtain)
-    paths = sorted(path for need in needs for path in list_images(folder, need))
+    folder = find_root(root, name=f"UTKFace ({images})", needs=needs, obtain=obtain, allow_outside=allow_outside)
     notes: list[str] = []
+    paths = [path for need in needs for path in list_images(folder, need, notes=notes)]
+    # In the wild, two of these do not end as images do.
+    odd = [f"{need}{name}" for need in needs for name in MENDED if (folder / need / name).is_file()]
+    paths = sorted([*paths, *odd])
     table = parse_names([_mended(path) for path in paths], NAME, notes, root=folder, form=FORM, on_error=on_error)
     original = {_mended(path): path for path in paths}
     changed = [f"{original[path]} as {path.rpartition('/')[2]}" for path in table["path"] if original[path] != path]
@@ -81,6 +88,8 @@ def load_utkface(
         notes.append(f"read {len(changed)} malformed names of UTKFace: {', '.join(changed)}")
     table["path"] = table["path"].map(original)
     if coral is not None:
+        for part in ("train", "test"):
+            check_list(folder, f"{coral}/UTK_{part}_coral.csv", allow_outside=allow_outside)
         table = _listed_by_coral(table, folder / Path(coral).expanduser(), notes, folder, obtain, on_error)
     table = table.assign(
         raw=table["value"],
@@ -121,7 +130,12 @@ def _listed_by_coral(
         named = usable(
             named.to_frame(), missing, named, notes, where=file, problem=problem, remedy=remedy, on_error=on_error
         )["filename"]
-        refuse(file, [name for name in named if name in split], "images are in the other list, too")
+        refuse(
+            file,
+            [name for name in named if name in split],
+            "images are in the other list, too",
+            remedy="keep each in one of them",
+        )
         split |= dict.fromkeys(named, part)
     kept = stem.isin(split)
     notes.append(f"the {int(kept.sum()):,} of {len(kept):,} images of UTKFace that CORAL's lists name")
@@ -134,5 +148,5 @@ def _stem(path: str) -> str:
 
 def _mended(path: str) -> str:
     folder, _, name = path.rpartition("/")
-    stem, dot, ending = name.partition(".")
-    return f"{folder}/{MENDED.get(stem, stem)}{dot}{ending}"
+    wrong = next((wrong for wrong in MENDED if name.startswith(wrong)), None)
+    return path if wrong is None else f"{folder}/{MENDED[wrong]}{name.removeprefix(wrong)}"

@@ -41,7 +41,8 @@ def votes_table(
         rank_values: by default the middles.
 
     Returns:
-        `rank`, `value` (the mean), `deviation`, `votes` (as written in the file, separated by a blank); and the ranks.
+        `rank`, `value` (the mean), `deviation`, `raw` and `votes` (as written in the file, separated by a blank); and
+        the ranks.
 
     Raises:
         ConfigError: for bins that cannot be, or names and values that are not one for each.
@@ -60,7 +61,8 @@ def votes_table(
     if rank_values is not None:
         grading = replace(grading, values=[float(value) for value in rank_values])
     votes = [" ".join(f"{vote:g}" for vote in row) for row in votes_NG]
-    return pd.DataFrame({"rank": grading.rank, "value": mean, "deviation": deviation, "votes": votes}), grading
+    columns = {"rank": grading.rank, "value": mean, "raw": votes, "deviation": deviation, "votes": votes}
+    return pd.DataFrame(columns), grading
 
 
 def votes_as_labels(votes_NG: np.ndarray, bins: Sequence[float] | int) -> list[str] | None:

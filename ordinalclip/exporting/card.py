@@ -132,7 +132,7 @@ def _limits(record: Record, changed_ranks: bool) -> list[str]:
     ]
     if changed_ranks:
         limits.append("Its ranks were interpolated when it was exported: none of the run's scores are of them.")
-    if record.cfg["dataset"].get("name") == "heads":
+    if record.cfg["dataset"].get("name") in ("synthetic_heads", "heads"):  # as older runs call it
         limits.append("It was trained on SYNTHETIC heads and says nothing about the age of people.")
     if record.cfg["backbone"].get("name") == "mini":
         limits.append("Its tower is small and knows objects (ImageNet); it is not CLIP.")

@@ -17,24 +17,27 @@ def text_to_image_kl(logits_BR: Tensor, rank_B: Tensor, target_scale: float = 10
     For a rank c that occurs in the batch, with softmaxes over the images b:
     KL(softmax_b(target_scale · 1[rank_b = c]) ‖ softmax_b(logits[b, c])); the mean over the ranks that occur.
 
+    Where several annotators graded an image, the share of them that chose c stands in place of 1[rank_b = c], and the
+    mean weighs c by the largest share that an image of the batch gives it; with a single one this is the formula above.
+
     The images of a batch are compared with each other, so under data parallelism the logits have to be gathered first;
     `CrossEntropyKL` does so.
 
     Args:
         logits_BR: logits [B, R].
-        rank_B: true ranks [B], integers.
+        rank_B: true ranks [B], integers; or of each image the share of each rank [B, R].
         target_scale: sharpness of the target; at 10 a single image of its rank holds 1/(1 + (B-1) exp(-10)) of it.
 
     Returns:
         A scalar; 0 for a batch of one image.
     """
-    own_BR = F.one_hot(rank_B, logits_BR.shape[1])
+    own_BR = F.one_hot(rank_B, logits_BR.shape[1]) if rank_B.dim() == 1 else rank_B
     log_target_BR = F.log_softmax(target_scale * own_BR.to(logits_BR.dtype), dim=0)
     log_choice_BR = F.log_softmax(logits_BR, dim=0)
     kl_R = F.kl_div(log_choice_BR, log_target_BR, reduction="none", log_target=True).sum(dim=0)
     # Ranks that do not occur are masked rather than left out: shapes then do not depend on the batch.
-    occurs_R = own_BR.amax(dim=0)
-    return (kl_R * occurs_R).sum() / occurs_R.sum()
+    weight_R = own_BR.amax(dim=0)
+    return (kl_R * weight_R).sum() / weight_R.sum()
 
 
 class CrossEntropyKL(nn.Module):
@@ -65,7 +68,7 @@ class CrossEntropyKL(nn.Module):
         self.ce_weight, self.kl_weight, self.kl_target_scale = ce_weight, kl_weight, kl_target_scale
 
     def forward(self, output: Output, rank: Tensor) -> dict[str, Tensor]:
-        """The loss and its unweighted terms `ce` and `kl`."""
+        """The loss and its unweighted terms `ce` and `kl`; `rank` is [B], or shares [B, R]."""
         logits_BR, rank_B = gather_batch(output.logits, rank)
         ce = F.cross_entropy(logits_BR, rank_B)
         kl = text_to_image_kl(logits_BR.float(), rank_B, self.kl_target_scale)

@@ -21,7 +21,8 @@ _HEADINGS = {
     "precision": "precision",
 }
 _ON_TEST = "selected on test: the run's epoch was chosen by its test scores, which promise nothing for other images"
-_SYNTHETIC = {"heads": "SYNTHETIC: learned from rendered heads; it says nothing of the age of people"}
+_SYNTHETIC = "SYNTHETIC: learned from rendered heads; it says nothing of the age of people"
+_RENDERED = ("synthetic_heads", "heads")  # the second is what older runs call it
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def demo_page(facts: Mapping[str, Any], ranks: Ranks, max_bytes: int, max_pixels
 def stamps(facts: Mapping[str, Any]) -> list[str]:
     """What has to be told wherever a model's answers are."""
     told = [_ON_TEST] if facts.get("selected_on") == "test" else []
-    return told + [text for name, text in _SYNTHETIC.items() if facts.get("dataset") == name]
+    return told + ([_SYNTHETIC] if facts.get("dataset") in _RENDERED else [])
 
 
 def _policy(html: str) -> str:

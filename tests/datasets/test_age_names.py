@@ -69,6 +69,25 @@ def test_utkface_in_the_wild_with_its_four_malformed_names(tmp_path: Path) -> No
     assert len(load(load_utkface, root, images="wild", on_error="skip").table) == 5
 
 
+@pytest.mark.parametrize(("images", "place", "crop"), [("cropped", "UTKFace", ".chip.jpg"), ("wild", "part3", "")])
+def test_utkface_names_with_an_odd_end(tmp_path: Path, images: str, place: str, crop: str) -> None:
+    root = tmp_path / "u"
+    odd = ("24_0_1_20170116220224657 .jpg", "44_1_4_20170116235150272.pg", "55_0_0_20170116232725357jpg")
+    picture = write_image(root / place / f"25_0_2_20170116174525125.jpg{crop}")
+    for part in ("part1", "part2"):
+        write_image(root / part / f"30_1_0_2017011617452512{part[-1]}.jpg")
+    for index, name in enumerate(odd):
+        (root / place / f"{name}{crop}").write_bytes(picture.read_bytes() + bytes(index + 1))  # still that image
+    table = load(load_utkface, root, images=images).table
+    found = table[table["path"].str.startswith(place)][["path", "value", "sex", "ancestry"]].to_numpy().tolist()
+    assert found == [
+        [f"{place}/{odd[0]}{crop}", 24, "male", "black"],
+        [f"{place}/25_0_2_20170116174525125.jpg{crop}", 25, "male", "asian"],
+        [f"{place}/{odd[1]}{crop}", 44, "female", "other"],
+        [f"{place}/{odd[2]}{crop}", 55, "male", "white"],
+    ]
+
+
 def test_utkface_subset_of_coral(tmp_path: Path) -> None:
     write_images(tmp_path / "u", [f"UTKFace/{age}_0_0_20170109142408075.jpg.chip.jpg" for age in (20, 21, 60, 61)])
     manifest = load(load_utkface, tmp_path / "u", first_age=21, last_age=60, outside="leave_out")
@@ -164,6 +183,15 @@ def test_people_stay_whole_by_default(tmp_path: Path, loader: Callable[..., Mani
     assert set(table["split"]) == {"train", "val", "test"}
     assert table["subject"].nunique() < len(table) / 1.5
     assert table.groupby("subject")["split"].nunique().eq(1).all()
+
+
+def test_a_link_to_a_folder_is_passed_over_and_told(tmp_path: Path) -> None:
+    write_images(tmp_path / "elsewhere", ["112/110-0.jpg"])
+    write_images(tmp_path / "a", ["15/111/109-0.jpg", "16/111/109-1.jpg"])
+    (tmp_path / "a" / "17").symlink_to(tmp_path / "elsewhere")
+    manifest = load(load_afad, tmp_path / "a")
+    assert len(manifest.table) == 2
+    assert manifest.notes == ("warning: 1 links to folders are not followed: 17",)
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -39,6 +39,17 @@ def test_the_published_table(tmp_path: Path) -> None:
     assert load(tmp_path / "set", test=None).table["split"].isna().all()
 
 
+def test_votes_may_be_kept_one_by_one(tmp_path: Path) -> None:
+    make_ava(tmp_path / "set", VOTES, test=(954184,))
+    plain, kept = load(tmp_path / "set"), load(tmp_path / "set", labels=True)
+    assert "labels" not in plain.table
+    assert kept.table["labels"].tolist()[1:] == ["0 0 0 0 0 0 0 0 0 0", "9 9 9 9 9 9 9", "4 5"]
+    assert len(kept.table["labels"][0].split(" ")) == 124
+    assert kept.content_hash != plain.content_hash
+    with pytest.raises(ConfigError, match="a vote is no rank where"):
+        load(tmp_path / "set", labels=True, bins=2, rank_names=None, rank_values=None)
+
+
 def test_a_train_list_leaves_the_rest_out(tmp_path: Path) -> None:
     make_ava(tmp_path / "set", VOTES, test=(954184,))
     train = tmp_path / "set/aesthetics_image_lists/mine.jpgl"

@@ -70,6 +70,21 @@ def test_tables_that_cannot_be_used(tmp_path: Path, rows: str, told: list[str]) 
         assert words in str(caught.value)
 
 
+def test_missing_images_may_be_left_out(tmp_path: Path) -> None:
+    make_eyepacs(tmp_path / "set", GRADES)
+    (tmp_path / "set" / "train" / "10_left.jpeg").unlink()
+    manifest = load(tmp_path / "set", on_error="skip")
+    assert len(manifest.table) == len(GRADES) - 1
+    assert "skipped 1 of" in manifest.notes[-1]
+    assert "train/10_left.jpeg: file not found" in manifest.notes[-1]
+    for image in (tmp_path / "set" / "train").iterdir():
+        image.unlink()
+    with pytest.raises(
+        DataError, match=r"cannot be used[\s\S]*what to do: see whether dataset\.root is the right folder"
+    ):
+        load(tmp_path / "set", on_error="skip")
+
+
 def test_columns_are_called_by_their_published_names(tmp_path: Path) -> None:
     make_eyepacs(tmp_path / "set", GRADES)
     file = tmp_path / "set" / "trainLabels.csv"

@@ -12,6 +12,7 @@ from ordinalclip.datasets.inspection import check_dataset, list_datasets, show_d
 from ordinalclip.datasets.sheet import MAX_ROWS, rank_sheet
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import make_manifest, write_image
+from tests.datasets.made_names import make_names
 from tests.datasets.made_sets import make_eyepacs, make_folder
 
 EYES = {f"{patient}_{side}": patient % 5 for patient in range(30) for side in ("left", "right")}
@@ -57,7 +58,7 @@ def test_check_goes_on_behind_broken_images_and_tells_them(
     out = capsys.readouterr().out
     assert "skipped 1 of 20 images that cannot be used" in out
     assert "1/3.png: not an image that Pillow can read" in out
-    assert "training stops at the images" in out
+    assert "training stops at what cannot be used" in out
     assert check_dataset([*words, "dataset.on_error=skip"]) == 0
 
 
@@ -155,3 +156,34 @@ def test_the_command(tmp_path: Path, paths: list[str]) -> None:
     for done in (wrong, right):
         assert done.stderr.endswith("False\n")  # no torch
         assert "Traceback" not in done.stderr
+
+
+def test_folders_and_ranks_called_by_numbers_are_typed_as_they_are(
+    tmp_path: Path, paths: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(tmp_path / "set", lambda rank, index: f"{rank}/{index}.png", ("1.5", "2", "10"), 10)
+    words = ["dataset=folder", f"dataset.root={tmp_path / 'set'}", *paths]
+    assert check_dataset([*words, "dataset.order=[10,1.5,2]", "dataset.rank_names=[3,2,one]"]) == 0
+    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[2:5]]
+    assert rows == [["0", "3", "10"], ["1", "2", "1.5"], ["2", "one", "2"]]
+    with pytest.raises(ConfigError, match="10 is a folder with images and not in it"):
+        check_dataset([*words, "dataset.order=[1.5,2]"])
+
+
+def test_check_fails_where_training_would_stop_at_names_or_labels(
+    tmp_path: Path, paths: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_names(tmp_path / "data")
+    images = tmp_path / "data" / "FGNET" / "images"
+    words = ["dataset=fgnet", *paths]
+    assert check_dataset(words) == 0
+    write_image(images / "face7.jpg")
+    assert check_dataset(words) == 1
+    assert "left out 1 of 61: images whose names are not of the form" in capsys.readouterr().out
+    assert check_dataset([*words, "dataset.on_error=skip"]) == 0
+    # A subset of ages is meant, and stops nothing.
+    assert check_dataset([*words, "dataset.on_error=skip", "dataset.last_age=13", "dataset.outside=leave_out"]) == 0
+    (images / "face7.jpg").unlink()
+    assert check_dataset([*words, "dataset.last_age=13", "dataset.outside=leave_out"]) == 0
+    with pytest.raises(DataError, match=r"last_age, or go on without them: dataset\.outside=leave_out$"):
+        check_dataset([*words, "dataset.last_age=13"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.layout import check_inside, find_root, require_files
+from ordinalclip.datasets.layout import check_inside, check_list, find_root, require_files
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.table import load_table
@@ -87,6 +87,19 @@ def test_nothing_outside_is_read(tmp_path: Path) -> None:
         check_inside(root, ["a.png", path], allow_outside=True)
 
 
+def test_a_list_that_lies_elsewhere_by_a_link(tmp_path: Path) -> None:
+    root = make_set(tmp_path / "set", "aligned/", "fold_0.txt")
+    (tmp_path / "list.csv").touch()
+    (root / "list.csv").symlink_to(tmp_path / "list.csv")
+    with pytest.raises(DataError, match=r"1 of 1 paths lead out of this folder:\n  list\.csv → .*list\.csv"):
+        find_root(str(root), name="x", needs=NEEDS)
+    assert find_root(str(root), name="x", needs=NEEDS, allow_outside=True) == root
+    check_list(root, "fold_0.txt")
+    for typed in ("../list.csv", str(tmp_path / "list.csv")):  # who types such a name means it
+        check_list(root, typed)
+        find_root(str(root), name="x", needs=[typed])
+
+
 def test_a_table_may_be_allowed_to_lead_out(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", 0)
     write_image(tmp_path / "set" / "b.png", 1)
@@ -102,7 +115,7 @@ def test_a_table_may_be_allowed_to_lead_out(tmp_path: Path) -> None:
 
 
 def test_refusing() -> None:
-    refuse("x", [], "are wrong")
+    refuse("x", [], "are wrong", remedy="mend them")
     with pytest.raises(DataError, match=r"^x: 2 lines are wrong:\n  a\n  b\n  what to do: mend them$"):
         refuse("x", ["a", "b"], "lines are wrong", remedy="mend them")
 
@@ -145,5 +158,5 @@ def test_columns_and_separators(tmp_path: Path) -> None:
         require_columns(read_table(file), file, ["id", "age"])
     file.write_text("id;age\n1;2\n")
     require_columns(read_table(file), file, ["id", "age"])
-    with pytest.raises(DataError, match=r"no column sex \(it needs id, sex\); it has id, age\n.*published"):
+    with pytest.raises(DataError, match=r"no column sex \(it needs id, sex\); it has id, age\n.*right file"):
         require_columns(read_table(file), file, ["id", "sex"])

@@ -181,5 +181,5 @@ def test_a_missing_set_is_told_with_layout_and_source(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="rank_names"):
         load(root, rank_names=["a", "b"])
     (root / "a.jpg").unlink()
-    with pytest.raises(DataError, match=r"a.jpg: file not found"):
+    with pytest.raises(DataError, match=r"1 of 5 images that the lists name are not there:\n  a.jpg\n"):
         load(root)

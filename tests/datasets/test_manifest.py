@@ -27,7 +27,8 @@ def test_columns_are_filled(tmp_path):
     for index in range(3):
         write_image(tmp_path / f"{index}.png", index)
     manifest = build(tmp_path, ["0.png", "1.png", "2.png"], [0, 2, 1])
-    assert list(manifest.table) == list(COLUMNS)
+    assert list(manifest.table) == [*COLUMNS, "raw"]
+    assert manifest.table["raw"].tolist() == ["0", "2", "1"]
     assert manifest.table["value"].tolist() == [0.0, 2.0, 1.0]
     assert manifest.table[["subject", "group", "split"]].isna().all(axis=None)
     assert manifest.table["sha256"].str.len().eq(64).all()
@@ -44,7 +45,7 @@ def test_all_broken_images_are_named_up_to_twenty(tmp_path):
     assert "19.png: file not found" in message
     assert "20.png" not in message
     assert "and 10 more" in message
-    assert "dataset.on_error=skip" in message
+    assert message.endswith("see whether dataset.root is the right folder, and the images are unpacked")
 
 
 def test_skip_records_what_it_skipped(tmp_path):

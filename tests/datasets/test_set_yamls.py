@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from ordinalclip.datasets.inspection import check_dataset
+from ordinalclip.datasets.load import load_manifest
+from tests.conftest import Compose
 from tests.datasets.made_sets import make_other_sets
 
 # Images, and those of train, val (calibration, where val is large enough) and test of a set with a split of its own.
@@ -45,3 +47,27 @@ def test_a_yaml_reads_its_layout(name: str, data: Path, capsys: pytest.CaptureFi
     assert sum(counts) == total
     assert counts == given if given is not None else min(counts) > 0
     assert "duplicates  none to the byte" in lines
+
+
+# The label of each set's first row as it stands in its files.
+RAW = {
+    "aesthetics": "1,1,1,1,2",
+    "aptos": "0",
+    "ava": "1 1 1 9 1 1 1 1 1 1",
+    "eyepacs": "0",
+    "folder": "1",
+    "gdrbench": "nodr",
+    "hci": "1930s",
+    "koniq": "90 10 0 0 0",
+    "medmnist": "0",
+    "retinamnist": "0",
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_labels_are_kept_as_written(name: str, data: Path, compose_cfg: Compose) -> None:
+    extra = [word.format(data=data) for word in EXTRA.get(name, [])]
+    cfg = compose_cfg(f"dataset={name}", *extra, f"paths.data={data}", small=False)
+    table = load_manifest(cfg["dataset"], cfg["protocol"], data_dir=data, cache_dir=data / "cache").table
+    assert table["raw"].iloc[0] == RAW[name]
+    assert table["raw"].notna().all()

@@ -146,6 +146,14 @@ def test_unseen_ranks(manifest: Manifest, options: dict[str, Any], hidden: set[i
     assert listed["split"].isna().all()
 
 
+def test_what_fits_intervals_is_of_val_in_a_table_that_says_so() -> None:
+    manifest = make_manifest([0, 1, 2, 3] * 4, split=["train"] * 4 + ["val"] * 4 + ["calibration"] * 4 + ["test"] * 4)
+    unseen = take_subset(manifest, **NONE | {"hide_above": 1}).table
+    assert unseen["split"].notna().tolist() == [True, True, False, False] * 3 + [True] * 4
+    long_tail = take_subset(manifest, **NONE | {"eval_min_rank": 2}).table
+    assert long_tail["split"].notna().tolist() == [True] * 4 + [False, False, True, True] * 3
+
+
 def test_unseen_ranks_and_few_shots(manifest: Manifest) -> None:
     few = take_subset(manifest, **NONE | {"hide_every": 3, "shots": 2})
     seen = take_subset(manifest, **NONE | {"shots": 2})

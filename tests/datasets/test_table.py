@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -232,3 +234,27 @@ def test_a_saved_table_reads_back_as_the_same_manifest(tmp_path):
     again = holdout(load(tmp_path, name="saved.csv", root=str(tmp_path)))
     assert again.content_hash == manifest.content_hash
     pd.testing.assert_frame_equal(again.table, manifest.table)
+
+
+def test_labels_of_annotators_count_as_the_ranks_do(tmp_path):
+    table = load(tmp_path, {"rank": [1, 2, 5, 2], "labels": ["1 2", "2", "5  4 5", "1"]}, allow_empty=True).table
+    assert table["rank"].tolist() == [0, 1, 4, 1]
+    assert table["labels"].tolist() == ["0 1", "1", "4 3 4", "0"]
+    ages = load(tmp_path, {"value": [20, 21, 22, 22], "labels": ["20 22", "21", "22", "22 20"]})
+    assert ages.table["labels"].tolist() == ["0 2", "1", "2", "2 0"]
+    columns = {"rank": [1, 2, 3, 3], "labels": ["0 1", "2", "3", "3"]}
+    with pytest.raises(DataError, match=r"my\.csv: 1 rows have labels that are not integers 1…3 .*:\n  a\.png: 0 1\n"):
+        load(tmp_path, columns)
+    lower = load(tmp_path, columns, first_rank=0, allow_empty=True)
+    assert lower.table["labels"].tolist() == columns["labels"]
+    with pytest.raises(DataError, match=r"2 rows have labels [^\n]*:\n  b\.png: two\n  d\.png: \(none\)\n"):
+        load(tmp_path, {"rank": [1, 2, 3, 3], "labels": ["1", "two", "3", None]})
+
+
+def test_labels_survive_being_written_and_read_without_the_lowest_rank(tmp_path):
+    manifest = load(tmp_path, {"rank": [0, 1, 2, 2], "labels": ["0", "1 2", "2", "2"]})
+    part = replace(manifest, table=manifest.table[1:].reset_index(drop=True))
+    save_table(part, tmp_path / "part.csv")
+    again = load(tmp_path, name="part.csv")
+    assert again.table["rank"].tolist() == [0, 1, 1]
+    assert again.table["labels"].tolist() == ["0 1", "1", "1"]

@@ -46,6 +46,35 @@ def test_equals_the_slow_loop(rank, scale):
     assert terms["loss"].item() == pytest.approx(0.5 * ce + 2 * kl, rel=1e-6)
 
 
+def slow_kl_of_shares(logits, shares, scale):
+    """As `slow_kl`, a rank weighed by the largest share of it."""
+    total, weights = 0.0, 0.0
+    for c in range(len(shares[0])):
+        weight = max(share[c] for share in shares)
+        target = [math.exp(scale * share[c]) for share in shares]
+        choice = [math.exp(row[c]) for row in logits]
+        pairs = zip(target, choice, strict=True)
+        kl = sum(p / sum(target) * math.log(p / sum(target) / (q / sum(choice))) for p, q in pairs)
+        total, weights = total + weight * kl, weights + weight
+    return total / weights
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_shares_of_annotators(scale):
+    torch.manual_seed(0)
+    logits = 3 * torch.randn(3, 4, dtype=torch.float64)
+    shares = torch.tensor([[0.0, 2 / 3, 1 / 3, 0.0], [0.0, 0.25, 0.75, 0.0], [1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    terms = CrossEntropyKL(kl_target_scale=scale)(output(logits), shares)
+    kl = slow_kl_of_shares(logits.tolist(), shares.tolist(), scale)
+    ce = -(shares * logits.log_softmax(dim=1)).sum(dim=1).mean().item()
+    assert terms["kl"].item() == pytest.approx(kl, abs=1e-6)
+    assert terms["loss"].item() == pytest.approx(ce + kl, rel=1e-6)
+    rank = torch.tensor([1, 2, 0])  # all annotators of one opinion: to the bit the loss of ranks
+    agreed = torch.nn.functional.one_hot(rank, 4).double()
+    assert text_to_image_kl(logits, agreed, scale) == text_to_image_kl(logits, rank, scale)
+    assert torch.autograd.gradcheck(lambda z: text_to_image_kl(z, shares, scale), logits.requires_grad_())
+
+
 def test_kl_is_0_for_a_batch_of_one_and_for_the_target_itself():
     assert text_to_image_kl(torch.randn(1, 4), torch.tensor([2])).item() == 0
     rank = torch.tensor([0, 2, 2])

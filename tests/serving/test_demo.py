@@ -264,7 +264,8 @@ def test_training_images_come_from_the_record(tmp_path: Path) -> None:
 def test_stamps() -> None:
     assert stamps({"dataset": "gauge"}) == []
     assert "selected on test" in stamps({"selected_on": "test"})[0]
-    assert "SYNTHETIC" in stamps({"dataset": "heads"})[0]
+    for name in ("heads", "synthetic_heads"):
+        assert "SYNTHETIC" in stamps({"dataset": name})[0]
     page = demo_page({"dataset": "heads", "selected_on": "test"}, made_model(5).ranks, 1, 1).html
     assert page.count('class="stamp"') == 2
 

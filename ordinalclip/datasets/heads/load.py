@@ -87,7 +87,7 @@ def load_heads(
         name="heads",
         rank_names=[str(years) for years in range(youngest, oldest + 1)],
         rank_values=range(youngest, oldest + 1),
-        unit="years",
+        unit="year",
         root=root,
         cache_dir=cache_dir,
         on_error=on_error,

@@ -33,7 +33,7 @@ def test_manifest(tmp_path):
     table = manifest.table
     assert manifest.num_ranks == 21
     assert manifest.rank_names[0] == "20"
-    assert manifest.unit == "years"
+    assert manifest.unit == "year"  # as that of the sets of photographed ages
     assert table["value"].tolist() == (table["rank"] + 20).tolist()
     assert table["subject"].tolist() == [f"{subject:05d}" for subject in range(4) for _ in range(2)]
     assert table.groupby("subject")[["sex", "ancestry"]].nunique().to_numpy().max() == 1
@@ -110,11 +110,12 @@ def test_subjects_stay_whole(tmp_path, compose_cfg):
     cfg = compose_cfg("dataset=heads", "dataset.num_subjects=16", "dataset.images_per_subject=2", small=False)
     dataset = {**cfg["dataset"], "size": 16}
     manifest = load_manifest(dataset, cfg["protocol"], data_dir=tmp_path, cache_dir=tmp_path)
+    assert manifest.name == "synthetic_heads"  # not `heads` anywhere that it is named
     splits = manifest.table.groupby("subject")["split"]
     assert (splits.nunique() == 1).all()
     assert set(manifest.table["split"]) == {"train", "val", "test"}
     assert not any("more than one split" in note for note in manifest.notes)
-    assert "years" in summary(manifest)
+    assert summary(manifest).splitlines()[1].split()[:3] == ["rank", "name", "year"]
 
 
 @pytest.mark.parametrize("ages", [[0, 90], [1, 91], [30, 30], [40, 20], [1], [1.5, 60]])
