@@ -9,7 +9,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.errors import ConfigError
 from ordinalclip.metrics.names import READOUTS
-from ordinalclip.prompts.names import check_tokens, rank_names_of
+from ordinalclip.prompts.names import rank_names_of
+from ordinalclip.prompts.settings import check_prompt
 from ordinalclip.signatures import check_target, did_you_mean
 
 # What the code hands to a `_target_` beside what the yaml says.
@@ -82,10 +83,9 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
         _check_once(arguments, group, known, runtime)
     _check_register(cfg)
     _check_protocol(cfg["protocol"], known)
-    num_ranks = known.get("num_ranks")
-    rank_names_of(cfg["prompt"], None if num_ranks is None else int(num_ranks))
-    if num_ranks is not None:
-        check_tokens(cfg["prompt"], int(num_ranks))
+    num_ranks = None if known.get("num_ranks") is None else int(known["num_ranks"])
+    rank_names_of(cfg["prompt"], num_ranks)
+    check_prompt(cfg["prompt"], num_ranks)
     if cfg["augment"] is False and cfg["features"]["views"] > 0:
         problem = "keeps augmented views, which augment=false does not use"
         raise ConfigError("features.views", cfg["features"]["views"], problem, allowed="0, or augment=null")
