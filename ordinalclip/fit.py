@@ -23,7 +23,7 @@ from ordinalclip.metrics.details import details, jsonable
 from ordinalclip.metrics.names import shown
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
-from ordinalclip.optim import freeze
+from ordinalclip.optim import build_optimizer, freeze
 from ordinalclip.ordinality_record import logged_ordinality
 from ordinalclip.predictions import Predictions, of_manifest, predictions_file
 from ordinalclip.prepare import Job
@@ -111,6 +111,9 @@ def help_fit(job: Job, team: Team) -> None:
 def _model_to_train(job: Job) -> OrdinalCLIP:
     model, cfg = build_model(job), job.cfg
     freeze(model, cfg["trainable"])
+    if any(parameter.requires_grad for parameter in model.parameters()):
+        # Thrown away: what it refuses, such as a layer that the image tower lacks, is told before images are decoded.
+        build_optimizer(cfg["optimizer"], model, cfg["trainable"], cfg["image_rates"])
     if cfg["trainable"]["image"] is not None:
         speed_up(model.backbone.image, compiled=cfg["compile"])
     return model
