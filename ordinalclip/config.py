@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -96,6 +97,7 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
         problem = f"a batch has only batch_size={cfg['batch_size']} images to share"
         raise ConfigError("trainer.devices", cfg["trainer"]["devices"], problem)
     _check_optimizer(cfg["optimizer"])
+    _check_schedule(cfg["schedule"])
     _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 
 
@@ -133,6 +135,12 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
             allowed = 'null, or optimizer.lookahead="{steps: 5, alpha: 0.8}"'
             raise ConfigError("optimizer.lookahead", lookahead, "is no mapping", allowed=allowed)
         check_target({"_target_": "ordinalclip.schema.Lookahead", **lookahead}, "optimizer.lookahead")
+
+
+def _check_schedule(schedule: Mapping[str, Any]) -> None:
+    """Ours need no torch to be built, and check what a signature cannot say."""
+    if schedule["_target_"].startswith("ordinalclip.schedules."):
+        get_class(schedule["_target_"])(**{key: value for key, value in schedule.items() if key != "_target_"})
 
 
 def _check_image_rates(rates: Mapping[str, Any], image: float | None) -> None:

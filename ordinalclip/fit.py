@@ -32,6 +32,7 @@ from ordinalclip.split_data import SplitData
 from ordinalclip.stop import check_stop
 from ordinalclip.team import Team
 from ordinalclip.tracking import Mirror
+from ordinalclip.trainer import check_accelerator
 from ordinalclip.training import check_statistics, train_share
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def fit(job: Job, mirror: Mirror) -> None:
     """
     cfg, run = job.cfg, job.run
     check_devices(cfg)
+    check_accelerator(cfg["trainer"]["accelerator"], cfg["trainer"].get("precision", "32-true"))
     mirror.sync(run, final=False)  # it runs, or goes on
     seal = Seal(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)

@@ -128,7 +128,8 @@ class Sentence(nn.Module):
             num_prefix=len(text.prefix_ids),
             num_ending=len(special_ids) - 1 - len(text.prefix_ids),
         )
-        check_length(layout.rows.shape[1], text, "prompt.context", context)
+        key, value = ("prompt.num_context_tokens", num_context) if context is None else ("prompt.context", context)
+        check_length(layout.rows.shape[1], text, key, value)
         self.special: Tensor
         self.index: Tensor
         self.eot: Tensor
