@@ -16,7 +16,6 @@ from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.derived import selection
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
-from ordinalclip.helpers import check_devices, gathered
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state
 from ordinalclip.metrics.details import details, jsonable
@@ -27,6 +26,7 @@ from ordinalclip.optim import build_optimizer, freeze
 from ordinalclip.ordinality_record import logged_ordinality
 from ordinalclip.predictions import Predictions, of_manifest, predictions_file
 from ordinalclip.prepare import Job
+from ordinalclip.processes import check_devices, gathered
 from ordinalclip.seal import Seal
 from ordinalclip.split_data import SplitData
 from ordinalclip.stop import check_stop

@@ -43,7 +43,7 @@ def build_trainer(
 
     Args:
         accelerator: where to compute; `auto` takes a GPU where there is one.
-        devices: processes of a run, each with a device; `ordinalclip.helpers` starts them.
+        devices: processes of a run, each with a device; `ordinalclip.processes` starts them.
         precision: of the forward pass; weights stay in fp32.
         deterministic: refuse operations whose result varies from call to call.
         gradient_clip_val: largest norm of the gradient; None = not clipped.
