@@ -110,8 +110,8 @@ def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
 def few_for_a_gpu(embeddings: Tensor) -> bool:
     """Whether sentences [R, L, W] take a GPU longer to launch than to compute, so that fewer kernels beat less work.
 
-    On an H200 the shared prefix's smaller kernels made 5 to 101 ranks of 14 tokens 0.6 to 0.8 times as fast as whole
-    sentences of 77; at 1,024 ranks they were 5.5 times as fast in float32, no more than whole trimmed ones would be.
+    On an H200 the shared prefix's many small kernels made 5 to 101 ranks slower than even 77 tokens a rank; it gains
+    only where there are hundreds (docs/benchmarks.md).
     """
     return embeddings.is_cuda and embeddings.shape[0] * embeddings.shape[1] <= MAX_TOKENS
 

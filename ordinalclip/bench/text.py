@@ -24,8 +24,7 @@ NUM_CONTEXT_TOKENS = 10
 TEXT = """Forward and backward pass of rank prompts (10 learned context tokens, one token per rank, a full stop) through
 a frozen text tower with random weights, in float32. *Naive* pads every sentence to 77 tokens, as the method's first
 code does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context
-is run once for all ranks, and the last layer computes only what EOT needs. (A GPU runs up to 8,192 tokens as whole
-trimmed sentences: there so few take longer to launch than to compute.) *Memory* is what a forward pass keeps for
+is run once for all ranks, and the last layer computes only what EOT needs. *Memory* is what a forward pass keeps for
 the backward pass, weights not counted. *Differs by* is the norm of the difference from the naive result, relative to
 its norm: rank features, and gradients of context and base ranks. Where naive is *extrapolated*, it is from {longest}
 ranks: its cost is proportional to their number."""
