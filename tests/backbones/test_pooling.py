@@ -41,3 +41,17 @@ def test_networks_compute_the_same(name: str, changed: int) -> None:
 def test_what_leaves_a_side_open_is_left_alone() -> None:
     net = nn.Sequential(nn.AdaptiveAvgPool2d((None, 3)), nn.AdaptiveAvgPool2d(2))
     assert [type(module) for module in fix_pooling(net)] == [nn.AdaptiveAvgPool2d, GridPool]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_it_has_a_gradient_where_torchs_is_refused() -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        maps = torch.randn(2, 3, 8, 8, device="cuda", requires_grad=True)
+        with pytest.raises(RuntimeError, match="deterministic"):
+            F.adaptive_avg_pool2d(maps, (7, 7)).sum().backward()
+        pool_to_grid(maps, (7, 7)).sum().backward()
+        assert maps.grad is not None
+        assert maps.grad.sum().item() == pytest.approx(2 * 3 * 49)
+    finally:
+        torch.use_deterministic_algorithms(False)
