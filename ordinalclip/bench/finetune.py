@@ -13,6 +13,7 @@ from ordinalclip.bench.made import BATCH_SIZE, made_model
 from ordinalclip.bench.measure import alternate, matrix_peak, operations
 from ordinalclip.bench.naive import naive_output
 from ordinalclip.bench.section import Row, Section
+from ordinalclip.bench.targets import PEAK
 from ordinalclip.image_training import speed_up
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.model import OrdinalCLIP, Output
@@ -104,7 +105,7 @@ def measure_step(
             "naive, s": seconds["naive"],
             "ours, s": seconds[what],
             "times faster": seconds["naive"] / seconds[what],
-            "share of the peak": work[what] / seconds[what] / peaks[way.dtype],
+            PEAK: work[what] / seconds[what] / peaks[way.dtype],
             "loss differs by": abs(loss - expected_loss) / abs(expected_loss) if way.same_model else None,
             "gradients differ by": float((gradient - expected).norm() / expected.norm()) if way.same_model else None,
         }

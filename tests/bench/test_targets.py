@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from ordinalclip.bench.page import page
-from ordinalclip.bench.targets import TARGETS, limits, target_rows
+from ordinalclip.bench.targets import PEAK, TARGETS, limits, target_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -28,7 +28,14 @@ def test_each_target_has_a_row_and_those_that_are_missed_a_limit() -> None:
     assert reached["text tower of ViT-L-14: time of 1,024 ranks over that of 512"] == "not measured"
     told = limits(sections)
     assert len(told) == 3
-    assert any("5 ranks, float32: times faster is 1, not 1.5: the rows *without text*" in line for line in told)
+    assert any("5 ranks, float32: times faster is 1, not 1.5: of naive's step, too" in line for line in told)
+    assert not any("peak" in line or "for nothing" in line for line in told)
+    steps[-1][PEAK] = 0.713
+    steps.append(step(5, "float32, without text", 1.07))
+    (line,) = (line for line in limits(sections) if "5 ranks, float32" in line)
+    assert line.endswith(
+        "with text for nothing it would be 1.1; the whole step runs at 71% of this machine's matrix peak."
+    )
 
 
 def test_nothing_measured_is_nothing_missed() -> None:
