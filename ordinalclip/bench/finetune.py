@@ -79,24 +79,26 @@ def measure_step(
     def without_text(model: OrdinalCLIP, images: Tensor) -> Output:
         return model(images=images, rank_features=given_RD)
 
-    naive = _step(model, images, rank, naive_output)
+    step, compiled_step = (_steps(made, images, rank) for made in (model, compiled))
+    naive = step(naive_output)
     ways = {
-        "float32": Way(_step(model, images, rank, _ours), torch.float32),
-        "float32, without text": Way(_step(model, images, rank, without_text), torch.float32, same_model=False),
-        "bfloat16": Way(_step(model, images, rank, _in_bf16(_ours)), torch.bfloat16),
-        "bfloat16, compiled": Way(_step(compiled, images, rank, _in_bf16(_ours)), torch.bfloat16),
-        "bfloat16, without text": Way(
-            _step(model, images, rank, _in_bf16(without_text)), torch.bfloat16, same_model=False
-        ),
+        "float32": Way(step(_ours), torch.float32),
+        "float32, without text": Way(step(without_text), torch.float32, same_model=False),
+        "bfloat16": Way(step(_in_bf16(_ours)), torch.bfloat16),
+        "bfloat16, compiled": Way(compiled_step(_in_bf16(_ours)), torch.bfloat16),
+        "bfloat16, without text": Way(step(_in_bf16(without_text)), torch.bfloat16, same_model=False),
     }
     # A first time is slower, most of all where it compiles.
-    expected_loss, expected = naive()
-    found = {what: way.step() for what, way in ways.items()}
+    expected = naive()
+    differences: dict[str, tuple[float, float] | tuple[None, None]] = {}
+    for what, way in ways.items():
+        found = way.step()
+        differences[what] = _differences(found, expected) if way.same_model else (None, None)
     work = {what: operations(way.step) for what, way in ways.items() if "compiled" not in what}
     work["bfloat16, compiled"] = work["bfloat16"]
     seconds = alternate({"naive": naive} | {what: way.step for what, way in ways.items()}, rounds)
     for what, way in ways.items():
-        loss, gradient = found[what]
+        loss, gradient = differences[what]
         yield {
             "model": name,
             "ranks": num_ranks,
@@ -106,9 +108,16 @@ def measure_step(
             "ours, s": seconds[what],
             "times faster": seconds["naive"] / seconds[what],
             PEAK: work[what] / seconds[what] / peaks[way.dtype],
-            "loss differs by": abs(loss - expected_loss) / abs(expected_loss) if way.same_model else None,
-            "gradients differ by": float((gradient - expected).norm() / expected.norm()) if way.same_model else None,
+            "loss differs by": loss,
+            "gradients differ by": gradient,
         }
+
+
+def _differences(found: tuple[float, Tensor], expected: tuple[float, Tensor]) -> tuple[float, float]:
+    """Of loss and gradient, relative."""
+    (loss, gradient), (expected_loss, expected_gradient) = found, expected
+    difference = (gradient - expected_gradient).norm() / expected_gradient.norm()
+    return abs(loss - expected_loss) / abs(expected_loss), float(difference)
 
 
 def _ours(model: OrdinalCLIP, images: Tensor) -> Output:
@@ -123,17 +132,23 @@ def _in_bf16(forward: Forward) -> Forward:
     return run
 
 
-def _step(model: OrdinalCLIP, images: Tensor, rank: Tensor, forward: Forward) -> Step:
-    """A step that returns loss and gradients; the rate is so small that all steps start from the same weights."""
+def _steps(model: OrdinalCLIP, images: Tensor, rank: Tensor) -> Callable[[Forward], Step]:
+    """Makes steps that return loss and gradients; the rate is so small that all start from the same weights.
+
+    They share an optimiser, whose moments would not fit into memory several times.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer: Optimizer = RAdam(parameters, lr=1e-12)
     loss_of = CrossEntropyKL()
 
-    def run() -> tuple[float, Tensor]:
-        optimizer.zero_grad()
-        loss = loss_of(forward(model, images), rank)["loss"]
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach()), torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    def step(forward: Forward) -> Step:
+        def run() -> tuple[float, Tensor]:
+            optimizer.zero_grad()
+            loss = loss_of(forward(model, images), rank)["loss"]
+            loss.backward()
+            optimizer.step()
+            return float(loss.detach()), torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
 
-    return run
+        return run
+
+    return step
