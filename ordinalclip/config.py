@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.errors import ConfigError
 from ordinalclip.metrics.names import READOUTS
-from ordinalclip.prompts.names import check_tokens, rank_names_of
+from ordinalclip.prompts.names import rank_names_of
+from ordinalclip.prompts.settings import check_prompt
 from ordinalclip.signatures import check_target, did_you_mean
 
 # What the code hands to a `_target_` beside what the yaml says.
@@ -82,10 +84,9 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
         _check_once(arguments, group, known, runtime)
     _check_register(cfg)
     _check_protocol(cfg["protocol"], known)
-    num_ranks = known.get("num_ranks")
-    rank_names_of(cfg["prompt"], None if num_ranks is None else int(num_ranks))
-    if num_ranks is not None:
-        check_tokens(cfg["prompt"], int(num_ranks))
+    num_ranks = None if known.get("num_ranks") is None else int(known["num_ranks"])
+    rank_names_of(cfg["prompt"], num_ranks)
+    check_prompt(cfg["prompt"], num_ranks)
     if cfg["augment"] is False and cfg["features"]["views"] > 0:
         problem = "keeps augmented views, which augment=false does not use"
         raise ConfigError("features.views", cfg["features"]["views"], problem, allowed="0, or augment=null")
@@ -96,6 +97,7 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
         problem = f"a batch has only batch_size={cfg['batch_size']} images to share"
         raise ConfigError("trainer.devices", cfg["trainer"]["devices"], problem)
     _check_optimizer(cfg["optimizer"])
+    _check_schedule(cfg["schedule"])
     _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 
 
@@ -133,6 +135,12 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
             allowed = 'null, or optimizer.lookahead="{steps: 5, alpha: 0.8}"'
             raise ConfigError("optimizer.lookahead", lookahead, "is no mapping", allowed=allowed)
         check_target({"_target_": "ordinalclip.schema.Lookahead", **lookahead}, "optimizer.lookahead")
+
+
+def _check_schedule(schedule: Mapping[str, Any]) -> None:
+    """Ours need no torch to be built, and check what a signature cannot say."""
+    if schedule["_target_"].startswith("ordinalclip.schedules."):
+        get_class(schedule["_target_"])(**{key: value for key, value in schedule.items() if key != "_target_"})
 
 
 def _check_image_rates(rates: Mapping[str, Any], image: float | None) -> None:

@@ -98,26 +98,31 @@ def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequen
     given = _given(key, overrides)
     if "already at" in message:
         return ConfigError(key, given, "is there already", remedy=f"without the +: {key}={given}")
-    parent, _, leaf = key.rpartition(".")
-    allowed = _keys_below(parent, overrides, config_dirs)
-    if leaf in allowed:
-        return ConfigError(key, given, _first_line(cause) or _first_line(message))
-    hint = did_you_mean(leaf, allowed)
-    return ConfigError(key, given, "there is no such key", allowed=", ".join(allowed) or "see --help", remedy=hint)
+    node, parts = _composed(overrides, config_dirs), key.split(".")
+    for depth, part in enumerate(parts, start=1):
+        keys = sorted(str(word) for word in node if str(word) != "_target_")
+        if part not in keys:
+            hint = did_you_mean(part, keys)
+            return ConfigError(key, given, "there is no such key", allowed=", ".join(keys) or "see --help", remedy=hint)
+        if depth == len(parts):
+            break
+        below, place = node.get(part), ".".join(parts[:depth])
+        if not isinstance(below, DictConfig):
+            problem = f"{place} is {'null' if below is None else below} and has no keys"
+            return ConfigError(key, given, problem, allowed=f"{place}=… as a whole, as its yaml has it")
+        node = below
+    return ConfigError(key, given, _first_line(cause) or _first_line(message))
 
 
-def _keys_below(parent: str, overrides: Sequence[str], config_dirs: Sequence[Path]) -> list[str]:
-    """Keys that the configuration has at a place with the options that were typed, and at the top the groups."""
+def _composed(overrides: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:
+    """The configuration with the options that were typed, or without them where one of them is the mistake."""
     folders = ",".join("'file://" + str(folder.absolute()).replace("'", r"\'") + "'" for folder in config_dirs)
     options = [override for override in overrides if re.fullmatch(r"\w+=[\w-]+", override)]
     for chosen in (options, []):
         GlobalHydra.instance().clear()
         try:
             with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                node: object = compose("train", [f"hydra.searchpath=[{folders}]", *chosen])
-        except HydraException:  # one of them is the mistake
+                return compose("train", [f"hydra.searchpath=[{folders}]", *chosen])
+        except HydraException:
             continue
-        for part in filter(None, parent.split(".")):
-            node = node.get(part) if isinstance(node, DictConfig) else None
-        return sorted(str(key) for key in node if str(key) != "_target_") if isinstance(node, DictConfig) else []
-    return []
+    return DictConfig({})

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.crops import crop_batch, draw, stack_batch
-from ordinalclip.datasets.files import write_atomically
+from ordinalclip.datasets.files import sweep_drafts, write_atomically
 from ordinalclip.feature_store import checksum
 from ordinalclip.features import Extraction
 from ordinalclip.image_cache import ImageSource
@@ -141,6 +141,7 @@ def _save(features: np.ndarray, path: Path) -> None:
 def _assemble(folder: Path, parts: Path, starts: Sequence[int], hashes: np.ndarray) -> None:
     """Joins the chunks. Where another process has done so and swept them away, there is nothing left to do."""
     target = folder / "features.npy"
+    sweep_drafts(folder)
     if not target.is_file():
         text = "\n".join(hashes) + "\n"
         write_atomically(folder / "images.txt", lambda path: path.write_text(text, encoding="ascii"))

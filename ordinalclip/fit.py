@@ -16,22 +16,23 @@ from ordinalclip.datasets.columns import CALIBRATION
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.derived import selection
 from ordinalclip.evaluation import evaluate_split, ordinality_record, save_rank_features
-from ordinalclip.helpers import check_devices, gathered
 from ordinalclip.image_training import speed_up
 from ordinalclip.initialise import initialised_state
 from ordinalclip.metrics.details import details, jsonable
 from ordinalclip.metrics.names import shown
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.module import OrdinalModule
-from ordinalclip.optim import freeze
+from ordinalclip.optim import build_optimizer, freeze
 from ordinalclip.ordinality_record import logged_ordinality
 from ordinalclip.predictions import Predictions, of_manifest, predictions_file
 from ordinalclip.prepare import Job
+from ordinalclip.processes import check_devices, gathered
 from ordinalclip.seal import Seal
 from ordinalclip.split_data import SplitData
 from ordinalclip.stop import check_stop
 from ordinalclip.team import Team
 from ordinalclip.tracking import Mirror
+from ordinalclip.trainer import check_accelerator
 from ordinalclip.training import check_statistics, train_share
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def fit(job: Job, mirror: Mirror) -> None:
     """
     cfg, run = job.cfg, job.run
     check_devices(cfg)
+    check_accelerator(cfg["trainer"]["accelerator"], cfg["trainer"].get("precision", "32-true"))
     mirror.sync(run, final=False)  # it runs, or goes on
     seal = Seal(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)
@@ -111,6 +113,9 @@ def help_fit(job: Job, team: Team) -> None:
 def _model_to_train(job: Job) -> OrdinalCLIP:
     model, cfg = build_model(job), job.cfg
     freeze(model, cfg["trainable"])
+    if any(parameter.requires_grad for parameter in model.parameters()):
+        # Thrown away: what it refuses, such as a layer that the image tower lacks, is told before images are decoded.
+        build_optimizer(cfg["optimizer"], model, cfg["trainable"], cfg["image_rates"])
     if cfg["trainable"]["image"] is not None:
         speed_up(model.backbone.image, compiled=cfg["compile"])
     return model

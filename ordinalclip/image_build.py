@@ -5,21 +5,19 @@ in its final place. A process begins at a place of its own and passes over shard
 the worst case one is made twice, with the same bytes.
 """
 
-import contextlib
 import hashlib
 import os
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from ordinalclip.datasets.files import sweep_drafts
 from ordinalclip.image_shards import read_shard, write_shard
 from ordinalclip.progress import progress
 
 CHUNK = 256  # images a shard: seconds of work, all that a kill can cost; 50 MB at 256 pixels
-_ABANDONED_S = 3600.0
 
 
 def build_shards(
@@ -45,7 +43,7 @@ def build_shards(
         DataError: naming the file, where an image cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    sweep_drafts(folder)
     starts = list(range(0, len(paths), CHUNK))
     turn = os.getpid() % len(starts)
     chunks = [
@@ -76,11 +74,3 @@ def num_threads() -> int:
     """Threads that decode: as many as this process may use cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, 16)
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what a killed process was about to write."""
-    for part in folder.glob(".*.part"):
-        with contextlib.suppress(OSError):
-            if part.stat().st_mtime < time.time() - _ABANDONED_S:
-                part.unlink()

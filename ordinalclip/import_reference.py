@@ -15,6 +15,7 @@ from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.reference.ranks import names_of, ranks_of
 from ordinalclip.reference.settings import ReferenceSettings, read_settings
 from ordinalclip.reopen import Record
+from ordinalclip.signatures import did_you_mean
 
 _OWN = ("ckpt", "config", "clip", "rank_names", "trust")
 _PASSED_ON = (
@@ -61,8 +62,9 @@ def import_reference(words: Sequence[str]) -> Record:
     for word in words:
         key = word.partition("=")[0].lstrip("+~")
         if key not in _OWN and key.partition(".")[0] not in _PASSED_ON:
-            allowed = ", ".join((*_OWN, *_PASSED_ON))
-            raise ConfigError(key, typed.get(key, ""), "there is no such key", allowed=allowed)
+            known = (*_OWN, *_PASSED_ON)
+            hint = did_you_mean(key, known)
+            raise ConfigError(key, typed.get(key, ""), "there is no such key", allowed=", ".join(known), remedy=hint)
     ckpt, config = (_file(typed, key) for key in ("ckpt", "config"))
     settings = read_settings(config)
     here = composed([word for word in words if word.partition("=")[0] not in _OWN])

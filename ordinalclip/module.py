@@ -59,7 +59,7 @@ class OrdinalModule(pl.LightningModule):
         self._num_images = 0
         self.epoch_rank_features: Tensor | None = None
         self._step_rank_features: tuple[Tensor, Tensor] | None = None  # with the text tower behind them; cut off
-        self._batch_idx = 0
+        self._in_step, self._batch_idx = False, 0
         self.paths, self._steps = paths, list[Step]()  # the batches of an optimiser step
 
     def configure_optimizers(self) -> Any:
@@ -77,7 +77,7 @@ class OrdinalModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Starts the epoch's sums."""
         self._sums, self._num_images = {}, 0
-        self._step_rank_features, self._steps = None, []
+        self._step_rank_features, self._in_step, self._steps = None, False, []
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Ties all randomness to (seed, epoch), so that a resumed epoch draws what the first would have drawn."""
@@ -85,13 +85,18 @@ class OrdinalModule(pl.LightningModule):
             torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One batch: logits, loss. Rank features are computed once for all the batches of an optimiser step."""
-        if self._step_rank_features is None:
-            self._steps = []
+        """One batch: logits, loss. Rank features are computed once for all the batches of an optimiser step.
+
+        Where nothing that they are made of is trained, they are computed once for an epoch.
+        """
+        if not self._in_step:
+            self._in_step, self._steps = True, []
             self._draw_anew(batch_idx, 0)
-            features_RD = self.model.rank_features()
+            if self._step_rank_features is None:
+                features_RD = self.model.rank_features()
+                self._step_rank_features = features_RD, features_RD.detach().requires_grad_(features_RD.requires_grad)
             self._draw_anew(batch_idx, 1 + self.team.rank)
-            self._step_rank_features = features_RD, features_RD.detach().requires_grad_(features_RD.requires_grad)
+        assert self._step_rank_features is not None
         self._batch_idx = batch_idx
         _, rank_features_RD = self._step_rank_features
         output, batch = self._forward(batch, rank_features_RD)
@@ -135,7 +140,8 @@ class OrdinalModule(pl.LightningModule):
             assert copy_RD.grad is not None
             self.team.average([copy_RD.grad])  # so that what is behind it gets the whole batch's gradient everywhere
             features_RD.backward(copy_RD.grad)
-        self._step_rank_features = None
+            self._step_rank_features = None
+        self._in_step = False
         self.team.average(parameter.grad for parameter in self.parameters() if parameter.grad is not None)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

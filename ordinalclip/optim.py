@@ -133,7 +133,7 @@ def build_optimizer(
         image_rates: see `build_parameter_groups`.
 
     Raises:
-        ConfigError: see `build_parameter_groups`; or nothing can be trained.
+        ConfigError: see `build_parameter_groups`; or nothing can be trained, or the optimiser refuses a value.
     """
     arguments = {str(k): value for k, value in optimizer_cfg.items() if k not in DESCRIPTIVE["optimizer"]}
     weight_decay_on = optimizer_cfg.get("weight_decay_on", "weights")
@@ -141,7 +141,13 @@ def build_optimizer(
     if not groups:
         raise ConfigError("trainable", dict(trainable), "nothing here can be trained; evaluate it instead")
     # Not as an argument of instantiate, which would copy the parameters into a config and train the copies.
-    optimizer: Optimizer = instantiate(arguments, _partial_=True, _convert_="all")(groups)
+    construct = instantiate(arguments, _partial_=True, _convert_="all")
+    try:
+        optimizer: Optimizer = construct(groups)
+    except (ValueError, TypeError) as error:  # a value that only the optimiser itself can judge
+        given = {key: value for key, value in arguments.items() if key != "_target_"}
+        problem = f"{arguments['_target_'].rpartition('.')[2]} refuses its settings: {error}"
+        raise ConfigError("optimizer", given, problem) from error
     lookahead = optimizer_cfg.get("lookahead")
     if lookahead is None:
         return optimizer

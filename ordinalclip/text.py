@@ -11,7 +11,7 @@ from typing import Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ordinalclip.whole_sentences import run_whole
+from ordinalclip.whole_sentences import MAX_TOKENS, run_whole
 
 _LOGGER = logging.getLogger(__name__)
 _said: set[str] = set()
@@ -85,8 +85,8 @@ def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
 
     Sentences are cut behind the longest one's end: a causal tower cannot see what follows, a bidirectional one masks
     it, and one that reads padding like words puts it back, so nothing changes but the time it takes. A causal tower
-    runs the shared prefix once. Very many ranks are run in chunks, whose activations are computed again in the backward
-    pass.
+    runs the shared prefix once, but for few tokens on a GPU. Very many ranks are run in chunks, whose activations are
+    computed again in the backward pass.
 
     Raises:
         ValueError: if a sentence is longer than the tower's context.
@@ -95,16 +95,25 @@ def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
     if longest >= tower.context_length:
         raise ValueError(f"a prompt has {longest + 1} tokens, the text tower takes {tower.context_length}")
     embeddings = tokens.embeddings[:, : longest + 1]
-    if isinstance(tower, PrefixSharing):
+    if isinstance(tower, PrefixSharing) and not few_for_a_gpu(embeddings):
         # The last token is each sentence's own, even where two sentences are equal.
         return tower.encode_shared(embeddings, tokens.eot, min(tokens.prefix_length, shortest))
     length = embeddings.shape[1] if tower.trims else tower.context_length
     kind = type(tower).__name__
     if not tower.trims:
         say_once(f"{kind} reads padding like words: each rank's sentence is run with all its {length} tokens")
-    elif tokens.prefix_length > 0:
+    elif tokens.prefix_length > 0 and not isinstance(tower, PrefixSharing):
         say_once(f"{kind} reads sentences in both directions: each rank's is run as a whole")
     return run_whole(tower.encode, embeddings, tokens.eot, length=length)
+
+
+def few_for_a_gpu(embeddings: Tensor) -> bool:
+    """Whether sentences [R, L, W] take a GPU longer to launch than to compute, so that fewer kernels beat less work.
+
+    On an H200 the shared prefix's many small kernels made 5 to 101 ranks slower than even 77 tokens a rank; it gains
+    only where there are hundreds (docs/benchmarks.md).
+    """
+    return embeddings.is_cuda and embeddings.shape[0] * embeddings.shape[1] <= MAX_TOKENS
 
 
 def say_once(message: str) -> None:

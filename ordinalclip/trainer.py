@@ -43,7 +43,7 @@ def build_trainer(
 
     Args:
         accelerator: where to compute; `auto` takes a GPU where there is one.
-        devices: processes of a run, each with a device; `ordinalclip.helpers` starts them.
+        devices: processes of a run, each with a device; `ordinalclip.processes` starts them.
         precision: of the forward pass; weights stay in fp32.
         deterministic: refuse operations whose result varies from call to call.
         gradient_clip_val: largest norm of the gradient; None = not clipped.
@@ -55,11 +55,9 @@ def build_trainer(
         team: this process's place among those of the run.
 
     Raises:
-        ConfigError: float16 without a GPU, where Lightning would compute in bfloat16 under float16's name.
+        ConfigError: see `check_accelerator`.
     """
-    if precision == "16-mixed" and (accelerator == "cpu" or not torch.cuda.is_available()):
-        problem = "needs a CUDA GPU, and there is none"
-        raise ConfigError("trainer.precision", precision, problem, allowed="32-true, bf16-mixed")
+    check_accelerator(accelerator, precision)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _NOT_FOR_USERS:
@@ -85,3 +83,17 @@ def build_trainer(
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )
+
+
+def check_accelerator(accelerator: str, precision: str) -> None:
+    """Checks that this machine has what a run is to be computed on.
+
+    Raises:
+        ConfigError: a GPU that is not there; float16 without one, where Lightning would compute in bfloat16 under its
+            name.
+    """
+    if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise ConfigError("trainer.accelerator", accelerator, "there is no GPU here", allowed="auto, cpu")
+    if precision == "16-mixed" and (accelerator == "cpu" or not torch.cuda.is_available()):
+        problem = "needs a CUDA GPU, and there is none"
+        raise ConfigError("trainer.precision", precision, problem, allowed="32-true, bf16-mixed")

@@ -9,6 +9,7 @@ from torch import nn
 from ordinalclip.batches import evaluation_loader, training_loader
 from ordinalclip.build import build
 from ordinalclip.callbacks import checkpoint_to_resume
+from ordinalclip.determinism import told_refusals
 from ordinalclip.errors import ConfigError
 from ordinalclip.label_draw import LabelDraw
 from ordinalclip.metrics.collection import RankMetrics
@@ -60,14 +61,15 @@ def train_share(
         team=team,
     )
     module.train()  # frozen parts stay in eval mode; Lightning would train in whatever mode it finds
-    trainer.fit(
-        module,
-        training_loader(train, sampler, cfg["num_workers"], team),
-        # Logged as val/ in any case: the split that an epoch is chosen on, which published protocols let be test.
-        evaluation_loader(data.split(cfg["protocol"]["select_on"]), None, cfg["num_workers"], team),
-        ckpt_path=checkpoint_to_resume(job.run),
-        weights_only=True,
-    )
+    with told_refusals():
+        trainer.fit(
+            module,
+            training_loader(train, sampler, cfg["num_workers"], team),
+            # Logged as val/ in any case: the split that an epoch is chosen on, which published protocols let be test.
+            evaluation_loader(data.split(cfg["protocol"]["select_on"]), None, cfg["num_workers"], team),
+            ckpt_path=checkpoint_to_resume(job.run),
+            weights_only=True,
+        )
     return module
 
 

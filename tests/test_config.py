@@ -100,6 +100,11 @@ def test_float16_is_refused_on_a_cpu_which_would_compute_in_bfloat16(compose_cfg
         check(compose_cfg("trainer=cpu", "trainer.precision=16-mixed"))
 
 
+def test_milestones_in_epochs_are_told_before_data_are_read(compose_cfg: Compose) -> None:
+    with pytest.raises(ConfigError, match=r"schedule\.milestones=\[60\]: not shares of the run"):
+        check(compose_cfg("schedule=multistep", "schedule.milestones=[60]"))
+
+
 def test_views_that_would_not_be_used_are_refused(compose_cfg: Compose) -> None:
     with pytest.raises(ConfigError, match=r"features\.views=3: keeps augmented views") as caught:
         check(compose_cfg("features.views=3", "augment=false"))

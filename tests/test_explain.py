@@ -29,7 +29,9 @@ def explained(*overrides: str, **more: Any) -> ConfigError:
     [
         (["promt=rank"], "promt", "rank", "prompt, protocol"),
         (["~foo"], "foo", "", "seed"),
-        (["seed.x=3"], "seed.x", "3", "--help"),
+        (["seed.x=3"], "seed.x", "3", "seed=…"),
+        (["optimizer.lookahead.steps=3"], "optimizer.lookahead.steps", "3", "optimizer.lookahead=…"),
+        (["promt.context=x"], "promt.context", "x", "prompt, protocol"),
         (["prompt.num=3"], "prompt.num", "3", "num_base_ranks"),
         (["dataset=manifest", "dataset.size=3"], "dataset.size", "3", "rank_names"),
         (["prompt=rnk"], "prompt", "rnk", "linear_interpolated, rank"),

@@ -1,5 +1,7 @@
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -343,3 +345,44 @@ def test_images_that_a_run_has_left_in_the_cache_are_not_decoded(
     for path in manifest.files():
         path.unlink()
     np.testing.assert_array_equal(load(tmp_path / "with"), expected)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_outright_costs_what_it_was_at(manifest: Manifest, tmp_path: Path) -> None:
+    """SIGKILL, which nothing can be done about, leaves its finished chunks and a draft that is swept away later."""
+    cache = tmp_path / "killed"
+    manifest.table.to_pickle(tmp_path / "table.pickle")
+    code = f"""
+import os, signal
+from pathlib import Path
+import pandas as pd
+from ordinalclip import extraction
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.features import load_features
+from tests.test_features import CountingTower, backbone
+class Killed(CountingTower):
+    def forward(self, images):
+        if self.num_images >= 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(images)
+extraction.CHUNK = 4
+model = backbone()
+model.image = Killed()
+table = pd.read_pickle({str(tmp_path / "table.pickle")!r})
+manifest = Manifest("noise", table, ("a",), (0.0,), "", Path({str(manifest.root)!r}), ())
+load_features(model, manifest, cache_dir=Path({str(cache)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
+    assert done.returncode == -signal.SIGKILL
+    kept = sum(len(np.load(chunk)) for chunk in cache.rglob("parts/*.npy"))
+    assert kept >= 9
+    (store,) = (path.parent for path in cache.rglob("about.json"))
+    abandoned, at_work = store / ".features.npy.1.part", store / ".features.npy.2.part"
+    for draft in (abandoned, at_work):
+        draft.touch()
+    os.utime(abandoned, (0, 0))
+    model = backbone()
+    np.testing.assert_array_equal(load_features(model, manifest, cache_dir=cache), expected(manifest))
+    assert counted(model) == NUM_IMAGES - 1 - kept
+    assert not abandoned.exists()
+    assert at_work.exists()

@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
+from ordinalclip.errors import ConfigError
 from ordinalclip.job import run_job
 from ordinalclip.prepare import prepare
 from ordinalclip.runs import Run
@@ -64,3 +66,22 @@ def test_views_are_shared_by_seeds_and_evaluation_uses_the_plain_image(
     assert not (tmp_path / "cache" / "images").exists()
     again = trained(compose_cfg(*words, f"paths.runs={tmp_path / 'again'}"))
     assert [line["values"] for line in again.metrics()] == [line["values"] for line in first.metrics()]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("word", ["trainer.accelerator=gpu", "trainer.precision=16-mixed"])
+def test_a_gpu_that_is_not_there_is_told_before_features_are_computed(
+    compose_cfg: Compose, tmp_path: Path, word: str
+) -> None:
+    job = prepare(compose_cfg("trainer.accelerator=auto", word, f"paths.cache={tmp_path / 'cache'}"))
+    with pytest.raises(ConfigError, match=word):
+        run_job(job, in_sweep=True)
+    assert not (tmp_path / "cache" / "features").exists()
+
+
+def test_a_layer_that_the_tower_lacks_is_told_before_images_are_decoded(compose_cfg: Compose, tmp_path: Path) -> None:
+    words = ("trainable.image=1e-3", "image_rates.new_layers=[layr4]", f"paths.cache={tmp_path / 'cache'}")
+    job = prepare(compose_cfg(*words))
+    with pytest.raises(ConfigError, match=r"image_rates\.new_layers=layr4"):
+        run_job(job, in_sweep=True)
+    assert not (tmp_path / "cache" / "images").exists()

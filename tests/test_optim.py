@@ -143,6 +143,12 @@ def test_any_prompt_between_frozen_towers_may_be_left_as_it_is(prompt, trainable
         build_optimizer({"_target_": "torch.optim.SGD"}, model, trainable)
 
 
+def test_a_value_that_only_the_optimiser_can_judge_names_the_group():
+    with pytest.raises(ConfigError, match="SGD refuses its settings: Invalid momentum value: -1") as caught:
+        build_optimizer({"_target_": "torch.optim.SGD", "momentum": -1.0}, build_model(), DEFAULT)
+    assert caught.value.key == "optimizer"
+
+
 def test_unknown_weight_decay_on():
     with pytest.raises(ConfigError, match=r"optimizer.weight_decay_on=some"):
         build_parameter_groups(build_model(), DEFAULT, 0.1, "some")

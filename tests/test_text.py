@@ -8,7 +8,7 @@ from torch import nn
 from ordinalclip import text
 from ordinalclip.backbones.minilm import MiniLMText
 from ordinalclip.backbones.openclip_text import CausalText
-from ordinalclip.text import PromptTokens, embed_sentences, encode_prompts
+from ordinalclip.text import PromptTokens, embed_sentences, encode_prompts, few_for_a_gpu
 from tests.backbones.makers import make_tokenizer, tiny_clip
 
 SENTENCES = ["a photo of a dog", "the gauge reads 101.", "x"]
@@ -160,3 +160,30 @@ def test_minilm_reads_weights_with_their_configuration(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = encode_prompts(made, embed_sentences(made, ["a b"]))
         assert torch.equal(encode_prompts(read, embed_sentences(read, ["a b"])), expected)
+
+
+def test_few_tokens_on_a_gpu_are_run_as_whole_trimmed_sentences(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_clip
+
+    tower = CausalText(getattr(clip, "text", clip), open_clip.SimpleTokenizer()).eval()
+    tokens = embed_sentences(tower, ["a dog", "a small dog", "a cat"])
+    tokens.prefix_length = 2
+    lengths: list[int] = []
+    encode = tower.encode
+
+    def seen(embeddings: torch.Tensor, eot: torch.Tensor) -> torch.Tensor:
+        lengths.append(embeddings.shape[1])
+        return encode(embeddings, eot)
+
+    monkeypatch.setattr(tower, "encode", seen)
+    with torch.no_grad():
+        shared = encode_prompts(tower, tokens)
+        assert lengths == []
+        monkeypatch.setattr(text, "few_for_a_gpu", lambda embeddings: embeddings.shape == (3, 5, tower.width))
+        whole = encode_prompts(tower, tokens)
+    assert lengths == [5]
+    torch.testing.assert_close(whole, shared, atol=1e-6, rtol=1e-5)
+
+
+def test_on_a_cpu_no_sentences_are_too_few() -> None:
+    assert not few_for_a_gpu(torch.zeros(2, 5, 8))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ordinalclip.backbones.pooling import pool_to_grid
 
 CHANNELS = 1280
 # Channels and side of the map [C, S, S] that each layer gives at 224 pixels.
@@ -48,7 +49,7 @@ class Lite0Image(nn.Module):
         """Images [B, 3, H, W] → features [B, C · grid²], not normalised."""
         # This layout is nearly twice as fast on a CPU, and the faster one on GPUs with reduced precision.
         map_BCHW = self.net.forward_features(images.contiguous(memory_format=torch.channels_last))
-        return F.adaptive_avg_pool2d(map_BCHW, self.grid).permute(0, 2, 3, 1).flatten(1)
+        return pool_to_grid(map_BCHW, (self.grid, self.grid)).permute(0, 2, 3, 1).flatten(1)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from typing import Any, Literal, cast
 from torch import nn
 
 from ordinalclip.backbones.plain_state import fit_state, read_plain
+from ordinalclip.backbones.pooling import fix_pooling
 from ordinalclip.backbones.weights import WeightFile
 from ordinalclip.errors import ConfigError
 from ordinalclip.preprocessing import Preprocessing
@@ -46,7 +47,7 @@ class TorchvisionNetwork:
 
         # Only transformers have position embeddings, and with them a size.
         size = {"image_size": self.preprocessing.size} if self.model.startswith("vit_") else {}
-        return cast(nn.Module, get_model(self.model, weights=None, **size))
+        return fix_pooling(cast(nn.Module, get_model(self.model, weights=None, **size)))
 
     def last_layer(self, net: nn.Module) -> str | None:
         """Name of the last Linear.

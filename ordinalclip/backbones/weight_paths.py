@@ -1,5 +1,6 @@
 """Weights that are named by a file: a path, or a place inside an installed package."""
 
+import glob
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,10 @@ def resolve(source: str, key: str = "backbone.weights") -> Path:
         path = Path(source).expanduser()
         if path.is_file():
             return path
-        raise ConfigError(key, source, "there is no such file", remedy=f"give the path of one, {OR_RANDOM}")
+        # `.pt` or `.pth`: the paper's repository itself has both names for one file.
+        near = sorted(str(other) for other in path.parent.glob(f"{glob.escape(path.stem)}.*") if other.is_file())
+        instead = f"{key}={near[0]}" if near else "give the path of one"
+        raise ConfigError(key, source, "there is no such file", remedy=f"{instead}, {OR_RANDOM}")
     package, _, inner = source.removeprefix("package:").partition("/")
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:

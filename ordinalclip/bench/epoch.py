@@ -14,7 +14,7 @@ from ordinalclip.batches import FeatureRows, evaluation_loader, training_loader
 from ordinalclip.bench.made import BATCH_SIZE, made_images, made_model
 from ordinalclip.bench.measure import alternate
 from ordinalclip.bench.naive import naive_epoch
-from ordinalclip.bench.page import Row, Section
+from ordinalclip.bench.section import Row, Section
 from ordinalclip.datasets.images import open_rgb
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.metrics.collection import RankMetrics

@@ -12,14 +12,15 @@ from ordinalclip.batches import Batch, FeatureRows, evaluation_loader
 from ordinalclip.bench.made import BATCH_SIZE, made_model
 from ordinalclip.bench.measure import alternate
 from ordinalclip.bench.naive import naive_output
-from ordinalclip.bench.page import Row, Section
+from ordinalclip.bench.section import Row, Section
 from ordinalclip.evaluation import predict
 from ordinalclip.model import OrdinalCLIP
 
 TEXT = """Probabilities of {images} images that are decoded already, random weights, float32. *Naive* takes batches of
 32 and computes rank features for each, rank by rank from 77 tokens. *Ours* computes them once: with a trained image
-tower that runs on the images, and with a frozen one on cached features. *Differs by* is of the probabilities, the
-largest difference of all."""
+tower that runs on the images, and with a frozen one on cached features. *Without text* is the limit of the former: rank
+features are given, and the image tower is all that is left. *Differs by* is of the probabilities, the largest
+difference of all."""
 
 
 def measure_evaluation(*, quick: bool) -> Iterator[Section]:
@@ -36,7 +37,7 @@ def measure_evaluation(*, quick: bool) -> Iterator[Section]:
 
 
 def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Iterator[Row]:
-    """A row with images, and one with cached features.
+    """Rows with images, with these and rank features that are given, and with cached features.
 
     Args:
         name: of the model.
@@ -55,6 +56,8 @@ def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Ite
     with torch.inference_mode():
         features = torch.cat([model.backbone.image(batch) for batch in images.split(BATCH_SIZE)]).numpy()
     cached = FeatureRows(features, np.arange(num_images), np.zeros(num_images, dtype=np.int64))
+    with torch.inference_mode():
+        given_RD = model.rank_features()
     probs: dict[str, Tensor] = {}
 
     def naive() -> None:
@@ -63,13 +66,17 @@ def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Ite
     def on_images() -> None:
         probs["images"] = predict(model, batches, torch.device("cpu"))[0]
 
+    def without_text() -> None:
+        probs["images, without text"] = _given(model, images, given_RD)
+
     def on_features() -> None:
         loader = evaluation_loader(cached, None, 0)
         probs["cached features"] = predict(model, loader, torch.device("cpu"))[0]
 
     on_features()  # a first time is slower
-    seconds = alternate({"naive": naive, "images": on_images, "cached features": on_features}, rounds)
-    for way in ("images", "cached features"):
+    ways = {"images": on_images, "images, without text": without_text, "cached features": on_features}
+    seconds = alternate({"naive": naive} | ways, rounds)
+    for way in ways:
         yield {
             "model": name,
             "ranks": num_ranks,
@@ -84,3 +91,9 @@ def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Ite
 @torch.inference_mode()
 def _naive(model: OrdinalCLIP, images: Tensor) -> Tensor:
     return torch.cat([naive_output(model.eval(), batch).logits.softmax(-1) for batch in images.split(BATCH_SIZE)])
+
+
+@torch.inference_mode()
+def _given(model: OrdinalCLIP, images: Tensor, rank_features: Tensor) -> Tensor:
+    outputs = [model.eval()(images=batch, rank_features=rank_features) for batch in images.split(BATCH_SIZE)]
+    return torch.cat([output.logits.softmax(-1) for output in outputs])

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer, RAdam
 
 from ordinalclip.bench.made import BATCH_SIZE, made_model
-from ordinalclip.bench.measure import alternate
+from ordinalclip.bench.measure import alternate, matrix_peak, operations
 from ordinalclip.bench.naive import naive_output
-from ordinalclip.bench.page import Row, Section
+from ordinalclip.bench.section import Row, Section
+from ordinalclip.bench.targets import PEAK
 from ordinalclip.image_training import speed_up
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.model import OrdinalCLIP, Output
@@ -20,9 +22,21 @@ PARTS = ("context", "rank", "image", "text", "logit_scale")
 TEXT = """One optimiser step (RAdam) of rank prompts, image tower and text tower together, random weights, 32 images of
 the tower's size that are decoded already. *Naive* is float32 with rank features computed rank by rank from 77 tokens.
 *Ours* in float32 has the same numbers; bfloat16 is autocast, as `trainer.precision=bf16-mixed`, and *compiled* adds
-`compile=true`. *Loss* and *gradients differ by* are relative, all gradients taken as one vector."""
+`compile=true`. *Loss* and *gradients differ by* are relative, all gradients taken as one vector. *Without text* is no
+way to train but the limit of what is done about text: rank features are given, and the step is the image tower's and
+the optimiser's. *Share of the peak* is the step's operations in products and convolutions a second, relative to the
+fastest product of two square matrices in the same precision on this machine ({peaks})."""
 
 Step = Callable[[], tuple[float, Tensor]]
+Forward = Callable[[OrdinalCLIP, Tensor], Output]
+
+
+class Way(NamedTuple):
+    """One way to take the step, and the precision that it computes products in."""
+
+    step: Step
+    dtype: torch.dtype
+    same_model: bool = True  # what it computes is what naive does, rounding aside
 
 
 def measure_finetune(*, quick: bool) -> Iterator[Section]:
@@ -32,13 +46,17 @@ def measure_finetune(*, quick: bool) -> Iterator[Section]:
         quick: a small model, few ranks, one round.
     """
     cases = (("RN50", 5, 4),) if quick else (("ViT-B-16", 101, BATCH_SIZE), ("ViT-B-16", 5, BATCH_SIZE))
+    peaks = {dtype: matrix_peak(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    told = ", ".join(f"{str(dtype).removeprefix('torch.')}: {peak / 1e9:.0f} G/s" for dtype, peak in peaks.items())
     rows: list[Row] = []
     for name, num_ranks, batch_size in cases:
-        rows += measure_step(name, num_ranks, batch_size, 1 if quick else 3)
-        yield Section("Fine-tuning step", TEXT, list(rows))
+        rows += measure_step(name, num_ranks, batch_size, 1 if quick else 3, peaks)
+        yield Section("Fine-tuning step", TEXT.format(peaks=told), list(rows))
 
 
-def measure_step(name: str, num_ranks: int, batch_size: int, rounds: int) -> Iterator[Row]:
+def measure_step(
+    name: str, num_ranks: int, batch_size: int, rounds: int, peaks: dict[torch.dtype, float]
+) -> Iterator[Row]:
     """A row a way to take the step.
 
     Args:
@@ -46,6 +64,7 @@ def measure_step(name: str, num_ranks: int, batch_size: int, rounds: int) -> Ite
         num_ranks: R.
         batch_size: B.
         rounds: how often each way is timed.
+        peaks: from `matrix_peak`, by precision.
     """
     with TemporaryDirectory() as folder:
         model = made_model(name, num_ranks, trained=PARTS, cache_dir=Path(folder))
@@ -54,52 +73,82 @@ def measure_step(name: str, num_ranks: int, batch_size: int, rounds: int) -> Ite
     torch.manual_seed(0)
     images = torch.randn(batch_size, 3, model.backbone.preprocessing.size, model.backbone.preprocessing.size)
     rank = torch.arange(batch_size) % num_ranks
-    ways: dict[str, Step] = {
-        "naive": _step(model, images, rank, naive_output),
-        "float32": _step(model, images, rank, _ours),
-        "bfloat16": _step(model, images, rank, _ours_bf16),
-        "bfloat16, compiled": _step(compiled, images, rank, _ours_bf16),
+    with torch.no_grad():
+        given_RD = model.rank_features()
+
+    def without_text(model: OrdinalCLIP, images: Tensor) -> Output:
+        return model(images=images, rank_features=given_RD)
+
+    step, compiled_step = (_steps(made, images, rank) for made in (model, compiled))
+    naive = step(naive_output)
+    ways = {
+        "float32": Way(step(_ours), torch.float32),
+        "float32, without text": Way(step(without_text), torch.float32, same_model=False),
+        "bfloat16": Way(step(_in_bf16(_ours)), torch.bfloat16),
+        "bfloat16, compiled": Way(compiled_step(_in_bf16(_ours)), torch.bfloat16),
+        "bfloat16, without text": Way(step(_in_bf16(without_text)), torch.bfloat16, same_model=False),
     }
-    found = {way: step() for way, step in ways.items()}  # a first time is slower, most of all where it compiles
-    seconds = alternate(ways, rounds)
-    expected_loss, expected = found["naive"]
-    for way in ways:
-        if way == "naive":
-            continue
-        loss, gradient = found[way]
+    # A first time is slower, most of all where it compiles.
+    expected = naive()
+    differences: dict[str, tuple[float, float] | tuple[None, None]] = {}
+    for what, way in ways.items():
+        found = way.step()
+        differences[what] = _differences(found, expected) if way.same_model else (None, None)
+    work = {what: operations(way.step) for what, way in ways.items() if "compiled" not in what}
+    work["bfloat16, compiled"] = work["bfloat16"]
+    seconds = alternate({"naive": naive} | {what: way.step for what, way in ways.items()}, rounds)
+    for what, way in ways.items():
+        loss, gradient = differences[what]
         yield {
             "model": name,
             "ranks": num_ranks,
             "images": batch_size,
-            "ours": way,
+            "ours": what,
             "naive, s": seconds["naive"],
-            "ours, s": seconds[way],
-            "times faster": seconds["naive"] / seconds[way],
-            "loss differs by": abs(loss - expected_loss) / abs(expected_loss),
-            "gradients differ by": float((gradient - expected).norm() / expected.norm()),
+            "ours, s": seconds[what],
+            "times faster": seconds["naive"] / seconds[what],
+            PEAK: work[what] / seconds[what] / peaks[way.dtype],
+            "loss differs by": loss,
+            "gradients differ by": gradient,
         }
+
+
+def _differences(found: tuple[float, Tensor], expected: tuple[float, Tensor]) -> tuple[float, float]:
+    """Of loss and gradient, relative."""
+    (loss, gradient), (expected_loss, expected_gradient) = found, expected
+    difference = (gradient - expected_gradient).norm() / expected_gradient.norm()
+    return abs(loss - expected_loss) / abs(expected_loss), float(difference)
 
 
 def _ours(model: OrdinalCLIP, images: Tensor) -> Output:
     return model(images=images)
 
 
-def _ours_bf16(model: OrdinalCLIP, images: Tensor) -> Output:
-    with torch.autocast(images.device.type, torch.bfloat16):
-        return model(images=images)
+def _in_bf16(forward: Forward) -> Forward:
+    def run(model: OrdinalCLIP, images: Tensor) -> Output:
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return forward(model, images)
+
+    return run
 
 
-def _step(model: OrdinalCLIP, images: Tensor, rank: Tensor, forward: Callable[[OrdinalCLIP, Tensor], Output]) -> Step:
-    """A step that returns loss and gradients; the rate is so small that all steps start from the same weights."""
+def _steps(model: OrdinalCLIP, images: Tensor, rank: Tensor) -> Callable[[Forward], Step]:
+    """Makes steps that return loss and gradients; the rate is so small that all start from the same weights.
+
+    They share an optimiser, whose moments would not fit into memory several times.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer: Optimizer = RAdam(parameters, lr=1e-12)
     loss_of = CrossEntropyKL()
 
-    def run() -> tuple[float, Tensor]:
-        optimizer.zero_grad()
-        loss = loss_of(forward(model, images), rank)["loss"]
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach()), torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    def step(forward: Forward) -> Step:
+        def run() -> tuple[float, Tensor]:
+            optimizer.zero_grad()
+            loss = loss_of(forward(model, images), rank)["loss"]
+            loss.backward()
+            optimizer.step()
+            return float(loss.detach()), torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
 
-    return run
+        return run
+
+    return step

@@ -11,7 +11,7 @@ import pandas as pd
 from ordinalclip.batches import ImageRows
 from ordinalclip.bench.made import BATCH_SIZE, made_images
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.page import Row, Section
+from ordinalclip.bench.section import Row, Section
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.image_cache import ImageSource, load_images
 from ordinalclip.image_geometry import Geometry

@@ -1,11 +1,15 @@
-"""Time and memory of ways to compute the same thing, measured side by side."""
+"""Time, memory and work of ways to compute the same thing, measured side by side."""
 
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+PEAK_SIDES = (1024, 2048, 4096)  # of the square matrices whose product is the fastest thing there is
 
 
 def no_wait() -> None:
@@ -60,3 +64,41 @@ def kept_bytes(forward: Callable[[], Tensor], *modules: nn.Module) -> int:
     total = sum(sizes.values())
     del result
     return total
+
+
+def matrix_peak(dtype: torch.dtype, rounds: int = 3) -> float:
+    """The most operations a second, a multiplication and an addition being two, that a product of matrices reaches.
+
+    Args:
+        dtype: of the matrices.
+        rounds: how often each size is timed; the fastest counts.
+    """
+    best = 0.0
+    for side in PEAK_SIDES:
+        left, right = torch.randn(2, side, side).to(dtype)
+        left @ right  # a first time is slower
+        for _ in range(rounds):
+            started = time.perf_counter()
+            left @ right
+            best = max(best, 2 * side**3 / (time.perf_counter() - started))
+    return best
+
+
+def operations(run: Callable[[], object]) -> int:
+    """Operations of all products of matrices and convolutions in a run, a multiplication and an addition being two."""
+    aten = torch.ops.aten
+    on_cpu: dict[Any, Any] = {  # which torch does not count
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counted:
+        run()
+    return counted.get_total_flops()
+
+
+def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return int(sdpa_backward_flop_count(gradient, query, key, value))

@@ -3,34 +3,21 @@
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from ordinalclip.bench.section import Row, Section
+from ordinalclip.bench.targets import limits, target_rows
 
 INTRODUCTION = """# Benchmarks
 
 Each row is a ratio against a naive mode of our own, measured in the same process, the two taking turns, medians of
 several rounds. Seconds depend on the machine, ratios much less. Written by `make bench`.
 """
-
-
-Row = dict[str, str | int | float | None]
-
-
-@dataclass(frozen=True)
-class Section:
-    """What one benchmark found.
-
-    Attributes:
-        title: of the section.
-        text: paragraphs on what was measured and how.
-        rows: one mapping per row of the table, all with the same keys: the columns' names, as they are shown.
-    """
-
-    title: str
-    text: str
-    rows: list[Row]
+TARGETS = "What this project set out to reach, and whether the rows below say that it does."
 
 
 def update_page(folder: Path, name: str, section: Section) -> None:
@@ -47,8 +34,14 @@ def update_page(folder: Path, name: str, section: Section) -> None:
     sections[name] = asdict(section) | {"machine": describe_machine()}
     sections = {name: sections[name] for name in sorted(sections)}  # the columns of a row keep their order
     file.write_text(json.dumps(sections, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    pages = [INTRODUCTION, *(markdown(sections[name]) for name in sorted(sections))]
-    (folder / "benchmarks.md").write_text("\n".join(pages), encoding="utf-8")
+    (folder / "benchmarks.md").write_text(page(sections), encoding="utf-8")
+
+
+def page(sections: Mapping[str, Any]) -> str:
+    """The whole page of what `benchmarks.json` holds: targets, then each benchmark."""
+    missed = limits(sections)
+    targets = ["## Targets", "", TARGETS, "", *_table(target_rows(sections)), "", *missed, *([""] if missed else [])]
+    return "\n".join([INTRODUCTION, *targets, *(markdown(sections[name]) for name in sorted(sections))])
 
 
 def describe_machine() -> dict[str, str | int]:
@@ -68,10 +61,7 @@ def describe_machine() -> dict[str, str | int]:
 
 def markdown(section: dict[str, Any]) -> str:
     """A section as Markdown: title, text, table, machine."""
-    columns = list(section["rows"][0])
-    lines = [f"## {section['title']}", "", section["text"], ""]
-    lines += [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    lines += [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in section["rows"]]
+    lines = [f"## {section['title']}", "", section["text"], "", *_table(section["rows"])]
     facts = section["machine"]
     gpu = f"{facts['gpu']}; " if "gpu" in facts else ""
     lines += [
@@ -80,6 +70,12 @@ def markdown(section: dict[str, Any]) -> str:
     ]
     lines += [f"torch {facts['torch']}, open_clip {facts['open_clip']}.", ""]
     return "\n".join(lines)
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    return lines + [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in rows]
 
 
 def _cell(value: str | int | float | None) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ordinalclip.bench.page import Row, Section
+from ordinalclip.bench.section import Row, Section
 from ordinalclip.datasets.files import write_atomically
 from ordinalclip.datasets.images import memory_file
 from ordinalclip.datasets.load import check_split

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.page import Row, Section
+from ordinalclip.bench.section import Row, Section
 
 REFUSED = 2  # exit status of a mistake of the user's
 HEAVY = "torch, lightning.pytorch, mlflow, open_clip"

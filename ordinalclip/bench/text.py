@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ordinalclip.backbones.openclip_text import CausalText
 from ordinalclip.bench.measure import alternate, kept_bytes
 from ordinalclip.bench.naive import rank_by_rank, whole_sentences
-from ordinalclip.bench.page import Row, Section
+from ordinalclip.bench.section import Row, Section
 from ordinalclip.prompts.rank import RankPrompt
 from ordinalclip.text import encode_prompts
 

@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ordinalclip.bench.made import made_model
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.page import Row, Section
+from ordinalclip.bench.section import Row, Section
 from ordinalclip.image_training import speed_up
 
 TEXT = """Forward and backward pass of CLIP's image towers with random weights, {batch} images, and a step of torch's

@@ -1,9 +1,13 @@
 """Writing files so that nobody ever sees half of one."""
 
+import contextlib
 import os
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+
+_ABANDONED_S = 3600.0
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -22,3 +26,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sweep_drafts(folder: Path) -> None:
+    """Removes what killed processes were about to write into a folder: temporary files that are an hour old."""
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if part.stat().st_mtime < time.time() - _ABANDONED_S:
+                part.unlink()

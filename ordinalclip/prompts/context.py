@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import torch
 from torch import nn
 
-from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.rank import tokenize_names, tokens_by_rank
 from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids
+from ordinalclip.prompts.settings import check_free_tokens
 from ordinalclip.signatures import Between
 from ordinalclip.text import PromptTokens, TextTower
 
@@ -51,14 +51,11 @@ class ContextPrompt(nn.Module):
         rank_names: Sequence[str],
     ) -> None:
         super().__init__()
+        check_free_tokens(tokens_per_rank, rank_init)
         if rank_init == "random":
             counts = tokens_by_rank(1 if tokens_per_rank is None else tokens_per_rank, len(rank_names))
             rank_tokens_NW = torch.randn(sum(counts), text.width) * RANDOM_STD
         else:
-            if tokens_per_rank is not None:
-                problem = "the ranks' names bring their own number of tokens"
-                remedy = "leave it out, or start from random tokens with prompt.rank_init=random"
-                raise ConfigError("prompt.tokens_per_rank", tokens_per_rank, problem, allowed="null", remedy=remedy)
             ids = tokenize_names(text, rank_names)
             counts = [len(row) for row in ids]
             rank_tokens_NW = embed_ids(text, list(chain.from_iterable(ids)))

@@ -1,12 +1,12 @@
 """Fixed prompts: given sentences, nothing learned (zero-shot)."""
 
 from collections.abc import Sequence
-from string import Formatter
 
 from torch import Tensor, nn
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.sentence import check_length, embed_ids, pad_rows
+from ordinalclip.prompts.settings import check_sentences, check_template
 from ordinalclip.text import PromptTokens, TextTower
 
 
@@ -40,11 +40,9 @@ class FixedPrompt(nn.Module):
     ) -> None:
         super().__init__()
         key = "prompt.template" if sentences is None else "prompt.sentences"
+        check_sentences(sentences, len(rank_names))
         if sentences is None:
             sentences = fill_template(template, context, rank_names)
-        elif len(sentences) != len(rank_names):
-            problem = f"{len(sentences)} sentences for {len(rank_names)} ranks"
-            raise ConfigError(key, list(sentences), problem, allowed=f"{len(rank_names)} sentences, or null")
         words = [text.tokenize(sentence) for sentence in sentences]
         if not all(words):
             raise ConfigError(key, list(sentences), "a sentence without words")
@@ -66,12 +64,6 @@ class FixedPrompt(nn.Module):
 
 def fill_template(template: str, context: str | None, rank_names: Sequence[str]) -> list[str]:
     """One sentence per rank, without the spaces that an empty context leaves behind."""
-    allowed = "a sentence with {name} and, if wanted, {context}"
-    try:
-        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
-    except ValueError as error:
-        raise ConfigError("prompt.template", template, str(error), allowed=allowed) from None
-    if "name" not in fields or not set(fields) <= {"name", "context"}:
-        raise ConfigError("prompt.template", template, f"its fields are {fields}", allowed=allowed)
+    check_template(template)
     filled = (template.format(context="" if context is None else context, name=name) for name in rank_names)
     return [" ".join(sentence.split()) for sentence in filled]

@@ -40,14 +40,6 @@ def with_names_read(cfg: dict[str, Any]) -> dict[str, Any]:
     return cfg if names is None else cfg | {"prompt": cfg["prompt"] | {"rank_names": names}}
 
 
-def check_tokens(prompt: Mapping[str, Any], num_ranks: int) -> None:
-    """Raises a ConfigError where `tokens_per_rank` lists another number of ranks than there are."""
-    tokens = prompt.get("tokens_per_rank")
-    if isinstance(tokens, list) and len(tokens) != num_ranks:
-        problem = f"{len(tokens)} numbers for {num_ranks} ranks"
-        raise ConfigError("prompt.tokens_per_rank", tokens, problem, allowed=f"one number, or {num_ranks} of them")
-
-
 def _lines(path: str) -> list[str]:
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.continued import tokenize_continued
 from ordinalclip.prompts.interpolation import base_positions, interpolation_weights
-from ordinalclip.prompts.names import check_tokens
 from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids
+from ordinalclip.prompts.settings import check_base_rank_names, check_tokens
 from ordinalclip.signatures import Between
 from ordinalclip.text import PromptTokens, TextTower
 
@@ -65,21 +65,16 @@ class RankPrompt(nn.Module):
     ) -> None:
         super().__init__()
         num_ranks = len(rank_names)
+        check_base_rank_names(base_rank_names, num_base_ranks, rank_init)
         weights_RK = interpolation_weights(interpolation, num_ranks, num_base_ranks)
         self.register_buffer("weights", weights_RK, persistent=False)
         num_tokens = max(tokens_per_rank) if isinstance(tokens_per_rank, list) else tokens_per_rank
         if rank_init == "random":
-            if base_rank_names is not None:
-                problem = "not used with prompt.rank_init=random"
-                raise ConfigError("prompt.base_rank_names", list(base_rank_names), problem, allowed="null")
             base_KTW = torch.randn(num_base_ranks, 1 if num_tokens is None else num_tokens, text.width) * RANDOM_STD
         else:
             names = base_rank_names
             if names is None:
                 names = [rank_names[rank] for rank in nearest_ranks(num_ranks, num_base_ranks)]
-            elif len(names) != num_base_ranks:
-                problem = f"{len(names)} names for {num_base_ranks} base ranks"
-                raise ConfigError("prompt.base_rank_names", list(names), problem, allowed=f"{num_base_ranks} names")
             base_KTW = embed_padded(text, names, num_tokens)
         self.base_ranks = nn.Parameter(base_KTW)
         longest = base_KTW.shape[1]
@@ -117,7 +112,7 @@ def tokens_by_rank(tokens_per_rank: int | Sequence[int], num_ranks: int) -> list
     """
     if isinstance(tokens_per_rank, int):
         return [tokens_per_rank] * num_ranks
-    check_tokens({"tokens_per_rank": list(tokens_per_rank)}, num_ranks)
+    check_tokens(tokens_per_rank, num_ranks)
     return list(tokens_per_rank)
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.continued import tokenize_continued
+from ordinalclip.prompts.settings import check_context
 from ordinalclip.text import PromptTokens, TextTower
 
 RankPosition = Literal["tail", "front", "middle"]
@@ -127,7 +128,8 @@ class Sentence(nn.Module):
             num_prefix=len(text.prefix_ids),
             num_ending=len(special_ids) - 1 - len(text.prefix_ids),
         )
-        check_length(layout.rows.shape[1], text, "prompt.context", context)
+        key, value = ("prompt.num_context_tokens", num_context) if context is None else ("prompt.context", context)
+        check_length(layout.rows.shape[1], text, key, value)
         self.special: Tensor
         self.index: Tensor
         self.eot: Tensor
@@ -160,17 +162,11 @@ def check_length(length: int, text: TextTower, key: str, value: object) -> None:
 
 
 def _initial_context(text: TextTower, context: str | None, num_context_tokens: int | None) -> Tensor:
+    check_context(context, num_context_tokens)
     if context is None:
         num_context = DEFAULT_NUM_CONTEXT_TOKENS if num_context_tokens is None else num_context_tokens
         return torch.randn(num_context, text.width) * RANDOM_STD
-    if num_context_tokens is not None:
-        raise ConfigError(
-            "prompt.num_context_tokens",
-            num_context_tokens,
-            f"the phrase {context!r} brings its own tokens",
-            remedy="leave it out, or start from a random context with prompt.context=null",
-        )
     ids = text.tokenize(context)
-    if not ids:
+    if not ids:  # blanks of the tokenizer's own
         raise ConfigError("prompt.context", repr(context), "has no words", allowed="a phrase, or null for a random one")
     return embed_ids(text, ids)

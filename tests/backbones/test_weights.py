@@ -203,3 +203,12 @@ def test_finding_weights_imports_no_torch() -> None:
 def test_resolve_expands_the_home_folder(tmp_path: Path) -> None:
     write(tmp_path / "home" / "w.pt")
     assert resolve("~/w.pt") == tmp_path / "home" / "w.pt"
+
+
+def test_a_file_of_the_same_name_with_another_ending_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "vgg_imdb_wiki.pt")
+    with pytest.raises(ConfigError) as caught:
+        resolve(str(tmp_path / "vgg_imdb_wiki.pth"), "backbone.weights.image")
+    assert f"what to do: backbone.weights.image={tmp_path / 'vgg_imdb_wiki.pt'}, or run" in str(caught.value)
+    with pytest.raises(ConfigError, match="give the path of one"):
+        resolve(str(tmp_path / "other.pth"))

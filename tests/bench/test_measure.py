@@ -1,8 +1,11 @@
+import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from ordinalclip.bench.measure import alternate, kept_bytes
+from ordinalclip.bench import measure
+from ordinalclip.bench.measure import alternate, kept_bytes, matrix_peak, operations
 
 
 def test_the_ways_take_turns() -> None:
@@ -28,3 +31,20 @@ def test_what_is_recomputed_is_not_counted() -> None:
     assert kept_bytes(lambda: checkpoint(layers, x, use_reentrant=False), layers) < kept_bytes(
         lambda: layers(x), layers
     )
+
+
+def test_operations_are_those_of_products_forth_and_back() -> None:
+    x, weight = torch.randn(8, 16, requires_grad=True), torch.randn(16, 4, requires_grad=True)
+    assert operations(lambda: x @ weight) == 2 * 8 * 16 * 4
+    assert operations(lambda: (x @ weight).sum().backward()) == 3 * 2 * 8 * 16 * 4
+    q = torch.randn(1, 2, 10, 8, requires_grad=True)
+    once = 2 * 2 * 10 * 10 * 8  # of one of attention's products; there are two, and going back five, one of them again
+    assert operations(lambda: F.scaled_dot_product_attention(q, q, q)) == 2 * once
+    assert operations(lambda: F.scaled_dot_product_attention(q, q, q).sum().backward()) == 7 * once
+
+
+def test_no_product_is_faster_than_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.0, 2.0, 2.0, 3.0, 3.0, 7.0])  # a round starts and ends
+    monkeypatch.setattr(measure, "PEAK_SIDES", (4,))
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(seconds))
+    assert matrix_peak(torch.float32, rounds=3) == 2 * 4**3 / 1.0

@@ -1,7 +1,8 @@
 import json
 from pathlib import Path
 
-from ordinalclip.bench.page import Section, update_page
+from ordinalclip.bench.page import update_page
+from ordinalclip.bench.section import Section
 
 
 def test_sections_are_replaced_and_others_stay(tmp_path: Path) -> None:

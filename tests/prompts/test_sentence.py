@@ -111,7 +111,7 @@ def test_gradients_reach_context_and_rank_tokens_and_nothing_else():
     [
         ({"context": " "}, "prompt.context"),
         ({"num_context_tokens": 4}, "prompt.num_context_tokens"),
-        ({"context": None, "num_context_tokens": 25}, "prompt.context"),  # 1 + 25 + 3 + 1 + 2 tokens
+        ({"context": None, "num_context_tokens": 25}, "prompt.num_context_tokens"),  # 1 + 25 + 3 + 1 + 2 tokens
     ],
 )
 def test_settings_that_cannot_be(options, key):

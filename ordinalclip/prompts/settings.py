@@ -1,0 +1,100 @@
+"""Settings of a prompt that must fit each other: checked before data are read, and by whoever builds one. No torch."""
+
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import Any
+
+from ordinalclip.errors import ConfigError
+
+_OURS = "ordinalclip.prompts."
+
+
+def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None) -> None:
+    """Checks the group `prompt`, whose values are of the right types; one of a user's own checks itself when built.
+
+    Args:
+        prompt: the group.
+        num_ranks: R, if it is known by now.
+
+    Raises:
+        ConfigError: two settings that do not fit together.
+    """
+    if not prompt["_target_"].startswith(_OURS):
+        return
+    if "num_context_tokens" in prompt:
+        check_context(prompt.get("context"), prompt["num_context_tokens"])
+    if "num_base_ranks" in prompt:
+        check_base_rank_names(prompt.get("base_rank_names"), prompt["num_base_ranks"], prompt.get("rank_init", "names"))
+    elif "tokens_per_rank" in prompt:
+        check_free_tokens(prompt["tokens_per_rank"], prompt.get("rank_init", "names"))
+    if "template" in prompt:
+        check_template(prompt["template"])
+    if num_ranks is not None:
+        check_tokens(prompt.get("tokens_per_rank"), num_ranks)
+        check_sentences(prompt.get("sentences"), num_ranks)
+
+
+def check_context(context: str | None, num_context_tokens: int | None) -> None:
+    """A phrase brings its own tokens, and has some."""
+    if context is None:
+        return
+    if num_context_tokens is not None:
+        raise ConfigError(
+            "prompt.num_context_tokens",
+            num_context_tokens,
+            f"the phrase {context!r} brings its own tokens",
+            remedy="leave it out, or start from a random context with prompt.context=null",
+        )
+    if not context.strip():
+        allowed = "a phrase, or null for a random one"
+        raise ConfigError("prompt.context", repr(context), "has no words", allowed=allowed)
+
+
+def check_base_rank_names(names: Sequence[str] | None, num_base_ranks: int, rank_init: str) -> None:
+    """Names of base ranks number K, and are not for random ones."""
+    if names is None:
+        return
+    if rank_init == "random":
+        problem = "not used with prompt.rank_init=random"
+        raise ConfigError("prompt.base_rank_names", list(names), problem, allowed="null")
+    if len(names) != num_base_ranks:
+        problem = f"{len(names)} names for {num_base_ranks} base ranks"
+        remedy = "prompt.rank_names takes one a rank"
+        raise ConfigError(
+            "prompt.base_rank_names", list(names), problem, allowed=f"{num_base_ranks} names", remedy=remedy
+        )
+
+
+def check_free_tokens(tokens_per_rank: int | Sequence[int] | None, rank_init: str) -> None:
+    """Ranks that are free of each other and start from names have these names' tokens."""
+    if tokens_per_rank is not None and rank_init != "random":
+        problem = "the ranks' names bring their own number of tokens"
+        remedy = "leave it out, or start from random tokens with prompt.rank_init=random"
+        raise ConfigError("prompt.tokens_per_rank", tokens_per_rank, problem, allowed="null", remedy=remedy)
+
+
+def check_tokens(tokens_per_rank: int | Sequence[int] | None, num_ranks: int) -> None:
+    """A list has one number for each of the ranks."""
+    if isinstance(tokens_per_rank, Sequence) and len(tokens_per_rank) != num_ranks:
+        problem = f"{len(tokens_per_rank)} numbers for {num_ranks} ranks"
+        allowed = f"one number, or {num_ranks} of them"
+        raise ConfigError("prompt.tokens_per_rank", list(tokens_per_rank), problem, allowed=allowed)
+
+
+def check_sentences(sentences: Sequence[str] | None, num_ranks: int) -> None:
+    """Sentences that are written out are as many as ranks."""
+    if sentences is not None and len(sentences) != num_ranks:
+        problem = f"{len(sentences)} sentences for {num_ranks} ranks"
+        allowed = f"{num_ranks} sentences, or null"
+        raise ConfigError("prompt.sentences", list(sentences), problem, allowed=allowed)
+
+
+def check_template(template: str) -> None:
+    """A template has the field {name}, and no other than {context} besides."""
+    allowed = "a sentence with {name} and, if wanted, {context}"
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+    except ValueError as error:
+        raise ConfigError("prompt.template", template, str(error), allowed=allowed) from None
+    if "name" not in fields or not set(fields) <= {"name", "context"}:
+        raise ConfigError("prompt.template", template, f"its fields are {fields}", allowed=allowed)
