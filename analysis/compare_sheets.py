@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from analysis.comparison import Comparison, Group
+from analysis.comparison import Comparison
+from analysis.groups import Group
 from analysis.sheet import EMPTY, Cell, Sheet
 
 ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"

@@ -8,7 +8,9 @@ import pytest
 
 from analysis.cells import Cell, belongs, cells_of, telling_keys
 from analysis.frame import frame_of_folder
-from analysis.paper_table import LAYOUTS, paper_table, table_sheet
+from analysis.layouts import LAYOUTS
+from analysis.paper_sheet import table_sheet
+from analysis.paper_table import paper_table
 from analysis.published import read_published
 from analysis.tables import _TABLES, tables_command
 from ordinalclip.errors import ConfigError

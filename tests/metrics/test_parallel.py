@@ -25,7 +25,7 @@ SHARES = [[slice(0, 20), slice(20, 33)], [slice(33, 50), slice(50, 60), slice(60
 
 def compute(rows):
     probs, rank = sample(61)
-    metrics = RankMetrics(5, VALUES), AccuracyWithin(1), RankedProbabilityScore()
+    metrics = RankMetrics(5, VALUES), AccuracyWithin(1), RankedProbabilityScore(5)
     others: list[Metric] = [MacroMAE(5), WorstRankMAE(5), NegativeLogLikelihood(5), BrierScore(5), UnimodalityRate(5)]
     others += [ThresholdCalibration(5), PITHistogram(5), AURC(5)]
     epsilon = EpsilonError()
