@@ -25,6 +25,7 @@ class Comparison:
         pairs: of them.
         level: of all intervals.
         notes: what a reader has to know.
+        baseline: name of the group that the others were compared with; None: every two were.
     """
 
     metric: str
@@ -34,6 +35,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     level: float
     notes: tuple[str, ...]
+    baseline: str | None = None
 
     def is_ahead(self, group: Group, other: Group) -> bool:
         """Whether a group is better than another by more than chance explains, all comparisons considered."""
@@ -86,7 +88,8 @@ def compare(
     pairs = [pair_of(a, b, metric, level) for a, b in wanted]
     p_values = [float("nan") if pair.estimate is None else pair.estimate.p for pair in pairs]
     pairs = [replace(pair, adjusted=p) for pair, p in zip(pairs, holm(p_values), strict=True)]
-    return Comparison(metric, less, tuple(by), tuple(groups), tuple(pairs), level, (*notes, *_notes(groups, by)))
+    notes += _notes(groups, by)
+    return Comparison(metric, less, tuple(by), tuple(groups), tuple(pairs), level, tuple(notes), baseline)
 
 
 def _notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:

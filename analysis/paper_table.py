@@ -104,8 +104,9 @@ def _add_methods(
 ) -> None:
     """Rows for methods of ours that the paper does not have, such as a linear head that trains."""
     for cells in tables.values():
-        columns = setting_keys(cells, telling_keys(cells))
-        if any(key.startswith("trainable.") for key in columns) or not (columns or layout.own_data):
+        a_row_each = len({layout.row(cell.score) for cell in cells}) == len(cells)  # no setting tells columns apart
+        columns = [] if a_row_each else setting_keys(cells, telling_keys(cells))
+        if any(key.startswith("trainable.") for key in columns) or not (columns or a_row_each or layout.own_data):
             continue  # what is trained is what the table is about
         first = {layout.column(cell.score): cell for cell in reversed(cells) if cell.settings}
         for column, cell in first.items():

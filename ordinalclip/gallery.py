@@ -112,12 +112,13 @@ def has_figures(run: Run) -> bool:
     return (run.directory / "figures" / "path.png").exists()  # the last one
 
 
-def draw_figures(run: Run, rank_names: Sequence[str]) -> list[str]:
+def draw_figures(run: Run, rank_names: Sequence[str], *, only: Sequence[str] | None = None) -> list[str]:
     """Draws into `figures/` what the record holds the data of; what cannot be drawn is told and left out.
 
     Args:
         run: a run whose test is over, or that was imported and never tested.
         rank_names: one for each of the R ranks.
+        only: names of some figures, without suffix; None: all.
 
     Returns:
         Names of the figures, without suffix.
@@ -125,6 +126,8 @@ def draw_figures(run: Run, rank_names: Sequence[str]) -> list[str]:
     folder = run.directory / "figures"
     drawn = []
     for name, draw in _figures(Drawn(run, rank_names)).items():
+        if only is not None and name not in only:
+            continue
         try:
             if draw(folder / name) is not None:
                 drawn.append(name)

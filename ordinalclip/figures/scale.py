@@ -77,10 +77,12 @@ class Scale:
 
     def _below(self, inches: float, most: int) -> tuple[list[int], list[str], bool]:
         """Which ranks are named below an axis, how, and whether the names are turned: side by side they don't fit."""
-        places = self.places(most)
-        names = [self.short(place) for place in places]
-        if sum(max(map(len, name.splitlines()), default=0) + 1 for name in names) <= _FITS_BELOW * inches:
-            return places, names, False
+        # Fewer numbers say as much; of names none is left out before they are turned.
+        for number in range(most, 1, -1) if all(map(_is_number, self.names)) else [most]:
+            places = self.places(number)
+            names = [self.short(place) for place in places]
+            if sum(max(map(len, name.splitlines()), default=0) + 1 for name in names) <= _FITS_BELOW * inches:
+                return places, names, False
         places = self.places(max(2, min(most, int(inches / _TURNED_APART))))
         return places, [cut(self.names[place]) for place in places], True
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.compare_sheets import sheets_of
 from analysis.holm import holm
 from ordinalclip.errors import ConfigError
 from tests.analysis.made_errors import compared, make
@@ -47,6 +48,8 @@ def test_against_a_baseline(tmp_path: Path) -> None:
             make(tmp_path, prompt, seed, error + 0.01 * seed * (1 if prompt == "rank" else -1))
     found = compared(tmp_path, baseline="context")
     assert [(pair.a.name, pair.b.name) for pair in found.pairs] == [("rank", "context"), ("linear", "context")]
+    # What was not compared is not said to be even: linear and rank.
+    assert sheets_of(found)[0].notes[-1] == "rank: ahead of context; linear: behind context"
     with pytest.raises(ConfigError, match="there is no such group"):
         compared(tmp_path, baseline="fixed")
 
