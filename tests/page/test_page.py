@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from ordinalclip.page.__main__ import write_report
 from ordinalclip.page.settings import changed_settings, chosen_options
 from ordinalclip.page.write import page, write_page
 from ordinalclip.runs import Run
+from ordinalclip.tracking import MLflowMirror
+from ordinalclip.tracking.store import Store
 from tests.conftest import Compose
 from tests.made_record import made_record
 
@@ -128,3 +131,21 @@ def test_the_command_refuses_what_it_does_not_know(run: Run) -> None:
         write_report([f"run={run.directory}", "epochs=3"])
     with pytest.raises(ConfigError, match="which run"):
         write_report(["paths.runs=x"])
+
+
+@pytest.mark.slow
+def test_the_store_of_a_run_shows_its_figures_too(tmp_path: Path, compose_cfg: Compose) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run = made_record(tmp_path, compose_cfg("prompt=linear", "tracking=local", f"tracking.uri={uri}"), num_ranks=3)
+    write_report([f"run={run.directory}"])
+    assert not (tmp_path / "mlflow.db").exists()  # a store that is not here is not begun
+    shutil.rmtree(run.directory / "figures")
+    (run.directory / "report.html").unlink()
+    store = Store(uri, "ordinalclip")
+    MLflowMirror(uri=uri, experiment="ordinalclip", every_s=0).sync(run, final=True)
+    client, experiment_id = store.open()
+    (shown,) = client.search_runs([experiment_id])
+    assert client.list_artifacts(shown.info.run_id, "figures") == []
+    write_report([f"run={run.directory}"])
+    assert "report.html" in {file.path for file in client.list_artifacts(shown.info.run_id)}
+    assert "figures/pit.png" in {file.path for file in client.list_artifacts(shown.info.run_id, "figures")}
