@@ -1,5 +1,6 @@
 """Heat maps of the ranks' similarity in MLflow: drawn and put there when somebody looks, since sweeps draw nothing."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from ordinalclip.tracking import CREATED_TAG
 from ordinalclip.tracking.copying import HEAT_MAP, IMAGES_TAG, copy_run
 from ordinalclip.tracking.store import Store
 
+log = logging.getLogger("ordinalclip")
+
+_PATIENCE_S = 10.0
 MOST = 40  # runs whose maps are drawn at once, half a second each; more cannot be looked at side by side
 
 
@@ -30,7 +34,11 @@ def show_heat_maps(store: Store, shown: Sequence[Any]) -> int:
     for run, one in missing[:MOST]:
         names = (run.read_json("ranks.json") or {}).get("names")
         if names and draw_figures(run, names, only=(HEAT_MAP,)):
-            copy_run(store, run, one)
+            try:
+                copy_run(store, run, one, patience_s=_PATIENCE_S)
+            except Exception as error:  # the pages show the rest; a sweep at work may be writing all the time
+                log.warning("%s: no heat map in the store: %s", run.directory.name, str(error).partition("\n")[0])
+                break
             done += 1
         bar.update(1)
     bar.close()

@@ -1,6 +1,7 @@
 """`python -m analysis.ui`: MLflow on a store of runs, with addresses of the pages that show the last sweep."""
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from analysis.heat_maps import show_heat_maps
 from analysis.views import Shown, links, share, views
 from ordinalclip.command import run_command
 from ordinalclip.errors import ConfigError
+from ordinalclip.signatures import did_you_mean
 from ordinalclip.tracking.client import client_of
 from ordinalclip.tracking.store import Store
 
@@ -24,6 +26,7 @@ _WORDS = {
     "table": "runs",
     "charts": "charts, and how order emerges",
     "comparison": "comparison",
+    "models": "registered models",
 }
 _DEFAULTS = {"store": "runs/mlflow.db", "port": "5000", "sweep": "", "experiment": "ordinalclip"}
 
@@ -47,6 +50,9 @@ def start(words: Sequence[str]) -> None:
     file = Path(typed["store"])
     if not file.is_file():
         raise ConfigError("store", file, "there is no such store yet", remedy="the first run makes it (make train)")
+    if _is_taken(int(typed["port"])):
+        remedy = "port=… or make ui PORT=… names another; or look at what is there with a browser"
+        raise ConfigError("port", typed["port"], "is taken, perhaps by a server like this one", remedy=remedy)
     base = f"http://127.0.0.1:{typed['port']}"
     store = Store(f"sqlite:///{file}", typed["experiment"])
     name, shown = newest_sweep(store, typed["sweep"] or None)
@@ -88,7 +94,8 @@ def newest_sweep(store: Store, sweep: str | None = None) -> tuple[str | None, li
     of_sweep = runs if chosen is None else [run for run in runs if chosen in _sweeps(run)]
     if sweep is not None and not of_sweep:
         names = sorted({name for run in runs for name in _sweeps(run)})
-        raise ConfigError("sweep", sweep, "has no run in the store", allowed=", ".join(names))
+        remedy = did_you_mean(sweep, names)
+        raise ConfigError("sweep", sweep, "has no run in the store", allowed=", ".join(names), remedy=remedy)
     return chosen, of_sweep
 
 
@@ -108,7 +115,15 @@ def addresses(store: Store, base: str, sweep: str | None, runs: Sequence[Any]) -
         return {}
     client, experiment_id = store.open()
     shown = [Shown(run.info.run_id, run.data.params, list(run.data.metrics)) for run in reversed(runs)]
-    return links(base, experiment_id, share(client, experiment_id, views(shown, sweep)), shown)
+    found = links(base, experiment_id, share(client, experiment_id, views(shown, sweep)), shown)
+    return found | ({"models": f"{base}/#/models"} if client.search_registered_models(max_results=1) else {})
+
+
+def _is_taken(port: int) -> bool:
+    """Whether something on this machine answers at a port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _sweeps(run: Any) -> set[str]:
