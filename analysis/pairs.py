@@ -90,7 +90,9 @@ def _image_source(a: Sequence[Tested | None], b: Sequence[Tested | None], metric
     known_a, known_b = [one for one in a if one is not None], [one for one in b if one is not None]
     if split != "test" or len(known_a) < len(a) or len(known_b) < len(b):
         return []
-    subject, num_images = known_a[0].subject, len(known_a[0].images)
+    # Equal test sets have equal subjects; an imported run's record does not know them.
+    subject = next((one.subject for one in [*known_a, *known_b] if one.subject is not None), None)
+    num_images = len(known_a[0].images)
     scores = [[one.scores(name) for one in known] for known in (known_a, known_b)]
     if not any(one is None for group in scores for one in group):
         mean_a, mean_b = (np.mean(group, axis=0) for group in scores)  # type: ignore[arg-type]

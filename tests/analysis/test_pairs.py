@@ -49,6 +49,25 @@ def test_folds_are_corrected(tmp_path: Path) -> None:
     )
 
 
+def test_subjects_that_one_record_knows_count_for_both(tmp_path: Path) -> None:
+    """Images of a subject are alike: counted one by one they would seem to be more evidence than they are."""
+    rng = np.random.default_rng(3)
+    subject, error = [f"s{i // 20}" for i in range(200)], 0.5 + rng.normal(0, 0.1, 10).repeat(20)
+    widths = []
+    for known in (subject, None):
+        root = tmp_path / str(known is None)
+        for prompt, shift in (("rank", 0.0), ("context", 0.02)):
+            for seed in (0, 1):
+                directory = made_run(root, f"{prompt}{seed}", {"prompt.name": prompt, "seed": seed})
+                worse = error if prompt == "rank" else 0.5 + shift
+                of_record = None if prompt == "rank" else known
+                with_predictions(directory, RANK, RANK + worse + 0.001 * seed, subject=of_record)
+        (pair,) = compared(root).pairs
+        assert pair.estimate is not None
+        widths.append(pair.estimate.high - pair.estimate.low)
+    assert widths[0] > 3 * widths[1]
+
+
 def test_other_images_are_not_compared(tmp_path: Path) -> None:
     for seed in (0, 1):
         make(tmp_path, "rank", seed, 0.1)
