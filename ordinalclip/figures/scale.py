@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _NAME_WIDTH, _NAME_LINES = 16, 2
 _FITS_BELOW = 15  # characters, about, in an inch of 8 points
 _ONE_LINE = 18  # letters of a name that must not be folded
-_TURNED_APART = 0.21  # inches between such names, so that none touches the next
+_TURNED_APART = 0.19  # inches between such names, so that none touches the next
 _LINE, _LETTER = 0.14, 0.067  # inches: height of a line of 8 points, width of a wide letter
 _MOST_LABELS = 11
 
