@@ -64,7 +64,6 @@ def compare_command(words: Sequence[str]) -> "list[Comparison]":
     formats, out = read_formats(typed.get("format"), typed.get("out"))
     level = _level(typed.get("level", "0.95"))
     metrics = typed.get("metric", "test/mae").split(",")
-    less = {metric: less_is_better(metric, typed.get("better")) for metric in metrics}
     filters = {key: value for key, value in typed.items() if key not in _OURS}
     frame = choose_runs({key: typed[key] for key in RUN_WORDS if key in typed}, filters, runs_root())
     known = score_columns(frame)
@@ -72,6 +71,7 @@ def compare_command(words: Sequence[str]) -> "list[Comparison]":
         if metric not in known:
             allowed = ", ".join(name for name in known if "constant" not in name)
             raise ConfigError("metric", metric, "no run has it", allowed=allowed, remedy=did_you_mean(metric, known))
+    less = {metric: less_is_better(metric, typed.get("better")) for metric in metrics}
     by = keys_of(frame, typed.get("by"))
     done = [compare(frame, by, m, less=less[m], level=level, baseline=typed.get("baseline")) for m in metrics]
     write_sheets([sheet for one in done for sheet in sheets_of(one)], formats, out)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from analysis.comparison import Comparison, Group
+from analysis.comparison import Comparison
+from analysis.groups import Group
 from analysis.sheet import EMPTY, Cell, Sheet
 
 ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"
@@ -65,9 +66,10 @@ def _pairs_sheet(comparison: Comparison) -> Sheet:
         rows.append([Cell(pair.a.name), Cell(pair.b.name), Cell(pair.how), *cells])
     stamped = any(group.selected_on_test for group in comparison.groups)
     interval = f"{100 * comparison.level:g} % interval"
+    on = " on the same test images" if comparison.metric.startswith("test/") else ""
     return Sheet(
         name=f"{_word(comparison.metric)}-differences",
-        title=f"{comparison.metric}: differences of the first from the second on the same test images",
+        title=f"{comparison.metric}: differences of the first from the second{on}",
         headings=["first", "second", "interval counts", "difference", interval, "p", "p, Holm"],
         rows=rows,
         notes=[ON_TEST] if stamped else [],
@@ -82,10 +84,23 @@ def verdict(comparison: Comparison) -> str:
         return ""
     if comparison.winner is not None:
         return f"{best.name} is ahead of all others"
+    if comparison.baseline is not None:
+        return _verdict_on(comparison)
     not_behind = [other.name for other in others if not comparison.is_ahead(best, other)]
     ahead = [other.name for other in others if comparison.is_ahead(best, other)]
     told = f"{best.name} has the best mean, but is not ahead of {', '.join(not_behind)} by more than chance explains"
     return f"{told}; it is ahead of {', '.join(ahead)}" if ahead else told
+
+
+def _verdict_on(comparison: Comparison) -> str:
+    """What is ahead of the baseline and what is behind it; the others were not compared with each other."""
+    base = next(group for group in comparison.groups if group.name == comparison.baseline)
+    others = [group for group in comparison.groups if group is not base]
+    ahead = ", ".join(group.name for group in others if comparison.is_ahead(group, base))
+    behind = ", ".join(group.name for group in others if comparison.is_ahead(base, group))
+    told = [f"{ahead}: ahead of {base.name}"] if ahead else []
+    told += [f"{behind}: behind {base.name}"] if behind else []
+    return "; ".join(told) or f"nothing is ahead of {base.name} or behind it by more than chance explains"
 
 
 def spread(value: float, std: float) -> str:

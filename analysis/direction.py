@@ -3,7 +3,7 @@
 from ordinalclip.errors import ConfigError
 
 _LESS = ("mae", "amae", "mmae", "worst_group", "rps", "nll", "brier", "ece", "tce", "aurc", "epsilon_error", "loss")
-_MORE = ("accuracy", "qwk", "spearman", "kendall", "cs", "unimodality", "ordinality", "coverage")
+_MORE = ("accuracy", "qwk", "spearman", "kendall", "cs", "unimodality", "ordinality")
 
 
 def less_is_better(metric: str, told: str | None = None) -> bool:

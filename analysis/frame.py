@@ -7,6 +7,7 @@ not be read.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,9 @@ def find_directories(root: Path) -> list[Path]:
 
 def frame_of_directories(directories: Iterable[Path]) -> pd.DataFrame:
     """The table of these runs' directories; see `build_frame`."""
-    sweeps: dict[Path, dict[str, list[str]]] = {}
-    rows = []
-    for directory in directories:
-        place = directory.absolute()
-        if place.parent not in sweeps:
-            sweeps[place.parent] = _sweeps(place.parent)
-        rows.append(read_directory(place, sweeps[place.parent].get(place.name, [])))
-    return build_frame(rows)
+    noted = cache(noted_sweeps)
+    places = [directory.absolute() for directory in directories]
+    return build_frame([read_directory(place, noted(place.parent).get(place.name, [])) for place in places])
 
 
 def build_frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -134,8 +130,8 @@ def _state(run: Run) -> str:
         return "unknown"
 
 
-def _sweeps(root: Path) -> dict[str, list[str]]:
-    """Name of a run's directory → the sweeps whose notes in `sweeps/` list it."""
+def noted_sweeps(root: Path) -> dict[str, list[str]]:
+    """Name of a run's directory → the sweeps whose notes in `sweeps/`, in the folder of the runs, list it."""
     found: dict[str, list[str]] = {}
     for file in sorted((root / "sweeps").glob("*.json")):
         try:

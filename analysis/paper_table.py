@@ -1,110 +1,16 @@
 """The tables of the paper: published scores and ours in the same cells; those without runs stay visibly empty."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import yaml
 
-from analysis import sheet
 from analysis.cells import Cell, belongs, cells_of, of_dataset, other_recipe, setting_keys, telling_keys
 from analysis.compare_sheets import ON_TEST
+from analysis.layouts import LAYOUTS, Layout
+from analysis.our_scores import Ours, scores_in_cell
 from analysis.published import PublishedScore, read_published
-from analysis.settings import REPEATS, differing, shown
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.metrics.ordinality import REFERENCE_RANKS, REFERENCE_SLICE
-from ordinalclip.ordinality_record import ordinality_of_run
-from ordinalclip.runs import Run
-
-_MAIN = ("MORPH II", "Adience", "Image Aesthetics", "HCI")
-_UNITS = {"mae": "MAE", "accuracy_percent": "accuracy %", "ordinality_percent": "ordinality %"}
-_SCORES = {"mae": ("test/mae", 1.0), "accuracy_percent": ("test/accuracy", 100.0)}
-_DIGITS = {"mae": 3, "accuracy_percent": 2, "ordinality_percent": 2}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How published scores become a table.
-
-    Attributes:
-        title: a line.
-        has: which scores are in it.
-        row: of a score.
-        column: of a score.
-        own_data: each column has a data set of its own, which runs must be on; otherwise any one will do.
-    """
-
-    title: str
-    has: Callable[[PublishedScore], bool]
-    row: Callable[[PublishedScore], str]
-    column: Callable[[PublishedScore], str]
-    own_data: bool = False
-
-
-LAYOUTS = {
-    "main": Layout(
-        "the four data sets",
-        lambda score: score.table in _MAIN and score.setting in ("", "overall"),
-        lambda score: score.method,
-        lambda score: f"{score.table} {_UNITS[score.metric]}",
-        own_data=True,
-    ),
-    "aesthetics": Layout(
-        "Image Aesthetics by category",
-        lambda score: score.table == "Image Aesthetics",
-        lambda score: score.method,
-        lambda score: f"{score.setting} {_UNITS[score.metric]}",
-        own_data=True,
-    ),
-    "few_shot": Layout(
-        "few-shot, MAE in ranks by training images of each rank",
-        lambda score: score.table == "few-shot",
-        lambda score: score.method,
-        lambda score: score.setting,
-    ),
-    "shift": Layout(
-        "distribution shift, MAE in ranks by ranks reduced - percent of their images removed",
-        lambda score: score.table == "distribution shift",
-        lambda score: score.method,
-        lambda score: score.setting,
-    ),
-    "base_ranks": Layout(
-        "number of base ranks and interpolation, MAE in ranks",
-        lambda score: score.table == "base ranks",
-        lambda score: score.setting.partition(" ")[0],
-        lambda score: score.setting.partition(" ")[2],
-    ),
-    "tuned": Layout(
-        "what is tuned and what it starts from, MAE in ranks",
-        lambda score: score.table == "what is tuned",
-        lambda score: score.method,
-        lambda score: score.setting,
-    ),
-    "ordinality": Layout(
-        "ordinality of the rank features",
-        lambda score: score.table == "ordinality",
-        lambda score: f"{score.method}, {score.setting}" if score.setting else score.method,
-        lambda score: _UNITS[score.metric],
-    ),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Ours:
-    """Our runs of a cell.
-
-    Attributes:
-        runs: finished ones, of one setting.
-        scores: in the published unit, one a repetition; empty where parts are missing.
-        note: what is missing.
-    """
-
-    runs: pd.DataFrame
-    scores: np.ndarray
-    note: str = ""
+from ordinalclip.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,53 +87,11 @@ def _enter(
 ) -> None:
     if runs.empty:
         return
-    found = _scored(runs.reset_index(drop=True), cell, " ".join(place))
+    found = scores_in_cell(runs.reset_index(drop=True), cell, " ".join(place))
     if found.note:
         notes.append(f"{' '.join(place)}: {found.note}")
     if len(found.scores):
         ours[place] = found
-
-
-def _scored(runs: pd.DataFrame, cell: Cell, where: str) -> Ours:
-    mixed = differing(runs, (*REPEATS, *cell.parts))
-    if mixed:
-        values = ", ".join(dict.fromkeys(shown(value) for value in runs[mixed[0]]))
-        remedy = f"{mixed[0]}=… or sweep=… chooses among them"
-        raise ConfigError("table", where, f"its runs differ in {mixed[0]} ({values})", remedy=remedy)
-    scores = _values(runs, cell.score.metric)
-    runs, scores = runs[~np.isnan(scores)], scores[~np.isnan(scores)]
-    if not cell.parts:
-        return Ours(runs, scores, "" if len(scores) else "its runs lack the score")
-    (part,) = cell.parts
-    expected = _swept_values(cell, part)
-    table = pd.DataFrame({"seed": runs["seed"], "part": runs[part], "score": scores})
-    whole = [seed["score"].mean() for _, seed in table.groupby("seed") if {*seed["part"]} >= expected]
-    missing = ", ".join(sorted(expected - {*table["part"]}))
-    return Ours(runs, np.array(whole), "" if whole else f"a mean over {part}; there are no runs of {missing}")
-
-
-def _swept_values(cell: Cell, part: str) -> set[str]:
-    (name,) = (word.removeprefix("sweep=") for word in cell.score.command.split() if word.startswith("sweep="))
-    sweep = yaml.safe_load((conf_dir() / "sweep" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return set(str(sweep["hydra"]["sweeper"]["params"][part]).split(","))
-
-
-def _values(runs: pd.DataFrame, metric: str) -> np.ndarray:
-    if metric == "ordinality_percent":
-        return np.array([100 * _ordinality(Path(directory)) for directory in runs["directory"]])
-    column, factor = _SCORES[metric]
-    return factor * runs[column].to_numpy(float) if column in runs else np.full(len(runs), np.nan)
-
-
-def _ordinality(directory: Path) -> float:
-    """The paper's score at the best epoch, of its slice of the ranks where there are as many ranks as it has."""
-    try:
-        scores = ordinality_of_run(Run(directory))
-        if scores["num_ranks"].iloc[0] == REFERENCE_RANKS:
-            scores = ordinality_of_run(Run(directory), REFERENCE_SLICE)
-    except DataError:
-        return float("nan")
-    return float(scores.loc[scores["stage"] == "best", "score"].iloc[0])
 
 
 def _add_methods(
@@ -240,8 +104,9 @@ def _add_methods(
 ) -> None:
     """Rows for methods of ours that the paper does not have, such as a linear head that trains."""
     for cells in tables.values():
-        columns = setting_keys(cells, telling_keys(cells))
-        if any(key.startswith("trainable.") for key in columns) or not (columns or layout.own_data):
+        a_row_each = len({layout.row(cell.score) for cell in cells}) == len(cells)  # no setting tells columns apart
+        columns = [] if a_row_each else setting_keys(cells, telling_keys(cells))
+        if any(key.startswith("trainable.") for key in columns) or not (columns or a_row_each or layout.own_data):
             continue  # what is trained is what the table is about
         first = {layout.column(cell.score): cell for cell in reversed(cells) if cell.settings}
         for column, cell in first.items():
@@ -274,57 +139,3 @@ def _notes(
     if len(finished) < len(frame):
         notes.append(f"{len(frame) - len(finished)} of {len(frame)} runs are not finished")
     return notes
-
-
-def table_sheet(table: PaperTable) -> sheet.Sheet:
-    """The table to print: for each method a row as published and a row of ours."""
-    rows = []
-    for row in table.rows:
-        scores = [table.published.get((row, column)) for column in table.columns]
-        if any(score is not None for score in scores):
-            rows.append([sheet.Cell(row), sheet.Cell("published"), *map(_published_cell, scores)])
-        known = [score for score in table.published.values() if score.command]
-        if any(score is not None and score.command for score in scores) or not any(scores):
-            found = [table.ours.get((row, column)) for column in table.columns]
-            metrics = [_metric(table, column, known) for column in table.columns]
-            what = _whose({len(one.scores) for one in found if one is not None})
-            cells = [_our_cell(one, metric) for one, metric in zip(found, metrics, strict=True)]
-            rows.append([sheet.Cell(row if not any(scores) else ""), sheet.Cell(what), *cells])
-    return sheet.Sheet(
-        name=table.name,
-        title=f"{LAYOUTS[table.name].title}; ± is the standard deviation over seeds or folds",
-        headings=["method" if table.name != "base_ranks" else "interpolation", "", *table.columns],
-        rows=rows,
-        notes=table.notes,
-        numeric=len(table.columns),
-    )
-
-
-def _whose(repetitions: set[int]) -> str:
-    if not repetitions:
-        return "ours, no runs"
-    least, most = min(repetitions), max(repetitions)
-    return f"ours, n = {least}" if least == most else f"ours, n = {least} … {most}"
-
-
-def _metric(table: PaperTable, column: str, known: Sequence[PublishedScore]) -> str:
-    return next((score.metric for (_, c), score in table.published.items() if c == column), known[0].metric)
-
-
-def _published_cell(score: PublishedScore | None) -> sheet.Cell:
-    if score is None:
-        return sheet.Cell(sheet.EMPTY)
-    digits = 2 if score.metric != "mae" or round(score.value, 2) == score.value else 3
-    text = f"{score.value:.{digits}f}" + (f" ± {score.std:.2f}" if score.std is not None else "")
-    return sheet.Cell(text, {"": score.value, "std": score.std})
-
-
-def _our_cell(found: Ours | None, metric: str) -> sheet.Cell:
-    if found is None:
-        return sheet.Cell(sheet.EMPTY)
-    digits = _DIGITS[metric]
-    mean = float(found.scores.mean())
-    if len(found.scores) < 2:
-        return sheet.Cell(f"{mean:.{digits}f}", {"": mean, "std": None})
-    std = float(found.scores.std(ddof=1))
-    return sheet.Cell(f"{mean:.{digits}f} ± {std:.{digits}f}", {"": mean, "std": std})

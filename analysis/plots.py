@@ -90,7 +90,7 @@ def _save(figure: Any, panel: Any, stem: Path) -> tuple[Path, Path]:
     panel.grid(alpha=0.25, linewidth=0.5)
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
-    panel.legend(fontsize=7, frameon=False)
+    panel.legend(fontsize=8, frameon=False)
     stem.parent.mkdir(parents=True, exist_ok=True)
     png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
     figure.savefig(png, dpi=200)

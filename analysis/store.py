@@ -8,16 +8,16 @@ import ast
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pandas as pd
 
-from analysis.frame import Row, build_frame, read_directory
+from analysis.frame import Row, build_frame, noted_sweeps, read_directory
 from analysis.record import Files, hash_of_weights, read_record
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs import Run
@@ -71,17 +71,17 @@ def frame_of_store(uri: str, experiment: str | None = None) -> pd.DataFrame:
             shown += [run for run in page if ARCHIVED_TAG not in run.data.tags]
             token = page.token or None
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            rows = list(pool.map(partial(_row, client), shown))
+            rows = list(pool.map(partial(_row, client, cache(noted_sweeps)), shown))
     except mlflow.exceptions.MlflowException as error:
         raise ConfigError("store", uri, f"cannot be read ({error})") from error
     return build_frame(sorted(rows, key=lambda row: str(row[0].get("name"))))  # as a folder's are
 
 
-def _row(client: Any, shown: Any) -> Row:
+def _row(client: Any, noted: Callable[[Path], Mapping[str, list[str]]], shown: Any) -> Row:
     tags = shown.data.tags
     directory = Path(tags.get("directory", ""))
     if tags.get("directory") and Run(directory).status().get("created") == tags.get(CREATED_TAG):
-        return read_directory(directory)
+        return read_directory(directory, noted(directory.parent).get(directory.name, []))
     facts, settings, scores = read_record(_artifacts(client, shown))
     if not settings:
         settings = {key: _value(text) for key, text in shown.data.params.items()}

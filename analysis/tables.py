@@ -71,7 +71,8 @@ def tables_command(words: Sequence[str]) -> "PaperTable | None":
     if "figure" in typed and name not in _WITH_FIGURE:
         raise ConfigError("figure", typed["figure"], f"table={name} has none", allowed=", ".join(_WITH_FIGURE))
     from analysis.choose import choose_runs
-    from analysis.paper_table import paper_table, table_sheet
+    from analysis.paper_sheet import table_sheet
+    from analysis.paper_table import paper_table
     from analysis.write import read_formats, write_sheets
 
     formats, out = read_formats(typed.get("format"), typed.get("out"))

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from pyarrow.parquet import read_schema
 from ordinalclip.errors import DataError
 from ordinalclip.metrics.names import threshold_of
 from ordinalclip.metrics.per_image import per_image, readouts
+from ordinalclip.metrics.weighted_scores import weighted_score
 from ordinalclip.predictions import Predictions, read_predictions
 from ordinalclip.runs import Run
 
@@ -81,16 +82,8 @@ class Tested:
 
     def weighted(self, name: str) -> Callable[[Floats], float] | None:
         """A score as a function of how often each image [N], in `order`, is drawn; None for scores without one."""
-        predictions = self.predictions
-        rank, probs = predictions.rank[self.order], predictions.probs[self.order].astype(float)
-        if name == "qwk":
-            return partial(quadratic_kappa, rank, probs.argmax(axis=1), num_ranks=predictions.num_ranks)
-        if name == "spearman":
-            return partial(spearman, rank.astype(float), probs @ np.arange(predictions.num_ranks))
-        if name in ("amae", "mmae"):
-            error = np.abs(readouts(probs)[predictions.readout] - rank)
-            return partial(of_ranks, rank, error, num_ranks=predictions.num_ranks, worst=name == "mmae")
-        return None
+        score, place = weighted_score(name, self.predictions), np.argsort(self.order)
+        return None if score is None else lambda weights: score(weights[place])
 
 
 def read_tested(directory: Path) -> Tested:
@@ -109,41 +102,3 @@ def read_tested(directory: Path) -> Tested:
         num_train = int((pd.read_parquet(manifest, columns=["split"])["split"] == "train").sum())
     images = pd.read_parquet(file, columns=["sha256"])["sha256"].to_numpy(dtype=str)
     return Tested(directory, images, predictions, num_train)
-
-
-def quadratic_kappa(
-    rank: npt.NDArray[np.integer], given: npt.NDArray[np.integer], weights: Floats, *, num_ranks: int
-) -> float:
-    """Quadratic weighted kappa of ranks [N] and given ranks [N], each image counted `weights` [N] times.
-
-    0 where all targets and all predictions are one rank, as in `ordinalclip.metrics.collection`.
-    """
-    counts = np.bincount(rank * num_ranks + given, weights, num_ranks**2).reshape(num_ranks, num_ranks)
-    off = np.square(np.subtract.outer(np.arange(num_ranks), np.arange(num_ranks)))
-    chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
-    expected = float((off * chance).sum())
-    return 1 - float((off * counts).sum()) / expected if expected > 0 else 0.0
-
-
-def of_ranks(rank: npt.NDArray[np.integer], error: Floats, weights: Floats, *, num_ranks: int, worst: bool) -> float:
-    """Mean or largest of the mean errors of ranks that were drawn, of errors [N] counted `weights` [N] times each."""
-    counts = np.bincount(rank, weights, num_ranks)
-    means = np.bincount(rank, weights * error, num_ranks)[counts > 0] / counts[counts > 0]
-    return float(means.max() if worst else means.mean())
-
-
-def spearman(one: Floats, other: Floats, weights: Floats) -> float:
-    """Rank correlation of two columns [N], each row counted `weights` [N] times; 0 where one of them is constant."""
-    kept = weights > 0
-    count = weights[kept]
-    x, y = (_mid_ranks(column[kept], count) for column in (one, other))
-    x, y = x - np.average(x, weights=count), y - np.average(y, weights=count)
-    lengths = float((count * x * x).sum()) * float((count * y * y).sum())
-    return float((count * x * y).sum() / np.sqrt(lengths)) if lengths > 0 else 0.0
-
-
-def _mid_ranks(column: Floats, weights: Floats) -> Floats:
-    """Ranks [N] of rows that stand for `weights` [N] equal ones each; ties share their mean."""
-    _, index = np.unique(column, return_inverse=True)
-    total = np.bincount(index, weights)
-    return (total.cumsum() - total / 2 + 0.5)[index]

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from ordinalclip.errors import DataError
 from ordinalclip.figures.canvas import PAGE, SMALL, blank, save, styled
 from ordinalclip.figures.samples import draw_probabilities
-from ordinalclip.figures.scale import Scale
+from ordinalclip.figures.scale import Scale, cut
 from ordinalclip.metrics.similarity import Matrix
 
 NUM_IMAGES, _COLUMNS, _PIXELS = 16, 4, 112
-_CELL, _HEAD, _FOOT = 2.25, 0.36, 0.55  # inches: of an image with all its own, its words, the last line's names
+_CELL, _HEAD, _FOOT = 2.25, 0.36, 0.3  # inches: of an image with all its own, its words, the axis' name below all
+_INCHES, _MOST_NAMES = 1.4, 5  # of the ranks below an image
 
 
 def best_and_worst(
@@ -67,7 +68,7 @@ def images_figure(
         path_stem: where to, without a suffix.
     """
     lines = max(-(-len(rows) // _COLUMNS), 1)
-    height = _CELL * lines + _FOOT
+    height = _CELL * lines + scale.height_below(inches=_INCHES, most=_MOST_NAMES) + _FOOT
     figure = blank(PAGE, height)
     for place, row in enumerate(rows):
         line, column = divmod(place, _COLUMNS)
@@ -84,22 +85,19 @@ def images_figure(
             below.spines[side].set_visible(False)
         below.set_yticks([])
         if last:
-            scale.along_x(below, "rank", inches=1.4, most=5)
+            scale.along_x(below, "rank", inches=_INCHES, most=_MOST_NAMES, beside=True)
         else:
             below.set_xticks([])
     return save(figure, path_stem, dpi=150)
 
 
 def _told(scale: Scale, rank: int, predicted: float) -> str:
+    """True and predicted rank in words that fit over a picture; where between two names it is, the triangle shows."""
     nearest = min(max(round(predicted), 0), len(scale) - 1)
-    number = f"{predicted:.1f}" if predicted != nearest else str(nearest)
     if all(name == str(place) for place, name in enumerate(scale.names)):
+        number = f"{predicted:.1f}" if predicted != nearest else str(nearest)
         return f"true {rank}, predicted {number}"
-    return f"true: {_cut(scale.names[rank])}\npredicted: {_cut(scale.names[nearest])} ({number})"
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 16 else f"{name[:15]}…"
+    return f"true: {cut(scale.names[rank])}\ngiven: {cut(scale.names[nearest])}"
 
 
 def _draw_picture(panel: Any, path: Path) -> None:

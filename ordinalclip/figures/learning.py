@@ -84,7 +84,8 @@ def learning_figure(
             if name in before:
                 epochs, values = np.insert(epochs, 0, 0), np.insert(values, 0, before[name])
             marker = "." if len(epochs) <= 40 else ""
-            panel.plot(epochs, values, color=colour, marker=marker, markersize=4, label=told)
+            line = "--" if name == "ordinality" else "-"  # often equal to the adjusted one, which shows between
+            panel.plot(epochs, values, line, color=colour, marker=marker, markersize=4, label=told)
         if curves.chosen is not None:
             panel.axvline(curves.chosen, color=RED, linewidth=0.9, linestyle="--", zorder=0)
         panel.set_xlabel("epoch")

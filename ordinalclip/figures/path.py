@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ordinalclip.figures.canvas import COLUMN, EVEN, GREY, PAGE, SMALL, canvas, colour_bar, save, styled
+from ordinalclip.figures.canvas import COLUMN, EVEN, GREY, PAGE, canvas, colour_bar, save, styled
+from ordinalclip.figures.point_names import name_points
 from ordinalclip.figures.scale import Scale
 from ordinalclip.figures.similarity import TITLES
 from ordinalclip.metrics.similarity import Features, Matrix
@@ -42,28 +43,16 @@ def path_figure(stages: Mapping[str, Features], scale: Scale, path_stem: Path) -
     """Draws a path for each stage's rank features [R, D], coloured by rank; each stage has axes of its own."""
     both = len(stages) > 1
     figure, panels = canvas(PAGE if both else COLUMN, 3.2, columns=len(stages))
+    paths = []
     for panel, (stage, features_RD) in zip(panels, stages.items(), strict=True):
         path, shares = principal_path(features_RD)
+        paths.append(path)
         panel.plot(path[:, 0], path[:, 1], color=GREY, linewidth=0.7, zorder=1)
         size = 28 if len(scale) <= 20 else 14
         points = panel.scatter(
             path[:, 0], path[:, 1], c=np.arange(len(path)), cmap=EVEN, s=size, zorder=2, linewidths=0
         )
-        middle = (path.min(axis=0) + path.max(axis=0)) / 2 - (0, np.ptp(path[:, 1]))
-        for rank in scale.places(_MOST_NAMES):
-            away = path[rank] - middle  # names stand outside of the arch that ordered ranks lie on
-            right, up = 9 * away / max(float(np.hypot(*away)), 1e-12)
-            panel.annotate(
-                scale.short(rank),
-                path[rank],
-                (right, up),
-                textcoords="offset points",
-                fontsize=SMALL,
-                ha="left" if right > 4 else "right" if right < -4 else "center",
-                va="bottom" if up > 0 else "top",
-                parse_math=False,
-            )
-        panel.margins(0.2)
+        panel.margins(0.25)
         panel.set_title(TITLES[stage])
         panel.set_xlabel(f"first component ({shares[0]:.0%} of variance)")
         panel.set_ylabel(f"second component ({shares[1]:.0%})")
@@ -71,6 +60,8 @@ def path_figure(stages: Mapping[str, Features], scale: Scale, path_stem: Path) -
         panel.locator_params(nbins=5)
     colour_bar(figure, points, panels[-1], scale.label("rank"))
     _name_colours(figure.axes[-1], scale)
+    for panel, path in zip(panels, paths, strict=True):
+        name_points(panel, path, {rank: scale.short(rank) for rank in scale.places(_MOST_NAMES)})
     return save(figure, path_stem)
 
 

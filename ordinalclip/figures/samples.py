@@ -12,6 +12,7 @@ from ordinalclip.figures.scale import Scale
 from ordinalclip.metrics.similarity import Matrix
 
 MOST_SAMPLES, _COLUMNS = 8, 4
+_INCHES = 1.3  # of a panel
 _FEW_RANKS = 20  # bars up to here, an area beyond
 
 
@@ -46,7 +47,9 @@ def samples_figure(
     """
     rows = typical_images(rank_N, predicted_N)
     lines = -(-len(rows) // _COLUMNS)
-    figure, panels = canvas(PAGE, 0.5 + 1.45 * lines, lines, _COLUMNS, sharey=True, sharex=True)
+    named_lines = 2 if len(rows) % _COLUMNS and lines > 1 else 1
+    names = named_lines * (scale.height_below(inches=_INCHES, most=5) - 0.14)  # what long names take more
+    figure, panels = canvas(PAGE, 0.5 + 1.45 * lines + names, lines, _COLUMNS, sharey=True, sharex=True)
     top = float(probs_NR[rows].max()) * 1.08
     for panel, row in zip(panels, rows, strict=False):
         draw_probabilities(panel, probs_NR[row], int(rank_N[row]), float(predicted_N[row]))
@@ -54,7 +57,7 @@ def samples_figure(
         panel.set_title(f"true: {scale.short(int(rank_N[row]))}", parse_math=False)
         panel.locator_params(axis="y", nbins=3)
         open_frame(panel)
-        scale.along_x(panel, "rank", inches=1.3, most=5)
+        scale.along_x(panel, "rank", inches=_INCHES, most=5, beside=True)
     for panel in panels[len(rows) :]:
         panel.set_axis_off()
     for place, panel in enumerate(panels[: len(rows)]):
@@ -66,6 +69,7 @@ def samples_figure(
     if len(rows) % _COLUMNS and lines > 1:  # no panel below: these have ticks of their own
         for panel in panels[len(rows) - _COLUMNS : (lines - 1) * _COLUMNS]:
             panel.tick_params(labelbottom=True)
+            scale.along_x(panel, "rank", inches=_INCHES, most=5, beside=True)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2)
     return save(figure, path_stem)

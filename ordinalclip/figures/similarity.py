@@ -47,7 +47,7 @@ def similarity_figure(
     for panel, (stage, one) in zip(panels, maps.items(), strict=True):
         image = panel.imshow(one, cmap=EVEN, vmin=low, vmax=high, interpolation="nearest")
         score = adjusted.get(stage, float("nan"))
-        told = "" if score != score else f"\nadjusted ordinality {score:.3f}"
+        told = "" if score != score else f"\nadjusted ordinality {round(score, 3) + 0.0:.3f}"
         panel.set_title(f"{TITLES[stage]}{told}")
         scale.along_x(panel, "rank", inches=inches)
     scale.along_y(panels[0], "rank")

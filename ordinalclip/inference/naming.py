@@ -1,11 +1,11 @@
 """`run=`: a run by the words that people have for it, `best:` of a sweep and MLflow's id among them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import find_run
+from ordinalclip.find_sweep import runs_of_sweep
 from ordinalclip.runs import Run, find_runs
 
 _LARGER_IS_BETTER = ("accuracy", "cs", "qwk", "spearman", "kendall", "unimodality")
@@ -42,22 +42,13 @@ def _best(words: str, root: Path) -> Run:
     if split != "val":
         problem = f"a model is not chosen on {split}"
         raise ConfigError("run", asked, problem, allowed="metric=val/mae, val/qwk, …")
-    runs = find_runs(root) if "sweep" not in typed else _of_sweep(typed["sweep"], root, asked)
+    runs = find_runs(root) if "sweep" not in typed else runs_of_sweep(typed["sweep"], root, "run", asked)
     scores = {run: (run.read_json("val_stats.json") or {}).get(metric) for run in runs if run.state() == "finished"}
     known = {run: score for run, score in scores.items() if isinstance(score, float) and score == score}
     if not known:
         raise ConfigError("run", asked, f"none of {len(runs)} runs is finished and has {metric}")
     sign = -1 if metric.removeprefix("val/").startswith(_LARGER_IS_BETTER) else 1
     return min(known, key=lambda run: (sign * known[run], run.directory.name))
-
-
-def _of_sweep(name: str, root: Path, asked: str) -> list[Run]:
-    file = root / "sweeps" / f"{name}.json"
-    if not file.is_file():
-        there = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "none"
-        raise ConfigError("run", asked, f"there is no sweep {name} in {root}", allowed=there)
-    names = json.loads(file.read_text(encoding="utf-8"))["runs"]
-    return [Run(root / directory) for directory in names if (root / directory).is_dir()]
 
 
 def _of_mlflow(mlflow_id: str, root: Path, tracking: dict[str, Any]) -> Run:

@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.regression import mean_absolute_error
 from torchmetrics.utilities.data import dim_zero_cat
 
+from ordinalclip.metrics.declared import check_num_ranks
 from ordinalclip.metrics.readout import argmax, expectation, median, rounded_expectation
 from ordinalclip.metrics.rps import ranked_probability_score
 from ordinalclip.metrics.spearman import spearman
@@ -96,6 +97,7 @@ class RankMetrics(Metric):
 
     def update(self, probs: Tensor, rank: Tensor) -> None:
         """Add a batch of probabilities [B, R], summing to 1, and true ranks [B]."""
+        check_num_ranks(probs, len(self.rank_values))
         self.probs.append(probs.detach().float())
         self.rank.append(rank)
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from ordinalclip.metrics.declared import check_num_ranks
+
 
 class ImageMean(Metric):
     """Sums an image's score over batches and processes; a subclass says what the score is.
@@ -34,8 +36,7 @@ class ImageMean(Metric):
         Raises:
             ValueError: for other than R probabilities an image.
         """
-        if probs.shape[1] != self.num_ranks:
-            raise ValueError(f"{probs.shape[1]} probabilities an image for {self.num_ranks} ranks")
+        check_num_ranks(probs, self.num_ranks)
         self.score += self.scores(probs, target).sum()
         self.total += target.numel()
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from ordinalclip.metrics.declared import check_num_ranks
 from ordinalclip.metrics.readout import read_out
 
 
@@ -54,6 +55,7 @@ class PerRankMAE(Metric):
 
     def update(self, probs: Tensor, target: Tensor) -> None:
         """Add a batch of probabilities [B, R] and true ranks [B]."""
+        check_num_ranks(probs, self.num_ranks)
         error = (read_out(probs, self.readout) - target).abs()
         sums, counts = group_sums(error, target, self.num_ranks)
         self.error += sums

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from ordinalclip.metrics.declared import check_num_ranks
+
 BINS = 10
 
 
@@ -59,6 +61,7 @@ class PITHistogram(Metric):
 
     def update(self, probs: Tensor, target: Tensor) -> None:
         """Add a batch of probabilities [B, R] and true ranks [B]."""
+        check_num_ranks(probs, self.num_ranks)
         self.sums += pit_sums(probs, target, self.bins)
 
     def compute(self) -> Tensor:

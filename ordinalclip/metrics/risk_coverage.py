@@ -9,6 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
+from ordinalclip.metrics.declared import check_num_ranks
 from ordinalclip.metrics.readout import read_out
 
 CONFIDENCES = ("expected_error", "max_prob", "entropy")
@@ -70,6 +71,7 @@ class AURC(Metric):
 
     def update(self, probs: Tensor, target: Tensor) -> None:
         """Add a batch of probabilities [B, R] and true ranks [B]."""
+        check_num_ranks(probs, self.num_ranks)
         self.error.append((read_out(probs, self.readout) - target).abs())
         self.sureness.append(confidence(probs, self.how, self.readout))
 

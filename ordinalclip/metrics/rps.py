@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from ordinalclip.metrics.image_mean import ImageMean
 
 
 def ranked_probability_score(probs: Tensor, target: Tensor, *, divide: bool = True) -> Tensor:
@@ -20,27 +21,23 @@ def ranked_probability_score(probs: Tensor, target: Tensor, *, divide: bool = Tr
     return _scores(probs, target, divide).mean()
 
 
-class RankedProbabilityScore(Metric):
-    """Mean ranked probability score; see `ranked_probability_score`."""
+class RankedProbabilityScore(ImageMean):
+    """Mean ranked probability score; see `ranked_probability_score`.
 
-    is_differentiable, higher_is_better, full_state_update = True, False, False
-    score: Tensor
-    total: Tensor
+    Args:
+        num_ranks: R.
+        divide: divide by R-1.
+    """
 
-    def __init__(self, *, divide: bool = True) -> None:
-        super().__init__()
+    is_differentiable = True
+
+    def __init__(self, num_ranks: int, *, divide: bool = True) -> None:
+        super().__init__(num_ranks)
         self.divide = divide
-        self.add_state("score", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, probs: Tensor, target: Tensor) -> None:
-        """Add a batch of probabilities [B, R] and true ranks [B]."""
-        self.score += _scores(probs, target, self.divide).sum()
-        self.total += target.numel()
-
-    def compute(self) -> Tensor:
-        """The mean over all images so far."""
-        return self.score / self.total
+    def scores(self, probs: Tensor, target: Tensor) -> Tensor:
+        """Of each image."""
+        return _scores(probs, target, self.divide)
 
 
 def _scores(probs_NR: Tensor, target_N: Tensor, divide: bool) -> Tensor:

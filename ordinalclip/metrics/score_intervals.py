@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from ordinalclip.metrics.bootstrap import bootstrap_means, bootstrap_scores, group_index, percentile_interval
-from ordinalclip.metrics.per_image import per_image, readouts
-from ordinalclip.metrics.weighted import weighted_kappa, weighted_macro_mean
+from ordinalclip.metrics.per_image import per_image
+from ordinalclip.metrics.weighted_scores import weighted_score
 from ordinalclip.predictions import Predictions
 
 LEVEL, DRAWS = 0.95, 1000
+# Largest means and calibration errors are left out: of resampled images they are larger than of the images themselves.
+_NO_MEANS = ("qwk", "amae", "spearman", "aurc")
 
 
 def score_intervals(
     predictions: Predictions, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Any]:
-    """Percentile bootstrap intervals of all scores that are means of images, and of `qwk` and `amae`.
+    """Percentile bootstrap intervals of all scores that are means of images, and of a few that are not.
 
     Args:
         predictions: of N images.
@@ -29,17 +31,14 @@ def score_intervals(
     Returns:
         `level`, `draws`, `by`, `num_groups`, and `scores`: name → [low, high], nan for fewer than two groups.
     """
-    num_images, rank, num_ranks = len(predictions), predictions.rank, predictions.num_ranks
+    num_images = len(predictions)
     num_groups = group_index(predictions.family, num_images)[1]
     images = per_image(predictions)
     means = bootstrap_means(np.stack(list(images.values()), axis=1), predictions.family, draws=draws, seed=seed)
     drawn = dict(zip(images, means.T, strict=True))
-    answers = readouts(predictions.probs)
-    error, mode = np.abs(answers[predictions.readout] - rank), answers["argmax"].astype(int)
-    for name, score in {
-        "qwk": lambda weights: weighted_kappa(rank, mode, weights, num_ranks),
-        "amae": lambda weights: weighted_macro_mean(error, rank, weights, num_ranks),
-    }.items():
+    for name in _NO_MEANS:
+        score = weighted_score(name, predictions)
+        assert score is not None
         drawn[name] = bootstrap_scores(score, predictions.family, num_images, draws=draws, seed=seed)
     found = {name: percentile_interval(values, num_groups, level) for name, values in drawn.items()}
     return {

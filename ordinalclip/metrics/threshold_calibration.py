@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from ordinalclip.metrics.declared import check_num_ranks
 from ordinalclip.metrics.reliability import calibration_errors, reliability_sums
 
 BINS = 10
@@ -39,11 +40,12 @@ class ThresholdCalibration(Metric):
 
     def __init__(self, num_ranks: int, bins: int = BINS) -> None:
         super().__init__()
-        self.bins = bins
+        self.num_ranks, self.bins = num_ranks, bins
         self.add_state("sums", torch.zeros(3, num_ranks - 1, bins, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, probs: Tensor, target: Tensor) -> None:
         """Add a batch of probabilities [B, R] and true ranks [B]."""
+        check_num_ranks(probs, self.num_ranks)
         self.sums += threshold_sums(probs, target, self.bins)
 
     def compute(self) -> Tensor:

@@ -21,7 +21,7 @@ from ordinalclip.tracking.store import Store
 
 COPIED_TAG = "ordinalclip.copied"  # lines of metrics.jsonl in the store, fingerprint of the record when it was copied
 HEAT_MAP = "similarity"
-_IMAGES_TAG = "mlflow.loggedImages"  # which MLflow sets itself
+IMAGES_TAG = "mlflow.loggedImages"  # which MLflow sets itself
 _BATCH = 90  # parameters or tags in one request; MLflow takes 100
 _METRICS = 800  # values in one request; MLflow takes 1,000 of all kinds together
 _OUTCOME_TAGS = ("error", NOTE_TAG)  # that go when a run that failed goes on
@@ -118,7 +118,7 @@ def _copy(client: Any, experiment_id: str, run: Run, shown: Any) -> None:
 def _log_heat_map(client: Any, mlflow_id: str, run: Run, tags: Mapping[str, str]) -> None:
     """Shows how similar the ranks are as an image: MLflow's charts put those of several runs side by side."""
     file = run.directory / "figures" / f"{HEAT_MAP}.png"
-    if _IMAGES_TAG not in tags and file.is_file():
+    if IMAGES_TAG not in tags and file.is_file():
         from PIL import Image
 
         with Image.open(file) as image:

@@ -166,15 +166,16 @@ def test_a_store_gives_the_table_of_the_directories(tmp_path: Path) -> None:
     from ordinalclip.tracking import MLflowMirror
 
     for seed in range(3):
-        directory = made_run(
-            tmp_path, f"{seed}", {"seed": seed, "subset.shots": seed or None}, scores={"test/mae": seed}
-        )
+        settings = {"seed": seed, "subset.shots": seed or None}
+        directory = made_run(tmp_path, f"{seed}", settings, scores={"test/mae": seed}, labels={"sweep": "first"})
         write(
             directory,
             "identity.json",
             {"seed": seed, "prompt": {"num_base_ranks": 3}, "backbone": {"weights": {"all": "ab"}}},
         )
         write(directory, "provenance.json", {"code": {"git": "abc"}, "manifest": "cd"})
+    (tmp_path / "sweeps").mkdir()
+    write(tmp_path / "sweeps", "second.json", {"runs": {"made-1": []}})
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     mirror = MLflowMirror(uri=uri, experiment="one", every_s=0)
     for run in (Run(path) for path in sorted(tmp_path.glob("made-*"))):
@@ -185,6 +186,7 @@ def test_a_store_gives_the_table_of_the_directories(tmp_path: Path) -> None:
         client.log_param(others.info.run_id, key, value)
     client.log_metric(others.info.run_id, "val/mae", 0.5)
     here = frame_of_folder(tmp_path)
+    assert here["sweep"].fillna("").tolist() == ["first", "first,second", "first"]
     found = store.frame_of_store(uri)
     pd.testing.assert_frame_equal(found[list(here)].drop(index=3), here, check_dtype=False)
     row = found.loc[3]

@@ -8,7 +8,9 @@ import pytest
 
 from analysis.cells import Cell, belongs, cells_of, telling_keys
 from analysis.frame import frame_of_folder
-from analysis.paper_table import LAYOUTS, paper_table, table_sheet
+from analysis.layouts import LAYOUTS
+from analysis.paper_sheet import table_sheet
+from analysis.paper_table import paper_table
 from analysis.published import read_published
 from analysis.tables import _TABLES, tables_command
 from ordinalclip.errors import ConfigError
@@ -129,10 +131,16 @@ def test_ordinality_is_of_the_paper_s_slice(cells: dict[str, list[Cell]], tmp_pa
     features = np.random.default_rng(0).normal(size=(101, 8))
     features[15:76] = np.pad(arc(61), ((0, 0), (0, 6)))
     with_features(run_of(tmp_path, coop, 0, 1.0), features)
+    names = {"prompt__name": "rank", "prompt__rank_init": "names"}
+    ours = run_of(tmp_path, coop, 1, 1.0, **names, prompt___target_="ordinalclip.prompts.rank.RankPrompt")
+    with_features(ours, arc(5))
     table = tables_command([f"runs={tmp_path}", "table=ordinality", f"figure={tmp_path / 'figure'}"])
     assert table is not None
-    (found,) = table.ours.values()
-    assert found.scores == pytest.approx([100.0])
+    # Base ranks that start from names are a method of ours, with a row of its own.
+    assert {row: found.scores for (row, _), found in table.ours.items()} == {
+        "CoOp": pytest.approx([100.0]),
+        "prompt=rank": pytest.approx([100.0]),
+    }
     assert (tmp_path / "figure.svg").is_file()
 
 

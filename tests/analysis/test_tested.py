@@ -4,10 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import stats
-from sklearn.metrics import cohen_kappa_score
 
-from analysis.tested import of_ranks, quadratic_kappa, read_tested, spearman
+from analysis.tested import read_tested
 from ordinalclip.errors import DataError
 from ordinalclip.metrics.collection import rank_metrics
 from ordinalclip.metrics.scores import compute_scores
@@ -24,44 +22,19 @@ def test_mean_scores_of_images_are_the_run_s(tmp_path: Path) -> None:
         scores = tested.scores(name)
         assert scores is not None
         assert scores.mean() == pytest.approx(float(reference[name]), abs=1e-6), name
-    others = ("qwk", "spearman", "amae", "mmae", "cs_1.5", "accuracy_within_2")
+    others = ("qwk", "spearman", "amae", "mmae", "aurc", "ece", "tce", "cs_1.5", "accuracy_within_2")
     all_scores = compute_scores(tested.predictions, others)
-    for name in others[:4]:
+    for name in others[:-2]:
         weighted = tested.weighted(name)
         assert weighted is not None
         assert weighted(np.ones(50)) == pytest.approx(all_scores[name], abs=1e-6), name
-    for name in others[4:]:
+    for name in others[-2:]:
         scores = tested.scores(name)
         assert scores is not None
         assert scores.mean() == pytest.approx(all_scores[name], abs=1e-9), name
     assert tested.scores("qwk") is None
-    assert tested.weighted("ece") is None
+    assert tested.weighted("worst_group_mae") is None
     assert tested.num_train == 80
-
-
-def test_weights_are_copies() -> None:
-    rng = np.random.default_rng(1)
-    rank, given = rng.integers(5, size=40), rng.integers(5, size=40)
-    weights = rng.integers(0, 3, size=40)
-    rows = np.repeat(np.arange(40), weights)
-    reference = cohen_kappa_score(rank[rows], given[rows], weights="quadratic")
-    assert quadratic_kappa(rank, given, weights.astype(float), num_ranks=5) == pytest.approx(reference)
-    correlation = stats.spearmanr(rank[rows], given[rows]).statistic
-    assert spearman(rank.astype(float), given.astype(float), weights.astype(float)) == pytest.approx(correlation)
-
-
-def test_ranks_that_are_not_drawn_are_left_out() -> None:
-    rank, error = np.array([0, 0, 2, 2]), np.array([1.0, 3.0, 10.0, 20.0])
-    weights = np.array([1.0, 3.0, 0.0, 0.0])
-    assert of_ranks(rank, error, weights, num_ranks=3, worst=False) == 2.5
-    assert of_ranks(rank, error, np.ones(4), num_ranks=3, worst=False) == 8.5
-    assert of_ranks(rank, error, np.ones(4), num_ranks=3, worst=True) == 15
-
-
-def test_what_is_constant_has_no_correlation() -> None:
-    same, weights = np.zeros(4, dtype=int), np.ones(4)
-    assert quadratic_kappa(same, same, weights, num_ranks=3) == 0
-    assert spearman(same.astype(float), np.arange(4.0), weights) == 0
 
 
 def test_a_test_set_is_its_images_whatever_their_order(tmp_path: Path) -> None:
@@ -81,3 +54,16 @@ def test_a_test_set_is_its_images_whatever_their_order(tmp_path: Path) -> None:
 def test_a_record_without_predictions(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"predictions\.parquet is not there"):
         read_tested(made_run(tmp_path, "0"))
+
+
+def test_weights_follow_the_images_whatever_their_order(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    rank, given = rng.integers(10, size=30), rng.uniform(0, 9, 30)
+    one, other = (with_predictions(made_run(tmp_path, name), rank, given) for name in "ab")
+    pd.read_parquet(other / "predictions.parquet").sample(frac=1, random_state=0).to_parquet(
+        other / "predictions.parquet"
+    )
+    weights = rng.integers(0, 3, size=30).astype(float)
+    scores = [read_tested(directory).weighted("spearman") for directory in (one, other)]
+    found = [score(weights) for score in scores if score is not None]
+    assert found[0] == pytest.approx(found[1])

@@ -42,20 +42,11 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def runs(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a sweep's runs: two prompts, two seeds."""
-    from ordinalclip.gallery import draw_figures
-    from ordinalclip.runs import find_runs
-    from ordinalclip.tracking.copying import copy_run
-    from ordinalclip.tracking.store import Store
-
     folder = tmp_path_factory.mktemp("sweep") / "here"
     folder.mkdir()
     small = [word for word in SMALL if not word.startswith("tracking=")]
     done = train(folder, "-m", *small, "tracking=local", "lr=1e-2", "prompt=rank,context", "seed=0,1", "sweep=first")
     assert done.returncode == 0, done.stderr
-    store = Store(f"sqlite:///{folder / 'runs' / 'mlflow.db'}", "ordinalclip")
-    for run in find_runs(folder / "runs"):
-        draw_figures(run, run.read_json("ranks.json")["names"])
-        copy_run(store, run)
     return folder / "runs"
 
 

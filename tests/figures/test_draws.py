@@ -14,6 +14,7 @@ from ordinalclip.figures.confusion import confusion_figure
 from ordinalclip.figures.scale import Scale
 from ordinalclip.gallery import draw_figures, has_figures
 from tests.conftest import Compose
+from tests.figures.legible import illegible
 from tests.made_record import made_record
 
 ALL = {
@@ -34,6 +35,7 @@ ALL = {
     "path",
 }
 LONG = ["functional", "moderately defective, with micro-cracks and worse", "defective", "worth $5 or $6", "", "last"]
+GRADES = ["intact", "probably intact", "probably defective", "defective"]
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     def keep(figure: Figure, file: Path, **_: Any) -> None:
         if file.suffix == ".png":
-            figure.set_dpi(40)
+            figure.set_dpi(100)
             figure.canvas.draw()  # type: ignore[attr-defined]
             file.touch()
             kept.append(figure)
@@ -53,7 +55,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num_ranks", "names"), [(2, None), (6, LONG), (101, None)])
+@pytest.mark.parametrize(("num_ranks", "names"), [(2, None), (4, GRADES), (6, LONG), (11, None), (101, None)])
 def test_every_figure(
     num_ranks: int,
     names: list[str] | None,
@@ -65,9 +67,12 @@ def test_every_figure(
     base = f"prompt.num_base_ranks={min(num_ranks, 3)}"
     run = made_record(tmp_path, compose_cfg("prompt=rank", base), num_ranks=num_ranks, names=names)
     assert not has_figures(run)
-    assert set(draw_figures(run, run.read_json("ranks.json")["names"])) == ALL
+    order = draw_figures(run, run.read_json("ranks.json")["names"])
+    assert set(order) == ALL
     assert "not drawn" not in caplog.text
     assert has_figures(run)
+    cannot_be_read = dict(zip(order, map(illegible, drawn), strict=True))
+    assert {name: told for name, told in cannot_be_read.items() if told} == {}
     for figure in drawn:
         words = [text for panel in figure.axes for text in panel.texts] + [
             label for panel in figure.axes for label in [panel.title, panel.xaxis.label, panel.yaxis.label]

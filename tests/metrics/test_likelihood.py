@@ -31,5 +31,5 @@ def test_limits():
 
 
 def test_ranks_must_be_as_many_as_declared():
-    with pytest.raises(ValueError, match="3 probabilities an image for 5 ranks"):
+    with pytest.raises(ValueError, match=r"for 5 ranks: \[images, 5\]"):
         BrierScore(5).update(torch.eye(3), torch.arange(3))

@@ -15,6 +15,7 @@ from ordinalclip.metrics.per_rank import MacroMAE, WorstRankMAE
 from ordinalclip.metrics.pit import PITHistogram
 from ordinalclip.metrics.risk_coverage import AURC
 from ordinalclip.metrics.rps import RankedProbabilityScore
+from ordinalclip.metrics.subgroup_gap import SubgroupGap
 from ordinalclip.metrics.threshold_calibration import ThresholdCalibration
 from ordinalclip.metrics.unimodality import UnimodalityRate
 from ordinalclip.metrics.within import AccuracyWithin
@@ -25,19 +26,20 @@ SHARES = [[slice(0, 20), slice(20, 33)], [slice(33, 50), slice(50, 60), slice(60
 
 def compute(rows):
     probs, rank = sample(61)
-    metrics = RankMetrics(5, VALUES), AccuracyWithin(1), RankedProbabilityScore()
+    metrics = RankMetrics(5, VALUES), AccuracyWithin(1), RankedProbabilityScore(5)
     others: list[Metric] = [MacroMAE(5), WorstRankMAE(5), NegativeLogLikelihood(5), BrierScore(5), UnimodalityRate(5)]
     others += [ThresholdCalibration(5), PITHistogram(5), AURC(5)]
-    epsilon = EpsilonError()
+    epsilon, of_groups = EpsilonError(), SubgroupGap(5, 3, min_count=1)
     for part in rows:
         metrics[0].update(probs[part], rank[part])
         metrics[1].update(probs[part].argmax(1), rank[part])
         metrics[2].update(probs[part], rank[part])
         for metric in others:
             metric.update(probs[part], rank[part])
+        of_groups.update(probs[part], rank[part], rank[part] // 2)
         epsilon.update(probs[part].argmax(1), rank[part], 1.0 + rank[part])
     found = numbers(metrics[0].compute()) | {"within": float(metrics[1].compute()), "RPS": float(metrics[2].compute())}
-    for metric in (*others, epsilon):
+    for metric in (*others, epsilon, of_groups):
         values = metric.compute().flatten().tolist()
         found |= {f"{type(metric).__name__} {place}": value for place, value in enumerate(values)}
     return found

@@ -19,7 +19,7 @@ def test_equals_the_slow_loop_in_batches_too():
     assert ranked_probability_score(probs, target, divide=False).item() == pytest.approx(expected, rel=1e-6)
     assert ranked_probability_score(probs, target).item() == pytest.approx(expected / 5, rel=1e-6)
     for divide in (True, False):
-        metric = RankedProbabilityScore(divide=divide)
+        metric = RankedProbabilityScore(6, divide=divide)
         for rows in (slice(0, 4), slice(4, 8), slice(8, 9)):
             metric.update(probs[rows], target[rows])
         assert metric.compute().item() == pytest.approx(expected / 5 if divide else expected, rel=1e-6)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import cohen_kappa_score
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.metrics.details import details, jsonable
@@ -15,7 +14,6 @@ from ordinalclip.metrics.per_image import per_image
 from ordinalclip.metrics.readout import read_out
 from ordinalclip.metrics.score_intervals import score_intervals
 from ordinalclip.metrics.scores import compute_scores, default_names, lacks
-from ordinalclip.metrics.weighted import weighted_kappa, weighted_macro_mean
 from ordinalclip.predictions import Predictions, from_tables
 from tests.metrics.test_collection import VALUES, sample
 
@@ -113,18 +111,6 @@ def test_absent_ranks_are_named():
     assert found["absent"] == ["70s"]
     assert found["count"][3] == 0
     assert found["mae"][3] is None
-
-
-def test_weighted_scores_are_those_of_repeated_images():
-    rng = np.random.default_rng(0)
-    true, mode, weights = rng.integers(4, size=50), rng.integers(4, size=50), rng.integers(3, size=50)
-    again = np.repeat(np.arange(50), weights)
-    expected = cohen_kappa_score(true[again], mode[again], weights="quadratic", labels=range(4))
-    assert weighted_kappa(true, mode, weights.astype(float), 4) == pytest.approx(expected)
-    assert weighted_kappa(true * 0, mode * 0, weights.astype(float), 4) == 0
-    error = np.abs(true - mode)
-    by_rank = pd.Series(error[again]).groupby(true[again]).mean()
-    assert weighted_macro_mean(error, true, weights.astype(float), 9) == pytest.approx(by_rank.mean())
 
 
 def test_one_subject_gives_no_interval():

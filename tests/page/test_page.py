@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 from PIL import Image
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.page.__main__ import write_report
+from ordinalclip.page.__main__ import write_reports
 from ordinalclip.page.settings import changed_settings, chosen_options
 from ordinalclip.page.write import page, write_page
 from ordinalclip.runs import Run
+from ordinalclip.tracking import MLflowMirror
+from ordinalclip.tracking.store import Store
 from tests.conftest import Compose
 from tests.made_record import made_record
 
@@ -125,6 +128,43 @@ def test_settings_that_differ(compose_cfg: Compose) -> None:
 
 def test_the_command_refuses_what_it_does_not_know(run: Run) -> None:
     with pytest.raises(ConfigError, match="no such key"):
-        write_report([f"run={run.directory}", "epochs=3"])
+        write_reports([f"run={run.directory}", "epochs=3"])
     with pytest.raises(ConfigError, match="which run"):
-        write_report(["paths.runs=x"])
+        write_reports(["paths.runs=x"])
+
+
+def test_all_finished_runs_of_a_sweep(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = run.directory.parent
+    (root / "sweeps").mkdir()
+    unfinished = Run(root / "made-1111111111")
+    unfinished.directory.mkdir()
+    for name, runs in (("all", [run, unfinished]), ("none", [unfinished])):
+        content = {"runs": {one.directory.name: [] for one in runs}}
+        (root / "sweeps" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr("ordinalclip.gallery.draw_figures", lambda run, names: [])
+    assert write_reports(["sweep=all", f"paths.runs={root}"]) == [run.directory / "report.html"]
+    for words, told in (
+        (["sweep=none"], "sweep=none: none of its runs is finished"),
+        (["sweep=al"], "sweep=al: there is no sweep al.*\n.*allowed: all, none"),
+        (["sweep=all", f"run={run.directory}"], "both name runs"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            write_reports([*words, f"paths.runs={root}"])
+
+
+@pytest.mark.slow
+def test_the_store_of_a_run_shows_its_figures_too(tmp_path: Path, compose_cfg: Compose) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run = made_record(tmp_path, compose_cfg("prompt=linear", "tracking=local", f"tracking.uri={uri}"), num_ranks=3)
+    write_reports([f"run={run.directory}"])
+    assert not (tmp_path / "mlflow.db").exists()  # a store that is not here is not begun
+    shutil.rmtree(run.directory / "figures")
+    (run.directory / "report.html").unlink()
+    store = Store(uri, "ordinalclip")
+    MLflowMirror(uri=uri, experiment="ordinalclip", every_s=0).sync(run, final=True)
+    client, experiment_id = store.open()
+    (shown,) = client.search_runs([experiment_id])
+    assert client.list_artifacts(shown.info.run_id, "figures") == []
+    write_reports([f"run={run.directory}"])
+    assert "report.html" in {file.path for file in client.list_artifacts(shown.info.run_id)}
+    assert "figures/pit.png" in {file.path for file in client.list_artifacts(shown.info.run_id, "figures")}

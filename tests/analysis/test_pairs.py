@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.analysis.made_errors import RANK, compared, make
+from tests.analysis.made_runs import made_run, with_predictions
+
+
+def test_what_seeds_explain_is_not_ahead(tmp_path: Path) -> None:
+    """Every single run of A beside B would be significant over images; over seeds there is nothing."""
+    for prompt, errors in (("rank", (0.2, 0.6, 0.4)), ("context", (0.45, 0.25, 0.56))):
+        for seed, error in enumerate(errors):
+            make(tmp_path, prompt, seed, error)
+    found = compared(tmp_path)
+    assert found.winner is None
+    (pair,) = found.pairs
+    assert pair.estimate is not None
+    reference = stats.ttest_rel([0.2, 0.6, 0.4], [0.45, 0.25, 0.56])  # all images alike: no chance in them
+    sign = 1 if pair.a.name == "rank" else -1
+    assert sign * pair.estimate.value == pytest.approx(0.4 - 0.42, abs=1e-6)
+    assert pair.estimate.p == pytest.approx(reference.pvalue, abs=1e-6)
+
+
+def test_folds_are_corrected(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    differences = []
+    for fold in range(5):
+        errors = {prompt: float(rng.uniform(0.2, 0.4)) + shift for prompt, shift in (("rank", 0), ("context", 0.1))}
+        differences.append(errors["rank"] - errors["context"])
+        for prompt, error in errors.items():
+            for seed in (0, 1):  # the mean over seeds is what a fold says
+                directory = made_run(
+                    tmp_path, f"{prompt}{fold}{seed}", {"prompt.name": prompt, "dataset.fold": fold, "seed": seed}
+                )
+                with_predictions(
+                    directory, RANK, RANK + error + (seed - 0.5) * 0.02, first_image=1000 * fold, num_train=800
+                )
+    (pair,) = compared(tmp_path).pairs
+    assert pair.estimate is not None
+    mean, variance = np.mean(differences), np.var(differences, ddof=1)
+    t = mean / np.sqrt((1 / 5 + 200 / 800) * variance)
+    assert pair.estimate.p == pytest.approx(2 * stats.t.sf(abs(t), 4), rel=1e-4)
+    assert pair.how == "5 test sets, corrected"
+    group = pair.a
+    assert group.summary(0.95).error == pytest.approx(
+        np.sqrt((1 / 5 + 200 / 800) * np.var(list(group.by_test_set().values()), ddof=1))
+    )
+
+
+def test_subjects_that_one_record_knows_count_for_both(tmp_path: Path) -> None:
+    """Images of a subject are alike: counted one by one they would seem to be more evidence than they are."""
+    rng = np.random.default_rng(3)
+    subject, error = [f"s{i // 20}" for i in range(200)], 0.5 + rng.normal(0, 0.1, 10).repeat(20)
+    widths = []
+    for known in (subject, None):
+        root = tmp_path / str(known is None)
+        for prompt, shift in (("rank", 0.0), ("context", 0.02)):
+            for seed in (0, 1):
+                directory = made_run(root, f"{prompt}{seed}", {"prompt.name": prompt, "seed": seed})
+                worse = error if prompt == "rank" else 0.5 + shift
+                of_record = None if prompt == "rank" else known
+                with_predictions(directory, RANK, RANK + worse + 0.001 * seed, subject=of_record)
+        (pair,) = compared(root).pairs
+        assert pair.estimate is not None
+        widths.append(pair.estimate.high - pair.estimate.low)
+    assert widths[0] > 3 * widths[1]
+
+
+def test_other_images_are_not_compared(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make(tmp_path, "rank", seed, 0.1)
+        directory = made_run(tmp_path, f"o{seed}", {"prompt.name": "context", "seed": seed})
+        with_predictions(directory, RANK, RANK + 0.5, first_image=50)
+    found = compared(tmp_path)
+    (pair,) = found.pairs
+    assert pair.estimate is None
+    assert pair.how == "not compared: different test images: 200 and 200, of which 150 are the same"
+    assert found.winner is None
+    assert any("2 different test sets" in note for note in found.notes)
+
+
+def test_other_stamps_are_not_compared(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make(tmp_path, "rank", seed, 0.1, protocol__select_on="test")
+        make(tmp_path, "context", seed, 0.5)
+    found = compared(tmp_path)
+    (pair,) = found.pairs
+    assert pair.how == "not compared: rank is selected on test, the other is not"
+    assert [group.selected_on_test for group in found.groups] == [True, False]
+
+
+def test_records_without_predictions_are_compared_over_seeds(tmp_path: Path) -> None:
+    a, b = (0.1, 0.2, 0.4), (0.3, 0.5, 0.45)
+    for prompt, scores in (("rank", a), ("context", b)):
+        for seed, score in enumerate(scores):
+            made_run(tmp_path, f"{prompt}{seed}", {"prompt.name": prompt, "seed": seed}, scores={"test/mae": score})
+    (pair,) = compared(tmp_path).pairs
+    assert pair.how == "seeds alone, not images"
+    assert pair.estimate is not None
+    assert pair.estimate.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    assert not pair.complete
