@@ -20,14 +20,16 @@ from ordinalclip.prepare import Job
 log = logging.getLogger("ordinalclip")
 
 _OFFLINE = {"_target_": "ordinalclip.tracking.NoMirror"}
+_REMEDY = "leave it out: this process shows the runs in that store as they go on"
 
 
-def check(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
+def check(jobs: Sequence[Job], arguments: Sequence[str], *, remedy: str = _REMEDY) -> None:
     """Refuses an SQLite store that was named for jobs on several machines.
 
     Args:
         jobs: of the sweep.
         arguments: what the user typed.
+        remedy: what to do in place of that.
 
     Raises:
         ConfigError: for such a store.
@@ -35,7 +37,6 @@ def check(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
     typed = [word.lstrip("+").partition("=")[::2] for word in arguments]
     named = [(key, value) for key, value in typed if key in ("tracking", "tracking.uri")]
     if named and any(_is_sqlite(job) for job in jobs):
-        remedy = "leave it out: this process shows the runs in that store as they go on"
         allowed = "tracking=offline, or a server's address"
         raise ConfigError(
             *named[-1], "is an SQLite file, which jobs on several machines ruin", allowed=allowed, remedy=remedy

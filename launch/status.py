@@ -36,7 +36,7 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> None:
     """Prints the table, once or until nothing is left to wait for."""
-    chosen = choose([word for word in words if word != "--watch"], all_by_default=True)
+    chosen = choose([word for word in words if word != "--watch"], all_by_default=True, more=("--watch",))
     if "--watch" not in words:
         print(table(chosen, standings(chosen.runs, chosen.root)))
         return

@@ -152,7 +152,7 @@ class Run:
     def set_status(self, status: str, **facts: Any) -> None:
         """Writes status.json: what was there, with `status` and the given facts on top."""
         lease = self._owner()
-        kept = {k: v for k, v in self.status().items() if k not in ("error", "traceback_tail")}
+        kept = {k: v for k, v in self.status().items() if k not in ("error", "why", "traceback_tail")}
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         first = {"created": now} if "created" not in kept else {}
         self.write_json(
