@@ -1,5 +1,6 @@
 """How a run stands: what its directory says, corrected by SLURM's queue and accounts where it is one of their jobs."""
 
+import errno
 import json
 import os
 import time
@@ -17,6 +18,7 @@ from ordinalclip.runs import Run
 STATES = ("queued", "running", "finished", "interrupted", "failed", "new")
 _TAIL_BYTES = 16_384  # of metrics.jsonl: several epochs
 _OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "torch.OutOfMemoryError")
+_FULL_DISK = tuple(f"OSError: [Errno {number:d}]" for number in (errno.ENOSPC, errno.EDQUOT))
 # SLURM's word for an end → ours.
 _ENDS = {
     "TIMEOUT": "timeout",
@@ -37,8 +39,8 @@ class Standing:
     Attributes:
         run: its directory.
         state: one of `STATES`.
-        why: what more there is to say: what ended it (bug, timeout, out of memory, preempted, node failure,
-            cancelled, killed), or which job it waits as.
+        why: what more there is to say: what ended it (bug, timeout, out of memory, full disk, preempted, node
+            failure, cancelled, killed), or which job it waits as.
         epoch: how many are done.
         epochs: how many there are to be; None where that is not known yet.
         score: the last val/mae.
@@ -100,11 +102,11 @@ def _standing(
         error = "" if claim.ended else _last_line(claim.log) or (str(outcome) if outcome is not None else "")
         state = "failed" if state == "new" and why in ("bug", "out of memory") else state
     elif state == "failed":
-        why = "out of memory" if error.partition(":")[0] in _OUT_OF_MEMORY else "bug"
+        why = _failure(error)
     elif state == "interrupted" and claim is not None and claim.ended:
         why = claim.ended
     elif state == "interrupted":
-        unsaid = "killed" if status.get("status") == "running" else ""
+        unsaid = "killed" if status.get("status") == "running" and attempt.get("ended") is None else ""
         why = _end(accounts.get(slurm_id or "")) or status.get("why") or unsaid
     return Standing(
         run,
@@ -145,6 +147,13 @@ def _in_queue(claim: Claim, queue: Mapping[str, Outcome] | None) -> str:
         return f"job {claim.slurm_id}; squeue does not answer"
     state = queue[claim.slurm_id].state
     return f"job {claim.slurm_id}" + {"PENDING": "", "RUNNING": ", starting"}.get(state, f", {state.lower()}")
+
+
+def _failure(error: str) -> str:
+    """The kind of an error that ended a run."""
+    if error.startswith(_FULL_DISK):
+        return "full disk"
+    return "out of memory" if error.partition(":")[0] in _OUT_OF_MEMORY else "bug"
 
 
 def _before(status: Mapping[str, Any], outcome: Outcome | None) -> str:

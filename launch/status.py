@@ -22,7 +22,8 @@ OrdinalCLIP shows how runs stand: what their directories say, and SLURM where th
   --watch   again every 5 seconds, until nothing is queued or running
 
 A run is queued, running, finished, interrupted (the same command goes on from its last epoch) or failed; what ended it
-is told: timeout, out of memory, preempted, node failure, cancelled, killed, or bug with the last line of its traceback.
+is told: timeout, preempted, node failure, out of memory, full disk, cancelled, killed, or bug with the last line of its
+traceback.
 
 Examples
   python -m launch.status sweep=first

@@ -48,6 +48,7 @@ def stands(run: Run) -> Standing:
         ("interrupted", "COMPLETED", "", "interrupted", ""),
         ("failed", "FAILED", "ValueError: no\nmore", "failed", "bug"),
         ("failed", "FAILED", "OutOfMemoryError: CUDA", "failed", "out of memory"),
+        ("failed", "FAILED", "OSError: [Errno 28] No space left on device; it is kept", "failed", "full disk"),
         ("finished", "TIMEOUT", "", "finished", ""),
     ],
 )
