@@ -62,10 +62,10 @@ def run(words: Sequence[str]) -> Submission:
 def check_launcher(typed: Typed) -> None:
     """Raises a ConfigError for a launcher that knows nothing of arrays."""
     if "array_limit" not in typed.launcher:
-        named = [word.partition("=")[2] for word in typed.overrides if word.startswith("hydra/launcher=")]
+        named = ["", *(word.partition("=")[2] for word in typed.overrides if word.startswith("hydra/launcher="))]
         remedy = "python -m ordinalclip.train -m hydra/launcher=local … runs several at a time on this machine"
         problem = "is not SLURM's, where this command queues runs"
-        raise ConfigError("hydra/launcher", *named[-1:], problem, allowed="slurm", remedy=remedy)
+        raise ConfigError("hydra/launcher", named[-1], problem, allowed="slurm", remedy=remedy)
 
 
 def tell(submission: Submission) -> None:

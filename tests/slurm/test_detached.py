@@ -17,22 +17,9 @@ from tests.slurm.conftest import PATIENCE_S, ROOT, SMALL, Cluster, wait_for
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
-def command(
-    cluster: Cluster, module: str, *words: str, runs: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """`python -m launch.MODULE WORDS`, in a session of its own that ends with it, as a closed terminal's does."""
-    line = [sys.executable, "-m", f"launch.{module}", *words, f"paths.runs={runs}"]
-    env = cluster.environment | environment
-    done = subprocess.run(
-        line, cwd=cluster.folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S, start_new_session=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done
-
-
 def submit(cluster: Cluster, *words: str, runs: str, **environment: str) -> list[str]:
     """The arrays that were queued."""
-    done = command(cluster, "submit", "-m", *SMALL, "cluster=trial", *words, runs=runs, **environment)
+    done = cluster.command("submit", "-m", *SMALL, "cluster=trial", *words, runs=runs, **environment)
     return done.stdout.split()
 
 
@@ -103,22 +90,22 @@ def test_cancelled_and_retried(cluster: Cluster) -> None:
     root = cluster.folder / "long"
     (first, *_) = wait_for(lambda: [run for run in find_runs(root) if run.epochs_done() > 0], "an epoch is done")
     assert "queued" in states(cluster, "long", "long")
-    command(cluster, "cancel", "sweep=long", runs="long")
+    cluster.command("cancel", "sweep=long", runs="long")
     wait_for(lambda: {*states(cluster, "long", "long")} <= {"interrupted", "failed"}, "all have ended")
     wait_for(lambda: cluster.call("squeue", "-h").strip() == "", "the queue is empty")
     told = ("status", "sweep=long")
-    wait_for(lambda: command(cluster, *told, runs="long").stdout.count("cancelled") == 6, "the accounts say why")
+    wait_for(lambda: cluster.command(*told, runs="long").stdout.count("cancelled") == 6, "the accounts say why")
     name, before = first.directory.name, first.epochs_done()
-    command(cluster, "retry", f"run={name}", "cluster=trial", runs="long")
+    cluster.command("retry", f"run={name}", "cluster=trial", runs="long")
     wait_for(lambda: first.epochs_done() > before, "it goes on")
     assert first.status()["attempt"] == 2
-    command(cluster, "cancel", f"run={name}", runs="long")
+    cluster.command("cancel", f"run={name}", runs="long")
     wait_for(lambda: first.state() == "interrupted", "it has ended")
 
 
 def test_a_failed_run_tells_its_last_line(cluster: Cluster) -> None:
     submit(cluster, "epochs=1", "trainable.rank=1e30,1e-3", "sweep=bad", runs="bad")
     wait_for(lambda: sorted(states(cluster, "bad", "bad")) == ["failed", "finished"], "one fails, one is done")
-    told = command(cluster, "status", "sweep=bad", runs="bad").stdout
+    told = cluster.command("status", "sweep=bad", runs="bad").stdout
     assert "failed: bug" in told
     assert "FloatingPointError: the loss became" in told
