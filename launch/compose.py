@@ -41,9 +41,8 @@ class Composer:
                 raise ConfigError("--config-dir", folder, "there is no such folder")
             path.prepend("command-line", f"file://{folder.absolute()}")
         self.loader = ConfigLoaderImpl(config_search_path=path)
-        self._repository = self.loader.repository = CachingConfigRepository(
-            self.loader.repository
-        )  # a file is read once
+        self._repository = CachingConfigRepository(self.loader.repository)  # each file of options is read once
+        self.loader.repository = self._repository  # type: ignore[assignment]
         self._parser = OverridesParser.create(config_loader=self.loader)
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], bytes] = {}
