@@ -144,7 +144,7 @@ def test_a_kill_between_writing_and_renaming(compose_cfg: Compose) -> None:
     job = prepare(compose_cfg("prompt=linear"))
     process = multiprocessing.get_context("fork").Process(target=killed_at_the_rename, args=(job,))
     process.start()
-    process.join(100)
+    process.join(600)
     assert process.exitcode == -signal.SIGKILL
     assert job.run.state() == "interrupted"
     assert [path.name for path in (job.run.directory / "ckpt").glob(".*")] == [".0001-last.ckpt"]

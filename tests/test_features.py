@@ -211,7 +211,7 @@ print(features.shape, features.sum())
 """
     run = [sys.executable, "-c", code]
     both = [subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in both]
+    outputs = [process.communicate(timeout=600) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
     assert {path.name for path in (tmp_path / "cache" / "features").rglob("*") if path.is_file()} == STORE

@@ -84,7 +84,7 @@ def test_what_is_killed(tmp_path: Path) -> None:
         interrupted = run.state() == "interrupted"
         pids = list(workers(tmp_path))
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert interrupted
     assert process.returncode == 130, err
     assert "run 1 of 4: seed=" in err
@@ -99,9 +99,9 @@ def test_what_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: len(workers(tmp_path)) == 2, process)
         pids = list(workers(tmp_path))
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)  # the pipes of its output are closed by its children, too
+        process.communicate(timeout=300)  # the pipes of its output are closed by its children, too
     for pid in pids:
-        for _ in range(300):
+        for _ in range(3000):
             if gone(pid):
                 break
             signal.sigtimedwait([], 0.1)

@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         assert len(group) == 2  # PostgreSQL and MLflow
         yield port
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
         assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
     finally:
@@ -115,7 +115,7 @@ def test_runs_end_whatever_the_server_does_and_nothing_is_missing_in_the_end(
         _, failed = copy_all(Store(proxy.uri, mood), [first, second])
         assert failed == 0
     else:  # it goes on, and makes up for it
-        until = time.monotonic() + 30
+        until = time.monotonic() + 300
         while not (is_whole(proxy, mood, first) and is_whole(proxy, mood, second)) and time.monotonic() < until:
             time.sleep(0.1)
     assert is_whole(proxy, mood, first)

@@ -14,6 +14,7 @@ from ordinalclip.tracking import RUN_ID_TAG
 from ordinalclip.tracking.file_lock import held
 from ordinalclip.tracking.store import Store
 from tests.tracking.made import begin_run, end_run, log_epoch
+from tests.tracking.proxy import Proxy
 
 _KILLED = """
 import os, signal, sys
@@ -105,6 +106,16 @@ def test_a_run_that_cannot_be_copied_is_named(root: Path, caplog: pytest.LogCapt
 def test_one_at_a_time(tmp_path: Path) -> None:
     with held(tmp_path, 0), pytest.raises(Busy, match="another process"):
         sync(words(tmp_path))
+
+
+def test_a_server_that_asks_for_a_password_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    proxy = Proxy(0)
+    proxy.mood = "closed"
+    try:
+        with pytest.raises(ConfigError, match="asks for a name and a password"):
+            sync([*words(tmp_path), "tracking=server", f"tracking.uri={proxy.uri}"])
+    finally:
+        proxy.close()
 
 
 @pytest.mark.parametrize(
