@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
@@ -24,7 +25,7 @@ _REMEDY = "leave it out: this process shows the runs in that store as they go on
 
 
 def check(jobs: Sequence[Job], arguments: Sequence[str], *, remedy: str = _REMEDY) -> None:
-    """Refuses an SQLite store that was named for jobs on several machines.
+    """Refuses an SQLite store that was named for jobs on several machines; warns of a server at a loopback address.
 
     Args:
         jobs: of the sweep.
@@ -36,6 +37,9 @@ def check(jobs: Sequence[Job], arguments: Sequence[str], *, remedy: str = _REMED
     """
     typed = [word.lstrip("+").partition("=")[::2] for word in arguments]
     named = [(key, value) for key, value in typed if key in ("tracking", "tracking.uri")]
+    uri = str(jobs[0].cfg["tracking"].get("uri", ""))
+    if uri.startswith("http") and urlsplit(uri).hostname in ("127.0.0.1", "localhost", "::1"):
+        log.warning("tracking.uri=%s is each machine's own address, and jobs run on others", uri)
     if named and any(_is_sqlite(job) for job in jobs):
         allowed = "tracking=offline, or a server's address"
         raise ConfigError(

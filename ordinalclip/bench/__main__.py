@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 # Each is a module here with a function `measure_<name>`.
-MEASURES = ("text", "epoch", "finetune", "tower", "evaluation", "images", "startup", "sweep", "scale")
+MEASURES = ("text", "epoch", "finetune", "tower", "evaluation", "images", "startup", "sweep", "scale", "tracking")
 
 
 def main() -> None:

@@ -78,6 +78,7 @@ def test_what_is_killed(tmp_path: Path) -> None:
     words = [*SMALL, *LOCAL, "epochs=800", "prompt=linear", "seed=0,1,2,3"]
     with start(tmp_path, *words) as process:
         wait_for(lambda: len(workers(tmp_path)) == 2, process)
+        shares = [os.sched_getaffinity(pid) for pid in workers(tmp_path)]
         pid, run = next(iter(workers(tmp_path).items()))
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: len(workers(tmp_path).keys() - {pid}) == 2, process)  # another is in its place, with a run
@@ -86,6 +87,8 @@ def test_what_is_killed(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=300)
     assert interrupted
+    if len(os.sched_getaffinity(0)) >= 2:  # each has cores of its own
+        assert not set.intersection(*shares)
     assert process.returncode == 130, err
     assert "run 1 of 4: seed=" in err
     assert "WorkerDied: its process was killed by SIGKILL; was there too little memory?" in err

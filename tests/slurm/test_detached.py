@@ -90,6 +90,9 @@ def test_cancelled_and_retried(cluster: Cluster) -> None:
     root = cluster.folder / "long"
     (first, *_) = wait_for(lambda: [run for run in find_runs(root) if run.epochs_done() > 0], "an epoch is done")
     assert "queued" in states(cluster, "long", "long")
+    job = first.read_json("provenance.json")["slurm"]["SLURM_JOB_ID"]
+    step = cluster.call("scontrol", "show", "step", f"{job}.0")
+    assert "TresPerTask=cpu:2" in step  # all of the job's cores
     cluster.command("cancel", "sweep=long", runs="long")
     wait_for(lambda: {*states(cluster, "long", "long")} <= {"interrupted", "failed"}, "all have ended")
     wait_for(lambda: cluster.call("squeue", "-h").strip() == "", "the queue is empty")
