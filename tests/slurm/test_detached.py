@@ -35,6 +35,17 @@ def states(cluster: Cluster, runs: str, sweep: str) -> list[str]:
             del os.environ["SLURM_CONF"]
 
 
+def wait_finished(cluster: Cluster, runs: str, sweep: str, number: int) -> None:
+    """Until all runs of a sweep are finished; not for one that has failed."""
+
+    def are_finished() -> bool:
+        found = states(cluster, runs, sweep)
+        assert "failed" not in found, cluster.command("status", runs=runs).stdout
+        return found == ["finished"] * number
+
+    wait_for(are_finished, f"{number} runs are finished")
+
+
 def test_submitted_twice_left_alone_and_typed_again(cluster: Cluster) -> None:
     words = ("epochs=2", "prompt=rank,linear", "seed=0,1", "sweep=twice")
     pipe: Any = subprocess.PIPE
@@ -52,7 +63,7 @@ def test_submitted_twice_left_alone_and_typed_again(cluster: Cluster) -> None:
     arrays = {out.strip() for out, _ in said} - {""}
     assert {job.partition("_")[0] for job in jobs} == {array for line in arrays for array in line.split()}
     assert submit(cluster, *words, runs="twice") == []
-    wait_for(lambda: states(cluster, "twice", "twice") == ["finished"] * 4, "four runs are finished")
+    wait_finished(cluster, "twice", "twice", 4)
     assert submit(cluster, *words, runs="twice") == []
     assert all(run.status()["attempt"] == 1 for run in find_runs(root))
 
@@ -75,7 +86,7 @@ def test_code_edited_while_jobs_wait_does_not_change_them(cluster: Cluster, tmp_
         (checkout / "conf" / "train.yaml").write_text("nonsense: true\n")
     finally:
         cluster.call("scontrol", "update", "partitionname=trial", "state=UP")
-    wait_for(lambda: states(cluster, "edited", "edited") == ["finished"], f"job {array} is finished")
+    wait_finished(cluster, "edited", "edited", 1)
     (run,) = find_runs(cluster.folder / "edited")
     code = run.read_json("provenance.json")["code"]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
