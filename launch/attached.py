@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
+from launch.claims import Claims
+from launch.job_array import Queued
 from launch.mirroring import Mirroring
 from launch.outcome import keeps_accounts
+from launch.standing import Standing
 from launch.submission import submit
 from launch.watch import watch
 from ordinalclip.errors import ConfigError
@@ -50,7 +53,7 @@ def check(jobs: Sequence[Job], arguments: Sequence[str], *, remedy: str = _REMED
 def launch(
     jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[str, Any], arguments: Sequence[str]
 ) -> list[JobReturn]:
-    """Queues jobs, but those that wait in the queue already, and waits until each of them has ended.
+    """Queues jobs, but those that SLURM has already, and waits until each of them has ended.
 
     Args:
         jobs: checked ones; those that would write to an SQLite store write to none, and are shown there from here.
@@ -66,28 +69,49 @@ def launch(
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
     submission = submit([_for_nodes(job) for job in jobs], config_dirs, settings, arguments)
-    queued, arrays = submission.queued, submission.arrays
+    queued, others = submission.queued, _at_work(jobs, submission.stood)
     ends: dict[str, Exception | None] = {}
+    if others:
+        log.info("waiting for %d that SLURM has already: %s", len(others), ", ".join(_arrays(others)))
     if queued:
-        log.info("queued: %d job%s as %s", len(queued), "s" if len(queued) != 1 else "", ", ".join(arrays))
-        if not keeps_accounts():
-            log.warning("sacct does not answer here: of jobs that are killed it may not be known why")
+        log.info("queued: %d job%s as %s", len(queued), "s" if len(queued) != 1 else "", ", ".join(submission.arrays))
+    if (queued or others) and not keeps_accounts():
+        log.warning("sacct does not answer here: of jobs that are killed it may not be known why")
     shown = {job.run.run_id: job.cfg for job in jobs}
     try:
         with Mirroring() as mirroring:
-            for one, error in watch(queued, lambda job: mirroring.begin(job.run, shown[job.run.run_id])):
+            for one, error in watch([*others, *queued], lambda job: mirroring.begin(job.run, shown[job.run.run_id])):
                 ends[one.job.run.run_id] = error
                 mirroring.end(one.job.run)
     except KeyboardInterrupt:
-        log.info("the jobs go on without this terminal; scancel %s ends them", " ".join(arrays))
+        log.info("the jobs go on without this terminal; scancel %s ends them", " ".join(_arrays([*others, *queued])))
         raise
     return [_returned(job, ends.get(job.run.run_id, _left(job))) for job in jobs]
 
 
+def _at_work(jobs: Sequence[Job], stood: Sequence[Standing]) -> list[Queued]:
+    """Jobs that another submission has queued, and which wait or run."""
+    if not jobs:
+        return []
+    claims = Claims(Path(jobs[0].cfg["paths"]["runs"]).absolute()).read()
+    found = []
+    for job, one in zip(jobs, stood, strict=True):
+        claim = claims.get(job.run.run_id)
+        if one.state not in ("queued", "running") or claim is None or claim.slurm_id is None:
+            continue
+        if claim.slurm_id == one.slurm_id:  # not of a job that was, of a run that another process works on now
+            found.append(Queued(job, claim.slurm_id, Path(claim.log)))
+    return found
+
+
+def _arrays(jobs: Sequence[Queued]) -> list[str]:
+    return sorted({one.slurm_id.partition("_")[0] for one in jobs}, key=int)
+
+
 def _left(job: Job) -> Busy | None:
-    """Of a job that was not queued: somebody else has it, or has just done it."""
+    """Of a job that is not waited for: a process outside of SLURM has it, or somebody has just done it."""
     name = job.run.directory.name
-    return None if job.run.state() == "finished" else Busy(f"{name} waits in the queue, or is worked on, already")
+    return None if job.run.state() == "finished" else Busy(f"{name} is worked on, or being queued, by another process")
 
 
 def _returned(job: Job, error: Exception | None) -> JobReturn:

@@ -82,7 +82,8 @@ def ask_accounts(jobs: Sequence[str]) -> dict[str, Outcome] | None:
     for row in (line.split("|") for line in answer.splitlines()):
         if len(row) == 4:
             before = found[row[0]].state if row[0] in found else ""
-            found[row[0]] = Outcome(row[1].split(" ")[0], row[2], row[3], before)  # CANCELLED is followed by who did it
+            node = "" if row[3] == "None assigned" else row[3]
+            found[row[0]] = Outcome(row[1].split(" ")[0], row[2], node, before)  # CANCELLED is followed by who did it
     return found
 
 
