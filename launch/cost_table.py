@@ -27,14 +27,16 @@ def cost_table(planned: Sequence[Planned], typed: Typed) -> str:
     for one in planned:
         if one.standing is None or one.standing.state in ("new", "interrupted", "failed"):
             to_do[_experiment(one.overrides)][_key(one)] = cost_of(one.cfg, one.job, finished)
-    lines = ["", "Cost of what is to do", _table(to_do)] if to_do else []
+    tables: dict[str, Mapping[str, Mapping[str, Cost]]] = {"Cost of what is to do": to_do}
     experiments = list(dict.fromkeys(_experiment(overrides) for overrides in typed.product))
     if len(experiments) > 1:
         paths = [word for word in typed.overrides if word.startswith("paths.")]
-        tables = {name: _published(name, paths, finished, typed.compose) for name in experiments}
+        whole = {name: _published(name, paths, finished, typed.compose) for name in experiments}
         heading = "Cost of the published tables of these experiments, all methods and settings (analysis/published.csv)"
-        lines += ["", heading, _table({name: costs for name, costs in tables.items() if costs})]
-    if lines:
+        tables[heading] = {name: costs for name, costs in whole.items() if costs}
+    lines = [line for heading, groups in tables.items() if groups for line in ("", heading, _table(groups))]
+    every = [cost for groups in tables.values() for costs in groups.values() for cost in costs.values()]
+    if any(cost.gpu_s is not None for cost in every):
         lines += [
             "",
             "Hours are estimates by the numbers and sources of launch/cost.yaml; only `measured` is of finished runs.",
