@@ -16,6 +16,7 @@ from torch import Tensor
 from ordinalclip.losses.ce import CrossEntropy
 
 PACE = "ORDINALCLIP_TEST_PACE"  # environment variable: the file
+PACED = ("loss=paced", "--config-dir", str(Path(__file__).parent / "conf"))  # words of a run that has it
 DIES = "ORDINALCLIP_TEST_DIES"  # environment variable: the other one
 
 

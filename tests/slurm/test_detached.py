@@ -13,6 +13,7 @@ import pytest
 from launch.standing import standings
 from ordinalclip.runs import Run, find_runs
 from tests.slurm.conftest import PATIENCE_S, ROOT, SMALL, Cluster, wait_for
+from tests.slurm.paced import PACE, PACED
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -95,9 +96,11 @@ def test_code_edited_while_jobs_wait_does_not_change_them(cluster: Cluster, tmp_
     assert run.read_json("provenance.json")["slurm"]["SLURM_JOB_ID"] == array
 
 
-def test_cancelled_and_retried(cluster: Cluster) -> None:
-    words = ("epochs=100000", "prompt=linear", "seed=range(6)", "sweep=long")
-    submit(cluster, *words, runs="long")
+def test_cancelled_and_retried(cluster: Cluster, tmp_path: Path) -> None:
+    words = ("epochs=100000", "prompt=linear", "seed=range(6)", "sweep=long", *PACED)
+    (tmp_path / "pace").write_text("0.2")  # four runs at once leave the processors to the commands
+    pace = {PACE: str(tmp_path / "pace")}
+    submit(cluster, *words, runs="long", **pace)
     root = cluster.folder / "long"
     (first, *_) = wait_for(lambda: [run for run in find_runs(root) if run.epochs_done() > 0], "an epoch is done")
     assert "queued" in states(cluster, "long", "long")
@@ -105,12 +108,12 @@ def test_cancelled_and_retried(cluster: Cluster) -> None:
     step = cluster.call("scontrol", "show", "step", f"{job}.0")
     assert "TresPerTask=cpu:2" in step  # all of the job's cores
     cluster.command("cancel", "sweep=long", runs="long")
-    wait_for(lambda: {*states(cluster, "long", "long")} <= {"interrupted", "failed"}, "all have ended")
+    wait_for(lambda: {*states(cluster, "long", "long")} <= {"interrupted", "new"}, "all have ended")
     wait_for(lambda: cluster.call("squeue", "-h").strip() == "", "the queue is empty")
     told = ("status", "sweep=long")
     wait_for(lambda: cluster.command(*told, runs="long").stdout.count("cancelled") == 6, "the accounts say why")
     name, before = first.directory.name, first.epochs_done()
-    cluster.command("retry", f"run={name}", "cluster=trial", runs="long")
+    cluster.command("retry", f"run={name}", "cluster=trial", runs="long", **pace)
     wait_for(lambda: first.epochs_done() > before, "it goes on")
     assert first.status()["attempt"] == 2
     cluster.command("cancel", f"run={name}", runs="long")

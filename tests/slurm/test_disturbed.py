@@ -18,14 +18,13 @@ import torch
 
 from ordinalclip.runs import Run, find_runs
 from tests.slurm.conftest import Cluster, finish, local, wait_for
-from tests.slurm.paced import DIES, PACE
+from tests.slurm.paced import DIES, PACE, PACED
 from tests.slurm.same import assert_same, values_by_epoch
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 EPOCHS = 24
-OWN = Path(__file__).parent / "conf"
-WORDS = (f"epochs={EPOCHS}", "loss=paced", "--config-dir", str(OWN))
+WORDS = (f"epochs={EPOCHS}", *PACED)
 SLOW, HELD = 0.3, 2.5  # seconds a step; held, the epochs left outlive a time limit and the search for a lost node
 
 
