@@ -21,9 +21,9 @@ OrdinalCLIP shows how runs stand: what their directories say, and SLURM where th
   run       a run's directory, its name below paths.runs, or its id
   --watch   again every 5 seconds, until nothing is queued or running
 
-A run is queued, running, finished, interrupted (the same command goes on from its last epoch) or failed; what ended it
-is told: timeout, preempted, node failure, out of memory, full disk, cancelled, killed, or bug with the last line of its
-traceback.
+A run is new, queued, running, finished, interrupted (the same command goes on from its last epoch) or failed. What
+ended it is told: timeout, preempted, node failure, out of memory, full disk, cancelled, killed, or bug with the last
+line of its traceback.
 
 Examples
   python -m launch.status sweep=first
