@@ -26,7 +26,9 @@ The rest waits as job arrays, with a copy of the code as it is now.
 
   cluster   a site's partition, account, limits: conf/cluster/SITE.yaml
   tracking  offline where nothing is said (python -m analysis.sync fills MLflow), or a server
-  hydra.launcher.timeout_min   minutes of a job, which goes on where it was when they are over; see --cfg hydra
+  hydra.launcher.timeout_min   minutes of a job, which goes on where it was when they are over
+
+python -m ordinalclip.train hydra/launcher=slurm --cfg hydra -p hydra.launcher shows the launcher's settings.
 
 Then
   python -m launch.status sweep=NAME     how its runs stand

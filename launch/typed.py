@@ -51,6 +51,10 @@ def read_sweep(words: Sequence[str], program: str, more: Sequence[str] = (), com
         ConfigError: for what cannot be read or composed.
     """
     arguments = read_arguments(words, program)
+    if arguments.for_hydra_alone:
+        remedy = f"python -m ordinalclip.train {' '.join([*more, *words])}"
+        problem = "is a flag of python -m ordinalclip.train alone"
+        raise ConfigError(arguments.for_hydra_alone, "", problem, allowed="-m, --config-dir", remedy=remedy)
     typed = {re.split(r"[.@=]", override.lstrip("+~"))[0] for override in arguments.overrides}
     overrides = [*(word for word in more if word.partition("=")[0] not in typed), *arguments.overrides]
     try:
