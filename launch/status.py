@@ -54,6 +54,8 @@ def run(words: Sequence[str]) -> None:
 
 def table(chosen: Chosen, stands: Sequence[Standing]) -> str:
     """One row a run, and how many there are of each state."""
+    if not stands:
+        return f"there are no runs in {chosen.root} yet"
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     varied = _varied(chosen)
     heading = ("run", "settings", "state", ">epoch", ">val/mae", "node", ">time", ">attempts", "")

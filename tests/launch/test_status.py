@@ -120,6 +120,8 @@ def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     runs = tmp_path / "runs"
+    status([])
+    assert capsys.readouterr().out == f"there are no runs in {runs} yet\n"
     run = made(runs, "local", "interrupted", ended="now")
     lines = [{"values": {"val/mae": value}} for value in (0.75, 0.5)] + [{"values": {"test/mae": 1}}]
     (run.directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"val/mae')
