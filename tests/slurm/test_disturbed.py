@@ -105,6 +105,16 @@ class Disturbed:
         """Until the driver's store says so."""
         wait_for(lambda: self.shown() == status, f"{self.name} is shown as {status}")
 
+    def hear(self, words: str) -> str:
+        """What its driver says up to a line with these words."""
+        assert self.driver.stderr is not None
+        said = ""
+        for line in self.driver.stderr:
+            said += line
+            if words in line:
+                return said
+        pytest.fail(f"{self.name} never said {words!r}: {said}")
+
     def told(self) -> str:
         """What `launch.status` says of it."""
         return self.cluster.command("status", runs=self.name).stdout
@@ -187,6 +197,10 @@ def _preempted(one: Disturbed) -> Disturbed:
 
 def _requeued(one: Disturbed) -> Disturbed:
     one.wait()
+    one.driver.send_signal(signal.SIGINT)
+    one.notes["left"] = one.end()
+    one.driver = one.start()
+    one.notes["attached"] = one.hear("that SLURM has already")
     one.cluster.call("scontrol", "requeue", one.slurm_id())
     return one.see_it_through(2)
 
@@ -291,8 +305,12 @@ def test_one_that_is_preempted_by_a_higher_partition(disturbed: Futures, undistu
     assert "resuming" in (one.run.directory / "run.log").read_text()
 
 
-def test_one_that_is_requeued(disturbed: Futures, undisturbed: Run) -> None:
+def test_one_that_is_requeued_after_its_terminal_was_closed(disturbed: Futures, undisturbed: Run) -> None:
     one = disturbed["requeued"].result()
+    left = one.notes["left"]
+    assert left.returncode == 130, left.stderr
+    assert f"scancel {one.slurm_id()} ends them" in left.stderr
+    assert f"waiting for 1 that SLURM has already: {one.slurm_id()}" in one.notes["attached"]
     assert one.ended.returncode == 0, one.ended.stderr
     check(one, undisturbed)
     first, second = one.attempts()
