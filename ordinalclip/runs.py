@@ -163,9 +163,12 @@ class Run:
         content = kept | first | {"status": status, "updated": now, "attempt": lease.number} | facts
         try:
             self.write_json("status.json", content)
-        except OSError:  # that a disk is full should be told, too
+        except OSError as error:  # that a disk is full should be told, too
             lease.check()
-            overwrite(self.directory / "status.json", json.dumps(content, ensure_ascii=False) + "\n")
+            try:
+                overwrite(self.directory / "status.json", json.dumps(content, ensure_ascii=False) + "\n")
+            except OSError:
+                raise error from None
 
     def epochs_done(self) -> int:
         """How many epochs its checkpoint holds."""

@@ -72,6 +72,8 @@ def test_a_rename_that_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match=r"No space left.*is kept"):
         run.publish("ckpt/last.ckpt", lambda draft: torch.save({"epoch": 2}, draft))
     assert holds(run, 1)
+    with pytest.raises(OSError, match=r"No space left.*none before"):
+        run.set_status("running")  # there is no file that it could be written over
 
 
 def test_a_small_file_is_written_where_it_lies_if_there_is_room(tmp_path: Path) -> None:
