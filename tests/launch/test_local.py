@@ -40,11 +40,21 @@ def test_results_are_those_of_one_run_after_another_and_a_failure_stops_nobody(t
     here, turn = tmp_path / "here", tmp_path / "turn"
     here.mkdir()
     turn.mkdir()
-    done = train(here, *SMALL, *LOCAL, *axes, "tracking=local", f"paths.cache={tmp_path}", f"paths.data={tmp_path}")
+    done = train(
+        here,
+        *SMALL,
+        *LOCAL,
+        "hydra.launcher.jobs_per_gpu=2",
+        *axes,
+        "tracking=local",
+        f"paths.cache={tmp_path}",
+        f"paths.data={tmp_path}",
+    )
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert lines[0] == "6 runs: 6 new"
     assert lines.count("2 at a time, 1 thread each") == 1
+    assert lines.count("hydra.launcher.jobs_per_gpu=2: these runs have no GPU to share") == 1
     ends = sorted(line for line in lines if re.match(r"run \d of 6: ", line))
     assert [line[:10] for line in ends] == [f"run {number} of 6" for number in range(1, 7)]
     assert sum(bool(re.search(r"rank=0.001 seed=\d, [\d.]+ s$", line)) for line in ends) == 3, ends
