@@ -20,7 +20,7 @@ log = logging.getLogger("ordinalclip")
 
 _AGAIN = ("failed", "interrupted", "new")
 _HERE = ("cluster", "cache", "num_workers", "tracking")  # how to compute, not what
-_MAY_CHANGE = (*_HERE, "cluster.", "tracking.", "hydra/launcher", "hydra.launcher.", "paths.")
+_MAY_CHANGE = (*_HERE, "cluster.", "cache.", "tracking.", "hydra/launcher", "hydra.launcher.", "paths.")
 _USAGE = """\
 OrdinalCLIP queues again in SLURM what failed, was interrupted or never began, each with the settings that it had.
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 _PATIENCE_S = 20.0  # scontrol waits for minutes where the controller is down
-_NO_TIME = ("", "None", "N/A", "Unknown")
+_NO_TIME = ("", "None", "N/A", "(null)", "Unknown")
 
 
 def own_job() -> dict[str, str]:
