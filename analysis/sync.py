@@ -102,7 +102,7 @@ def copy_all(store: Store, runs: Sequence[Run]) -> tuple[int, int]:
 
     def copy(run: Run) -> bool:
         try:
-            copy_run(store, run, found[run], patience_s=_PATIENCE_S, is_new=found[run] is None)
+            copy_run(store, run, found[run], patience_s=_PATIENCE_S)
         except Exception as error:
             log.warning("%s: %s", run.directory.name, str(error).partition("\n")[0])
             return False

@@ -89,7 +89,7 @@ def _copies(folder: Path, number: int) -> Row:
     mirror.prepare()
     started = time.perf_counter()
     for run in runs:
-        copy_run(mirror.store, run, is_new=True)
+        copy_run(mirror.store, run)
     return _row(what=f"{number} runs copied", seconds=time.perf_counter() - started)
 
 

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Busy
 from ordinalclip.runs import Run
 from ordinalclip.tracking import RUN_ID_TAG
+from ordinalclip.tracking.copying import copy_run
 from ordinalclip.tracking.file_lock import held
 from ordinalclip.tracking.store import Store
 from tests.tracking.made import begin_run, end_run, log_epoch
@@ -75,6 +77,22 @@ def test_a_sync_that_was_ended_is_gone_on_with(root: Path, monkeypatch: pytest.M
         copy_all(store, runs)
     monkeypatch.undo()
     assert copy_all(store, runs) == (1, 0)
+
+
+@pytest.mark.slow
+def test_a_run_that_its_own_mirror_has_shown_meanwhile_is_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, store = ended(root, 1), Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
+    listed = analysis.sync._all_shown
+
+    def overtaken(*arguments: Any) -> Any:
+        found = listed(*arguments)
+        copy_run(store, run)
+        return found
+
+    monkeypatch.setattr(analysis.sync, "_all_shown", overtaken)
+    assert copy_all(store, [run]) == (1, 0)
+    client, experiment = store.open()
+    assert len(client.search_runs([experiment])) == 1
 
 
 @pytest.mark.slow
