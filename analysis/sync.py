@@ -95,15 +95,14 @@ def copy_all(store: Store, runs: Sequence[Run]) -> tuple[int, int]:
         client, experiment_id = store.open()
         shown = _all_shown(client, experiment_id)
     except Exception as error:
-        problem = f"does not answer ({str(error).partition(chr(10))[0]})"
-        raise ConfigError("tracking.uri", store.uri, problem, remedy="make mlflow-server starts one") from error
+        raise _refused(store.uri, str(error)) from error
     found = {run: choose_shown(client, run, shown[run.run_id]) for run in runs}
     missing = [run for run in runs if found[run] is None or not is_shown(run, found[run])]
     bar = progress("copying", len(missing), " runs")
 
     def copy(run: Run) -> bool:
         try:
-            copy_run(store, run, found[run], patience_s=_PATIENCE_S, is_new=found[run] is None)
+            copy_run(store, run, found[run], patience_s=_PATIENCE_S)
         except Exception as error:
             log.warning("%s: %s", run.directory.name, str(error).partition("\n")[0])
             return False
@@ -119,6 +118,14 @@ def copy_all(store: Store, runs: Sequence[Run]) -> tuple[int, int]:
     bar.close()
     _end_the_lost(client, shown, runs)
     return copied, len(missing) - copied
+
+
+def _refused(uri: str, said: str) -> ConfigError:
+    if "error code 401" in said or "error code 403" in said:
+        remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to one's that may write there"
+        return ConfigError("tracking.uri", uri, "asks for a name and a password", remedy=remedy)
+    problem = f"does not answer ({said.partition(chr(10))[0]})"
+    return ConfigError("tracking.uri", uri, problem, remedy="make mlflow-server starts one")
 
 
 def _typed(words: Sequence[str]) -> tuple[Path, Store]:

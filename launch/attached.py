@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
+from launch.claims import Claims
+from launch.job_array import Queued
 from launch.mirroring import Mirroring
 from launch.outcome import keeps_accounts
+from launch.standing import Standing
 from launch.submission import submit
 from launch.watch import watch
 from ordinalclip.errors import ConfigError
@@ -20,22 +24,26 @@ from ordinalclip.prepare import Job
 log = logging.getLogger("ordinalclip")
 
 _OFFLINE = {"_target_": "ordinalclip.tracking.NoMirror"}
+_REMEDY = "leave it out: this process shows the runs in that store as they go on"
 
 
-def check(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
-    """Refuses an SQLite store that was named for jobs on several machines.
+def check(jobs: Sequence[Job], arguments: Sequence[str], *, remedy: str = _REMEDY) -> None:
+    """Refuses an SQLite store that was named for jobs on several machines; warns of a server at a loopback address.
 
     Args:
         jobs: of the sweep.
         arguments: what the user typed.
+        remedy: what to do in place of that.
 
     Raises:
         ConfigError: for such a store.
     """
     typed = [word.lstrip("+").partition("=")[::2] for word in arguments]
     named = [(key, value) for key, value in typed if key in ("tracking", "tracking.uri")]
+    uri = str(jobs[0].cfg["tracking"].get("uri", ""))
+    if uri.startswith("http") and urlsplit(uri).hostname in ("127.0.0.1", "localhost", "::1"):
+        log.warning("tracking.uri=%s is each machine's own address, and jobs run on others", uri)
     if named and any(_is_sqlite(job) for job in jobs):
-        remedy = "leave it out: this process shows the runs in that store as they go on"
         allowed = "tracking=offline, or a server's address"
         raise ConfigError(
             *named[-1], "is an SQLite file, which jobs on several machines ruin", allowed=allowed, remedy=remedy
@@ -45,7 +53,7 @@ def check(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
 def launch(
     jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[str, Any], arguments: Sequence[str]
 ) -> list[JobReturn]:
-    """Queues jobs, but those that wait in the queue already, and waits until each of them has ended.
+    """Queues jobs, but those that SLURM has already, and waits until each of them has ended.
 
     Args:
         jobs: checked ones; those that would write to an SQLite store write to none, and are shown there from here.
@@ -61,28 +69,49 @@ def launch(
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
     submission = submit([_for_nodes(job) for job in jobs], config_dirs, settings, arguments)
-    queued, arrays = submission.queued, submission.arrays
+    queued, others = submission.queued, _at_work(jobs, submission.stood)
     ends: dict[str, Exception | None] = {}
+    if others:
+        log.info("waiting for %d that SLURM has already: %s", len(others), ", ".join(_arrays(others)))
     if queued:
-        log.info("queued: %d job%s as %s", len(queued), "s" if len(queued) != 1 else "", ", ".join(arrays))
-        if not keeps_accounts():
-            log.warning("sacct does not answer here: of jobs that are killed it may not be known why")
+        log.info("queued: %d job%s as %s", len(queued), "s" if len(queued) != 1 else "", ", ".join(submission.arrays))
+    if (queued or others) and not keeps_accounts():
+        log.warning("sacct does not answer here: of jobs that are killed it may not be known why")
     shown = {job.run.run_id: job.cfg for job in jobs}
     try:
         with Mirroring() as mirroring:
-            for one, error in watch(queued, lambda job: mirroring.begin(job.run, shown[job.run.run_id])):
+            for one, error in watch([*others, *queued], lambda job: mirroring.begin(job.run, shown[job.run.run_id])):
                 ends[one.job.run.run_id] = error
                 mirroring.end(one.job.run)
     except KeyboardInterrupt:
-        log.info("the jobs go on without this terminal; scancel %s ends them", " ".join(arrays))
+        log.info("the jobs go on without this terminal; scancel %s ends them", " ".join(_arrays([*others, *queued])))
         raise
     return [_returned(job, ends.get(job.run.run_id, _left(job))) for job in jobs]
 
 
+def _at_work(jobs: Sequence[Job], stood: Sequence[Standing]) -> list[Queued]:
+    """Jobs that another submission has queued, and which wait or run."""
+    if not jobs:
+        return []
+    claims = Claims(Path(jobs[0].cfg["paths"]["runs"]).absolute()).read()
+    found = []
+    for job, one in zip(jobs, stood, strict=True):
+        claim = claims.get(job.run.run_id)
+        if one.state not in ("queued", "running") or claim is None or claim.slurm_id is None:
+            continue
+        if claim.slurm_id == one.slurm_id:  # not of a job that was, of a run that another process works on now
+            found.append(Queued(job, claim.slurm_id, Path(claim.log)))
+    return found
+
+
+def _arrays(jobs: Sequence[Queued]) -> list[str]:
+    return sorted({one.slurm_id.partition("_")[0] for one in jobs}, key=int)
+
+
 def _left(job: Job) -> Busy | None:
-    """Of a job that was not queued: somebody else has it, or has just done it."""
+    """Of a job that is not waited for: a process outside of SLURM has it, or somebody has just done it."""
     name = job.run.directory.name
-    return None if job.run.state() == "finished" else Busy(f"{name} waits in the queue, or is worked on, already")
+    return None if job.run.state() == "finished" else Busy(f"{name} is worked on, or being queued, by another process")
 
 
 def _returned(job: Job, error: Exception | None) -> JobReturn:

@@ -11,8 +11,10 @@ from ordinalclip.command import composed
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import find_run
 from ordinalclip.runs import Run, find_runs
+from ordinalclip.signatures import did_you_mean
 
 _WHICH = ("sweep", "run")
+_WHERE = ("paths", "paths.runs")
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,18 @@ class Chosen:
     overrides: dict[str, list[str]]
 
 
-def choose(words: Sequence[str], *, all_by_default: bool = False) -> Chosen:
+def choose(words: Sequence[str], *, all_by_default: bool = False, more: Sequence[str] = ()) -> Chosen:
     """Finds the runs that are meant.
 
     Args:
-        words: `sweep=…` or `run=…`, and settings that say where runs lie.
+        words: `sweep=…` or `run=…`, and where runs lie.
         all_by_default: take all where neither is given.
+        more: other keys that may be typed; one that ends with a dot stands for all that begin with it.
 
     Raises:
-        ConfigError: for a sweep or a run that there is not, or where none is named.
+        ConfigError: for another key, for a sweep or a run that there is not, or where none is named.
     """
+    _check(words, more)
     typed = dict(word.partition("=")[::2] for word in words)
     root = Path(composed(rest(words))["paths"]["runs"]).absolute()
     if "run" in typed:
@@ -56,6 +60,20 @@ def choose(words: Sequence[str], *, all_by_default: bool = False) -> Chosen:
 def rest(words: Sequence[str]) -> list[str]:
     """What was typed beside the choice of runs."""
     return [word for word in words if word.partition("=")[0] not in _WHICH]
+
+
+def _check(words: Sequence[str], more: Sequence[str]) -> None:
+    """Refuses what would be passed over."""
+    keys = (*_WHICH, "paths.runs", *more)
+    prefixes = tuple(key for key in more if key.endswith("."))
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals and not key.startswith("-"):
+            raise ConfigError("sweep", "", f"which runs is {word!r}?", allowed=f"sweep={word}, run={word}")
+        if key not in (*_WHICH, *_WHERE, *more) and not key.startswith(prefixes):
+            allowed = ", ".join(f"{one}…" if one in prefixes else one for one in keys)
+            hint = did_you_mean(key, keys)
+            raise ConfigError(key, value, "is no setting of this command", allowed=allowed, remedy=hint)
 
 
 def _of_sweep(name: str, root: Path) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -40,7 +41,8 @@ class Composer:
                 raise ConfigError("--config-dir", folder, "there is no such folder")
             path.prepend("command-line", f"file://{folder.absolute()}")
         self.loader = ConfigLoaderImpl(config_search_path=path)
-        self._repository = self.loader.repository
+        self._repository = CachingConfigRepository(self.loader.repository)  # each file of options is read once
+        self.loader.repository = self._repository  # type: ignore[assignment]
         self._parser = OverridesParser.create(config_loader=self.loader)
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], bytes] = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analysis.published import read_published
 from launch.columns import in_columns
+from launch.compose import Composer
 from launch.cost import Cost, cost_of, numbers, total_hours
 from launch.likeness import FinishedRuns
 from launch.outlook import Planned, outlook
@@ -26,14 +27,16 @@ def cost_table(planned: Sequence[Planned], typed: Typed) -> str:
     for one in planned:
         if one.standing is None or one.standing.state in ("new", "interrupted", "failed"):
             to_do[_experiment(one.overrides)][_key(one)] = cost_of(one.cfg, one.job, finished)
-    lines = ["", "Cost of what is to do", _table(to_do)] if to_do else []
+    tables: dict[str, Mapping[str, Mapping[str, Cost]]] = {"Cost of what is to do": to_do}
     experiments = list(dict.fromkeys(_experiment(overrides) for overrides in typed.product))
     if len(experiments) > 1:
         paths = [word for word in typed.overrides if word.startswith("paths.")]
-        tables = {name: _published(name, paths, finished) for name in experiments}
+        whole = {name: _published(name, paths, finished, typed.compose) for name in experiments}
         heading = "Cost of the published tables of these experiments, all methods and settings (analysis/published.csv)"
-        lines += ["", heading, _table({name: costs for name, costs in tables.items() if costs})]
-    if lines:
+        tables[heading] = {name: costs for name, costs in whole.items() if costs}
+    lines = [line for heading, groups in tables.items() if groups for line in ("", heading, _table(groups))]
+    every = [cost for groups in tables.values() for costs in groups.values() for cost in costs.values()]
+    if any(cost.gpu_s is not None for cost in every):
         lines += [
             "",
             "Hours are estimates by the numbers and sources of launch/cost.yaml; only `measured` is of finished runs.",
@@ -43,12 +46,12 @@ def cost_table(planned: Sequence[Planned], typed: Typed) -> str:
     return "\n".join(lines)
 
 
-def _published(experiment: str, paths: Sequence[str], finished: FinishedRuns) -> dict[str, Cost]:
+def _published(experiment: str, paths: Sequence[str], finished: FinishedRuns, compose: Composer) -> dict[str, Cost]:
     """Of each distinct run behind the rows of an experiment."""
     commands = dict.fromkeys(score.command for score in read_published() if _is_of(score.command, experiment))
     runs: dict[str, Cost] = {}
     for command in commands:
-        for one in outlook(read_sweep([*command.split(), *paths], "python -m launch.plan")):
+        for one in outlook(read_sweep([*command.split(), *paths], "python -m launch.plan", compose=compose)):
             if _key(one) not in runs:
                 runs[_key(one)] = cost_of(one.cfg, one.job, finished)
     return runs

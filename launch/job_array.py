@@ -12,6 +12,12 @@ from ordinalclip.prepare import Job
 
 # The others are SLURM's alone to submitit.
 _BASE = ("name", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")
+_SETUP = (
+    # Weights were found here, and nodes mostly have no internet: without this, libraries would ask for minutes.
+    "export HF_HUB_OFFLINE=1",
+    # Since SLURM 22.05 srun gives a task one of the job's cores, unless it is told so again.
+    '[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK',
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,7 @@ def queue(jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[st
     code = take_snapshot(runs, config_dirs)
     ours = {"submitit_folder", "array_limit", "max_num_timeout", "setup", "gres", "gpus_per_node"}
     options = {name: value for name, value in settings.items() if name not in ours and value is not None}
-    # Weights were found here, and nodes mostly have no internet: without this, libraries would ask for minutes.
-    options |= {"setup": ["export HF_HUB_OFFLINE=1", *settings["setup"], *code.setup]}
+    options |= {"setup": [*_SETUP, *settings["setup"], *code.setup]}
     # A number of GPUs, or the site's own words for them.
     options |= {"gres": settings["gres"]} if settings["gres"] else {"gpus_per_node": settings["gpus_per_node"]}
     options = {name if name in _BASE else f"slurm_{name}": value for name, value in options.items()}

@@ -91,6 +91,8 @@ def launch(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]], setti
     tasks = [Task(number, plain(cfg), tuple(words)) for number, (cfg, words) in enumerate(jobs)]
     wants_gpu = any(task.cfg["trainer"]["accelerator"] != "cpu" for task in tasks)
     places = divide(LocalSettings(**settings), own_cores(), own_gpus() if wants_gpu else [])
+    if settings["jobs_per_gpu"] != 1 and places[0].gpu is None:
+        log.warning("hydra.launcher.jobs_per_gpu=%s: these runs have no GPU to share", settings["jobs_per_gpu"])
     log.info("%s", described(places, len(tasks)))
     results = [JobReturn(overrides=task.overrides, cfg=cfg) for task, cfg in zip(tasks, cfgs, strict=True)]
     with Mirroring() as mirroring, _workers(places[: len(tasks)], mirroring) as workers:

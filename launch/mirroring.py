@@ -25,7 +25,7 @@ class Mirroring:
             self._cfgs[run] = cfg
 
     def end(self, run: Run) -> None:
-        """A run has ended: it is shown for the last time, with how it ended."""
+        """A run has ended: it is shown for the last time, with how it ended; one that never began is not."""
         with self._news:
             self._ended.append(run)
             self._news.notify()
@@ -49,7 +49,7 @@ class Mirroring:
                 ended, self._ended = self._ended, []
                 done = self._closing and not ended
                 running = {run: cfg for run, cfg in self._cfgs.items() if run not in ended}
-                last = [(run, self._cfgs.pop(run)) for run in ended]
+                last = [(run, self._cfgs.pop(run)) for run in ended if run in self._cfgs]
             for run, cfg in last:
                 mirror_of(cfg).sync(run, final=True)
             if done:

@@ -23,6 +23,7 @@ from urllib.request import urlopen
 
 import yaml
 
+from launch.left_over import check_port, end_left_over
 from launch.postgres import Postgres
 from ordinalclip.command import run_command
 from ordinalclip.errors import ConfigError
@@ -89,8 +90,11 @@ def serve(words: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with held(folder / ".lock", 0), _database(settings, folder) as (database, users):
-            _serve(settings, folder, database, users, stop)
+        with held(folder / ".lock", 0):
+            end_left_over(folder)
+            check_port(settings.host, settings.port)
+            with _database(settings, folder) as (database, users):
+                _serve(settings, folder, database, users, stop)
     except Locked:
         raise Busy(f"{folder}: there is a server in it already") from None
 

@@ -30,11 +30,13 @@ class Outcome:
         state: SLURM's word, such as RUNNING or OUT_OF_MEMORY.
         exit_code: of its process, `1:0`: status and signal; "" where it is not known.
         node: where it runs or ran.
+        before: SLURM's word for how the attempt before this one ended, of a job that was requeued.
     """
 
     state: str
     exit_code: str = ""
     node: str = ""
+    before: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -72,12 +74,17 @@ def ask_queue(jobs: Iterable[str]) -> dict[str, Outcome] | None:
 
 def ask_accounts(jobs: Sequence[str]) -> dict[str, Outcome] | None:
     """What the accounts say; None where the site keeps none, or they do not answer."""
-    answer = _run("sacct", "-X", "-n", "-P", "-j", ",".join(jobs), "-o", "JobID,State,ExitCode,NodeList")
+    # -D: each attempt of a requeued job is a row, the newest last.
+    answer = _run("sacct", "-X", "-D", "-n", "-P", "-j", ",".join(jobs), "-o", "JobID,State,ExitCode,NodeList")
     if answer is None:
         return None
-    rows = (line.split("|") for line in answer.splitlines())
-    # CANCELLED is followed by who did it.
-    return {row[0]: Outcome(row[1].split(" ")[0], row[2], row[3]) for row in rows if len(row) == 4}
+    found: dict[str, Outcome] = {}
+    for row in (line.split("|") for line in answer.splitlines()):
+        if len(row) == 4:
+            before = found[row[0]].state if row[0] in found else ""
+            node = "" if row[3] == "None assigned" else row[3]
+            found[row[0]] = Outcome(row[1].split(" ")[0], row[2], node, before)  # CANCELLED is followed by who did it
+    return found
 
 
 def keeps_accounts() -> bool:

@@ -82,6 +82,7 @@ def _does(one: Planned) -> tuple[str, str]:
         "failed": f"failed{epochs}: {stands.error or stands.why}",
         "running": f"running on {stands.node}{epochs}",
         "queued": f"queued: {stands.why}",
+        "new": f"new{f': {stands.why}' if stands.why else ''}",
     }
     return _DOES[stands.state], details.get(stands.state, stands.state)
 

@@ -9,7 +9,7 @@ import yaml
 from launch.chosen import Chosen, choose, rest
 from launch.standing import Standing, standings
 from launch.submission import Submission, submit
-from launch.submit import ADDED, tell
+from launch.submit import ADDED, check_launcher, tell
 from launch.typed import Typed, read_sweep
 from ordinalclip.command import run_command
 from ordinalclip.config import plain
@@ -20,6 +20,7 @@ log = logging.getLogger("ordinalclip")
 
 _AGAIN = ("failed", "interrupted", "new")
 _HERE = ("cluster", "cache", "num_workers", "tracking")  # how to compute, not what
+_MAY_CHANGE = (*_HERE, "cluster.", "cache.", "tracking.", "hydra/launcher", "hydra.launcher.", "paths.")
 _USAGE = """\
 OrdinalCLIP queues again in SLURM what failed, was interrupted or never began, each with the settings that it had.
 
@@ -46,11 +47,15 @@ def run(words: Sequence[str]) -> Submission | None:
     config_dirs = [word for word in words if word.startswith("-")]
     if config_dirs:
         raise ConfigError(config_dirs[0], "", "is no setting", allowed="python -m launch.submit takes --config-dir")
-    chosen = choose(words)
+    chosen = choose(words, more=_MAY_CHANGE)
     here = read_sweep(rest(words), "python -m launch.retry", ADDED)
+    check_launcher(here)
     cfg = plain(here.compose(here.product[0]))
     stands = standings(chosen.runs, chosen.root)
-    jobs = [_job(one, chosen, here, cfg) for one in stands if one.state in _AGAIN]
+    typed = {word.partition("=")[0] for word in words}
+    moved = {key: value for key, value in cfg["paths"].items() if {"paths", f"paths.{key}"} & typed}
+    here_cfg = {key: cfg[key] for key in _HERE}
+    jobs = [_job(one, chosen, here, here_cfg, moved) for one in stands if one.state in _AGAIN]
     if not jobs:
         log.info("nothing is left to queue of %d runs", len(stands))
         return None
@@ -59,8 +64,8 @@ def run(words: Sequence[str]) -> Submission | None:
     return submission
 
 
-def _job(one: Standing, chosen: Chosen, here: Typed, cfg: dict[str, Any]) -> Job:
-    """A run's job as it was recorded, or typed where it never began."""
+def _job(one: Standing, chosen: Chosen, here: Typed, how: dict[str, Any], moved: dict[str, str]) -> Job:
+    """A run's job as it was recorded, or typed where it never began; how to compute it, and where, is as of now."""
     name = one.run.directory.name
     overrides = chosen.overrides.get(name) or one.run.read_json("overrides.json") or []
     file = one.run.directory / "config.yaml"
@@ -70,8 +75,8 @@ def _job(one: Standing, chosen: Chosen, here: Typed, cfg: dict[str, Any]) -> Job
         recorded = plain(here.compose(overrides))
     else:
         raise ConfigError("run", name, "its settings are not known", remedy="type its command again")
-    settings = recorded | {key: cfg[key] for key in _HERE} | {"rerun": False}
-    settings["paths"] = recorded["paths"] | {"runs": str(chosen.root)}
+    settings = recorded | how | {"rerun": False}
+    settings["paths"] = recorded["paths"] | moved | {"runs": str(chosen.root)}
     job = prepare(settings, tuple(overrides))
     if job.run.run_id != one.run.run_id:
         problem = "its data, weights or defaults are others now, so it would be another run"

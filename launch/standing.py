@@ -1,5 +1,6 @@
 """How a run stands: what its directory says, corrected by SLURM's queue and accounts where it is one of their jobs."""
 
+import errno
 import json
 import os
 import time
@@ -17,6 +18,7 @@ from ordinalclip.runs import Run
 STATES = ("queued", "running", "finished", "interrupted", "failed", "new")
 _TAIL_BYTES = 16_384  # of metrics.jsonl: several epochs
 _OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "torch.OutOfMemoryError")
+_FULL_DISK = tuple(f"OSError: [Errno {number:d}]" for number in (errno.ENOSPC, errno.EDQUOT))
 # SLURM's word for an end → ours.
 _ENDS = {
     "TIMEOUT": "timeout",
@@ -37,8 +39,8 @@ class Standing:
     Attributes:
         run: its directory.
         state: one of `STATES`.
-        why: what more there is to say: what ended it (bug, timeout, out of memory, preempted, node failure,
-            cancelled, killed), or which job it waits as.
+        why: what more there is to say: what ended it (bug, timeout, out of memory, full disk, preempted, node
+            failure, cancelled, killed), or which job it waits as.
         epoch: how many are done.
         epochs: how many there are to be; None where that is not known yet.
         score: the last val/mae.
@@ -92,18 +94,20 @@ def _standing(
     if claim is not None and (state in ("finished", "running") or _is_spent(claim, attempt)):
         claim = None
     if claim is not None and is_waiting(claim, queue):
-        state, slurm_id, why = "queued", claim.slurm_id, _in_queue(claim, queue)
+        state, slurm_id = "queued", claim.slurm_id
+        why = _in_queue(claim, queue) + _before(status, accounts.get(claim.slurm_id or ""))
     elif claim is not None and claim.slurm_id != slurm_id:  # its job ended before the run's first step
         slurm_id, outcome = claim.slurm_id, accounts.get(claim.slurm_id or "")
         why = claim.ended or _end(outcome) or "bug"
         error = "" if claim.ended else _last_line(claim.log) or (str(outcome) if outcome is not None else "")
-        state = "failed" if state == "new" else state
+        state = "failed" if state == "new" and why in ("bug", "out of memory") else state
     elif state == "failed":
-        why = "out of memory" if error.partition(":")[0] in _OUT_OF_MEMORY else "bug"
+        why = _failure(error)
     elif state == "interrupted" and claim is not None and claim.ended:
         why = claim.ended
     elif state == "interrupted":
-        why = _end(accounts.get(slurm_id or "")) or ("killed" if status.get("status") == "running" else "")
+        unsaid = "killed" if status.get("status") == "running" and attempt.get("ended") is None else ""
+        why = _end(accounts.get(slurm_id or "")) or status.get("why") or unsaid
     return Standing(
         run,
         state,
@@ -143,6 +147,19 @@ def _in_queue(claim: Claim, queue: Mapping[str, Outcome] | None) -> str:
         return f"job {claim.slurm_id}; squeue does not answer"
     state = queue[claim.slurm_id].state
     return f"job {claim.slurm_id}" + {"PENDING": "", "RUNNING": ", starting"}.get(state, f", {state.lower()}")
+
+
+def _failure(error: str) -> str:
+    """The kind of an error that ended a run."""
+    if error.startswith(_FULL_DISK):
+        return "full disk"
+    return "out of memory" if error.partition(":")[0] in _OUT_OF_MEMORY else "bug"
+
+
+def _before(status: Mapping[str, Any], outcome: Outcome | None) -> str:
+    """What ended the last attempt of a run that waits to go on."""
+    why = status.get("why") or (_ENDS.get(outcome.before, "") if outcome is not None else "")
+    return f", {why} before" if why else ""
 
 
 def _accounts(slurm_ids: Iterable[str]) -> dict[str, Outcome]:

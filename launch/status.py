@@ -21,8 +21,9 @@ OrdinalCLIP shows how runs stand: what their directories say, and SLURM where th
   run       a run's directory, its name below paths.runs, or its id
   --watch   again every 5 seconds, until nothing is queued or running
 
-A run is queued, running, finished, interrupted (the same command goes on from its last epoch) or failed; what ended it
-is told: timeout, out of memory, preempted, node failure, cancelled, killed, or bug with the last line of its traceback.
+A run is new, queued, running, finished, interrupted (the same command goes on from its last epoch) or failed. What
+ended it is told: timeout, preempted, node failure, out of memory, full disk, cancelled, killed, or bug with the last
+line of its traceback.
 
 Examples
   python -m launch.status sweep=first
@@ -36,7 +37,7 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> None:
     """Prints the table, once or until nothing is left to wait for."""
-    chosen = choose([word for word in words if word != "--watch"], all_by_default=True)
+    chosen = choose([word for word in words if word != "--watch"], all_by_default=True, more=("--watch",))
     if "--watch" not in words:
         print(table(chosen, standings(chosen.runs, chosen.root)))
         return
@@ -53,6 +54,8 @@ def run(words: Sequence[str]) -> None:
 
 def table(chosen: Chosen, stands: Sequence[Standing]) -> str:
     """One row a run, and how many there are of each state."""
+    if not stands:
+        return f"there are no runs in {chosen.root} yet"
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     varied = _varied(chosen)
     heading = ("run", "settings", "state", ">epoch", ">val/mae", "node", ">time", ">attempts", "")

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from launch.attached import check
 from launch.submission import Submission, submit
 from launch.sweep import STATE_WORDS, note_sweep, plan
-from launch.typed import read_sweep
+from launch.typed import Typed, read_sweep
 from ordinalclip.command import run_command
+from ordinalclip.errors import ConfigError
 from ordinalclip.first_record import tell_notes
 
 log = logging.getLogger("ordinalclip")
@@ -25,7 +26,9 @@ The rest waits as job arrays, with a copy of the code as it is now.
 
   cluster   a site's partition, account, limits: conf/cluster/SITE.yaml
   tracking  offline where nothing is said (python -m analysis.sync fills MLflow), or a server
-  hydra.launcher.timeout_min   minutes of a job, which goes on where it was when they are over; see --cfg hydra
+  hydra.launcher.timeout_min   minutes of a job, which goes on where it was when they are over
+
+python -m ordinalclip.train hydra/launcher=slurm --cfg hydra -p hydra.launcher shows the launcher's settings.
 
 Then
   python -m launch.status sweep=NAME     how its runs stand
@@ -46,15 +49,25 @@ def run(words: Sequence[str]) -> Submission:
         ConfigError: for the first job that could not start; nothing has been queued then.
     """
     typed = read_sweep(words, "python -m launch.submit", ADDED)
+    check_launcher(typed)
     if typed.note:
         log.info("%s", typed.note)
     jobs = plan(typed.compose, typed.product, typed.config_dirs)
-    check(jobs, typed.overrides)
+    check(jobs, typed.overrides, remedy="leave it out: python -m analysis.sync shows the runs in that store")
     tell_notes([note for job in jobs for note in job.manifest.notes])
     note_sweep(jobs, typed.overrides)
     submission = submit(jobs, typed.config_dirs, typed.launcher, typed.overrides)
     tell(submission)
     return submission
+
+
+def check_launcher(typed: Typed) -> None:
+    """Raises a ConfigError for a launcher that knows nothing of arrays."""
+    if "array_limit" not in typed.launcher:
+        named = ["", *(word.partition("=")[2] for word in typed.overrides if word.startswith("hydra/launcher="))]
+        remedy = "python -m ordinalclip.train -m hydra/launcher=local … runs several at a time on this machine"
+        problem = "is not SLURM's, where this command queues runs"
+        raise ConfigError("hydra/launcher", named[-1], problem, allowed="slurm", remedy=remedy)
 
 
 def tell(submission: Submission) -> None:

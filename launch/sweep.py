@@ -82,9 +82,11 @@ def sweep(
         ", ".join(f"{number} {word}" for word, number in words.items()),
     )
     tell_notes([note for job in jobs for note in job.manifest.notes])
-    missing = [job for job in jobs if job.cfg["rerun"] or states[job.run.run_id] not in ("finished", "running")]
+    # A launcher of jobs elsewhere waits for one that has begun there, too.
+    left = ("finished",) if isinstance(launcher, JobLauncher) else ("finished", "running")
+    missing = [job for job in jobs if job.cfg["rerun"] or states[job.run.run_id] not in left]
     for job in jobs:
-        if states[job.run.run_id] == "running":
+        if states[job.run.run_id] == "running" and "running" in left:
             log.info("left to the process that works on it: %s", job.run.directory.name)
     note_sweep(jobs, arguments)
     results: list[JobReturn] = []

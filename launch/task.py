@@ -5,15 +5,14 @@ run is, its own directory says.
 """
 
 import logging
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from submitit.core.utils import DelayedSubmission
 
+from ordinalclip.slurm_job import own_job
 from ordinalclip.stop import Stopped
 
 log = logging.getLogger("ordinalclip")
@@ -65,18 +64,7 @@ class Task:
 def _stop(stop: Stopped) -> None:
     """Ends a job that was asked to stop; it is requeued unless SLURM does so, or it was cancelled."""
     # Submitit's own signal is for what is to go on; what the others mean, only SLURM knows.
-    if stop.by == signal.SIGUSR2 or _job_state() == "RUNNING":
+    # A job says RUNNING also where a preemption has given it a while.
+    if stop.by == signal.SIGUSR2 or own_job().get("JobState") == "RUNNING":
         signal.raise_signal(signal.SIGUSR2)
     sys.exit(stop.code)
-
-
-def _job_state() -> str:
-    """RUNNING also where a preemption has given the job a while; "" where SLURM does not answer."""
-    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    name = os.environ.get("SLURM_JOB_ID", "") if array is None else f"{array}_{index}"
-    try:
-        done = subprocess.run(["scontrol", "show", "job", name, "-o"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    words = dict(word.partition("=")[::2] for word in done.stdout.split())
-    return words.get("JobState", "")

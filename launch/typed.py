@@ -38,22 +38,27 @@ class Typed:
     note: str = ""
 
 
-def read_sweep(words: Sequence[str], program: str, more: Sequence[str] = ()) -> Typed:
+def read_sweep(words: Sequence[str], program: str, more: Sequence[str] = (), compose: Composer | None = None) -> Typed:
     """Reads what was typed for a sweep; one run is a sweep of one.
 
     Args:
         words: behind the program's name; `-m` may be among them.
         program: its name, for messages.
         more: overrides that the program adds where nothing of that group is typed.
+        compose: one made before, of the same folders; None makes one.
 
     Raises:
         ConfigError: for what cannot be read or composed.
     """
     arguments = read_arguments(words, program)
+    if arguments.for_hydra_alone:
+        remedy = f"python -m ordinalclip.train {' '.join([*more, *words])}"
+        problem = "is a flag of python -m ordinalclip.train alone"
+        raise ConfigError(arguments.for_hydra_alone, "", problem, allowed="-m, --config-dir", remedy=remedy)
     typed = {re.split(r"[.@=]", override.lstrip("+~"))[0] for override in arguments.overrides}
     overrides = [*(word for word in more if word.partition("=")[0] not in typed), *arguments.overrides]
     try:
-        compose = Composer(arguments.config_dirs)
+        compose = Composer(arguments.config_dirs) if compose is None else compose
         hydra = compose.whole(overrides).hydra
         axes = typed_axes(_plain(hydra.sweeper).get("params") or {})
         given = [override for override in compose.parse([*axes, *overrides]) if not override.is_hydra_override()]

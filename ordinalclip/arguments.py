@@ -9,6 +9,19 @@ from hydra._internal.utils import get_args_parser
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.signatures import did_you_mean
 
+_FOR_HYDRA_ALONE = (
+    "cfg",
+    "info",
+    "resolve",
+    "package",
+    "run",
+    "hydra_help",
+    "shell_completion",
+    "config_path",
+    "config_name",
+    "experimental_rerun",
+)
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -19,6 +32,7 @@ class Arguments:
         overrides: those of the form key=value.
         config_dirs: of `--config-dir`.
         help: whether `--help` is among them.
+        for_hydra_alone: the first flag that asks something of Hydra itself, such as `--cfg`; "" where there is none.
         note: what to tell before anything else; empty where there is nothing to tell.
     """
 
@@ -26,6 +40,7 @@ class Arguments:
     overrides: list[str]
     config_dirs: list[Path]
     help: bool
+    for_hydra_alone: str = ""
     note: str = ""
 
     def varied(self, overrides: Sequence[str]) -> list[str]:
@@ -68,4 +83,6 @@ def read_arguments(words: Sequence[str], program: str) -> Arguments:
         overrides = [word.replace("sweep=", "sweep_name=", 1) if word[:6] == "sweep=" else word for word in overrides]
         near = did_you_mean(names[0], sweeps)
         note = f"sweep={names[0]} is only a name for these runs; {near}" if near else ""
-    return Arguments([*overrides, *flags], overrides, folders, typed.help, note)
+    alone = [name for name in _FOR_HYDRA_ALONE if getattr(typed, name) not in (None, False)]
+    asked = f"--{alone[0].replace('_', '-')}" if alone else ""
+    return Arguments([*overrides, *flags], overrides, folders, typed.help, asked, note)

@@ -29,6 +29,9 @@ def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words:
     log_to_terminal()
     try:
         work(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head`; Python would complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

@@ -1,11 +1,13 @@
 """What a write that failed failed of, and where: torch tells neither."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 _PROBE = 1 << 16  # bytes that a disk with room has room for
+_BLOCK = 512  # bytes, in which st_blocks counts
 
 
 @contextlib.contextmanager
@@ -28,6 +30,26 @@ def told(draft: Path, what: Path) -> Iterator[None]:
         kept = "what was there before is kept" if what.exists() else "there was none before"
         problem = f"{os.strerror(cause.errno)}; {kept}, and the same command goes on from the last checkpoint"
         raise OSError(cause.errno, problem, str(what)) from error
+
+
+def overwrite(path: Path, text: str) -> None:
+    """Writes a small file where it lies, which a full disk has room for; what was there before is kept if it has not.
+
+    Args:
+        path: of a file that is there.
+        text: its new content.
+
+    Raises:
+        OSError: the new content needs more room than the old one had, or cannot be written.
+    """
+    content = text.encode()
+    with path.open("r+b") as file:
+        if len(content) > os.fstat(file.fileno()).st_blocks * _BLOCK:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        file.write(content)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _cause(draft: Path) -> OSError | None:

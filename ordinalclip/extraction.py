@@ -5,6 +5,7 @@ starts takes the chunks that are missing, beginning at a place of its own, so se
 talking to each other; in the worst case a chunk is computed twice, with the same result.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -86,7 +87,9 @@ def extract(
                 part = _part(parts[view], start)
                 if not part.is_file() and not (folders[view] / "features.npy").is_file():
                     pixels = _view(backbone, images, hashes[start : start + CHUNK], view)
-                    write_atomically(part, partial(_save, _forward(tower, backbone, pixels, how, device)))
+                    features = _forward(tower, backbone, pixels, how, device)
+                    with _unless_there(folders[view] / "features.npy"):
+                        write_atomically(part, partial(_save, features))
                 bar.update(len(images))
     tower.to("cpu")
     seconds = time.perf_counter() - began
@@ -145,12 +148,19 @@ def _assemble(folder: Path, parts: Path, starts: Sequence[int], hashes: np.ndarr
     if not target.is_file():
         text = "\n".join(hashes) + "\n"
         write_atomically(folder / "images.txt", lambda path: path.write_text(text, encoding="ascii"))
-        try:
+        with _unless_there(target):
             write_atomically(target, partial(_join, [_part(parts, start) for start in starts], len(hashes), folder))
-        except FileNotFoundError:
-            if not target.is_file():
-                raise
     shutil.rmtree(parts, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _unless_there(target: Path) -> Iterator[None]:
+    """Passes over files that have gone where another process has joined all of them and swept them away."""
+    try:
+        yield
+    except FileNotFoundError:
+        if not target.is_file():
+            raise
 
 
 def _join(files: Sequence[Path], num_rows: int, folder: Path, path: Path) -> None:

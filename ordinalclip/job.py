@@ -19,7 +19,8 @@ from ordinalclip.provenance import code_version
 from ordinalclip.report import print_run
 from ordinalclip.runs import Run
 from ordinalclip.serving.asked import register_finished
-from ordinalclip.stop import signals_stop
+from ordinalclip.slurm_job import why_stopped
+from ordinalclip.stop import Stopped, signals_stop
 from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
@@ -105,6 +106,8 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
             raise
         except (KeyboardInterrupt, SystemExit) as stop:
             _set_outcome(run, "interrupted", stop)
+            if isinstance(stop, Stopped) and (why := why_stopped(stop.by)):
+                _set_outcome(run, "interrupted", stop, why=why)
             log.info("interrupted: %s, after epoch %d of %d", run.directory.name, run.epochs_done(), job.cfg["epochs"])
             mirror.sync(run, final=True)
             raise
@@ -118,9 +121,9 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
         mirror.sync(run, final=True)
 
 
-def _set_outcome(run: Run, outcome: str, error: BaseException) -> None:
+def _set_outcome(run: Run, outcome: str, error: BaseException, **more: str) -> None:
     """Writes down how a run ended; where that cannot be done (a full disk), what ended it still goes its way."""
-    facts = {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
+    facts = more | {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
     if outcome == "failed":
         facts["traceback_tail"] = "".join(traceback.format_exception(error)[-_TAIL:]).rstrip()
     with contextlib.suppress(OSError, Superseded):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ordinalclip import slurm_queue
+from ordinalclip.disk import overwrite
 
 HEARTBEAT_S = 30.0
 STALE_AFTER_S = 300.0
@@ -183,6 +184,6 @@ class Lease:
             try:
                 draft.write_text(json.dumps(ended), encoding="utf-8")
                 os.replace(draft, self.path)
-            except OSError:  # a full disk, on which the file's own place is left; torn, it counts as ended, too
+            except OSError:  # a full disk, on which the file's own place is left
                 draft.unlink(missing_ok=True)
-                self.path.write_text(json.dumps(ended), encoding="utf-8")
+                overwrite(self.path, json.dumps(ended))

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ordinalclip.disk import told
+from ordinalclip.disk import overwrite, told
 from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Lease, Superseded, living_attempt
 
@@ -150,14 +150,25 @@ class Run:
         return target
 
     def set_status(self, status: str, **facts: Any) -> None:
-        """Writes status.json: what was there, with `status` and the given facts on top."""
+        """Writes status.json: what was there, with `status` and the given facts on top.
+
+        Raises:
+            Superseded: when a newer attempt owns the run.
+            OSError: it cannot be written, not even in place of the old one.
+        """
         lease = self._owner()
-        kept = {k: v for k, v in self.status().items() if k not in ("error", "traceback_tail")}
+        kept = {k: v for k, v in self.status().items() if k not in ("error", "why", "traceback_tail")}
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         first = {"created": now} if "created" not in kept else {}
-        self.write_json(
-            "status.json", kept | first | {"status": status, "updated": now, "attempt": lease.number} | facts
-        )
+        content = kept | first | {"status": status, "updated": now, "attempt": lease.number} | facts
+        try:
+            self.write_json("status.json", content)
+        except OSError as error:  # that a disk is full should be told, too
+            lease.check()
+            try:
+                overwrite(self.directory / "status.json", json.dumps(content, ensure_ascii=False) + "\n")
+            except OSError:
+                raise error from None
 
     def epochs_done(self) -> int:
         """How many epochs its checkpoint holds."""

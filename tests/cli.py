@@ -50,7 +50,8 @@ def train(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     """Until `what` holds; fails where the process ends before."""
-    for _ in range(6000):
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
         if what():
             return
         assert process.poll() is None, process.communicate()

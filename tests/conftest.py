@@ -13,6 +13,8 @@ from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import plain
 
 os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"  # nobody's, lest tracking=server writes to somebody's server
+for _name in ("ORDINALCLIP_RUNS", "ORDINALCLIP_DATA", "ORDINALCLIP_CACHE"):  # the user's own folders are no test's
+    os.environ.pop(_name, None)
 
 SMALL = (
     "backbone=tiny",

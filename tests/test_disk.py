@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import logging
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from ordinalclip.disk import overwrite
 from ordinalclip.job import run_job
 from ordinalclip.prepare import Job, prepare
 from ordinalclip.runs import Run
@@ -70,6 +72,20 @@ def test_a_rename_that_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match=r"No space left.*is kept"):
         run.publish("ckpt/last.ckpt", lambda draft: torch.save({"epoch": 2}, draft))
     assert holds(run, 1)
+    with pytest.raises(OSError, match=r"No space left.*none before"):
+        run.set_status("running")  # there is no file that it could be written over
+
+
+def test_a_small_file_is_written_where_it_lies_if_there_is_room(tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    file.write_text("a longer text than the one that follows")
+    place = file.stat().st_ino
+    overwrite(file, "kürzer")
+    assert file.read_text(encoding="utf-8") == "kürzer"
+    assert file.stat().st_ino == place
+    with pytest.raises(OSError, match="No space left"):
+        overwrite(file, "x" * (file.stat().st_blocks * 512 + 1))
+    assert file.read_text(encoding="utf-8") == "kürzer"
 
 
 @pytest.fixture
@@ -102,7 +118,10 @@ def test_a_full_disk(compose_cfg: Compose, small_disk: Path, monkeypatch: pytest
     with pytest.raises(OSError, match=r"No space left.*is kept.*last\.ckpt"):
         run_job(job, in_sweep=True)
     monkeypatch.setattr(Run, "publish", publish)
-    assert job.run.state() in ("failed", "interrupted")  # as there was room to write it down, or not
+    assert job.run.state() == "failed"
+    assert "No space left" in job.run.status()["error"]
+    (attempt,) = (job.run.directory / "attempts").glob("*.json")
+    assert json.loads(attempt.read_text())["outcome"] == "failed"
     assert holds(job.run, 0)
     (small_disk / "filler").unlink()
     run_job(prepare(cfg), in_sweep=True)
@@ -127,7 +146,7 @@ def test_a_kill_between_writing_and_renaming(compose_cfg: Compose) -> None:
     job = prepare(compose_cfg("prompt=linear"))
     process = multiprocessing.get_context("fork").Process(target=killed_at_the_rename, args=(job,))
     process.start()
-    process.join(100)
+    process.join(600)
     assert process.exitcode == -signal.SIGKILL
     assert job.run.state() == "interrupted"
     assert [path.name for path in (job.run.directory / "ckpt").glob(".*")] == [".0001-last.ckpt"]

@@ -170,6 +170,26 @@ def test_what_another_process_has_finished_meanwhile_is_used(manifest: Manifest,
     assert set(files(tmp_path)) - {path.name for path in manifest.root.iterdir()} == STORE
 
 
+def test_chunks_that_another_process_sweeps_away_while_one_is_written_are_not_missed(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = extraction._save
+
+    def overtaken(features: np.ndarray, path: Path) -> None:
+        monkeypatch.setattr(extraction, "_save", save)
+        load_features(backbone(), manifest, cache_dir=tmp_path)
+        assert not path.parent.exists()
+        save(features, path)
+
+    monkeypatch.setattr(extraction, "_save", overtaken)
+    np.testing.assert_array_equal(load_features(backbone(), manifest, cache_dir=tmp_path), expected(manifest))
+    assert set(files(tmp_path)) - {path.name for path in manifest.root.iterdir()} == STORE
+
+    monkeypatch.setattr(extraction, "_save", lambda _, path: shutil.rmtree(path.parent))
+    with pytest.raises(FileNotFoundError):  # by nobody who had joined them
+        load_features(backbone("other"), manifest, cache_dir=tmp_path)
+
+
 def test_a_broken_image_is_named(manifest: Manifest, tmp_path: Path) -> None:
     (manifest.root / manifest.table["path"][3]).write_bytes(b"")
     with pytest.raises(DataError, match="bild ä 3"):
@@ -213,7 +233,7 @@ print(features.shape, features.sum())
 """
     run = [sys.executable, "-c", code]
     both = [subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in both]
+    outputs = [process.communicate(timeout=600) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
     assert {path.name for path in (tmp_path / "cache" / "features").rglob("*") if path.is_file()} == STORE

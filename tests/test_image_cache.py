@@ -287,11 +287,11 @@ def test_a_killed_build_goes_on_and_two_at_once_give_the_same(manifest: Manifest
 
     cache = tmp_path / "killed"
     with build(manifest.root, cache, kill_after=3) as process:
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     assert len(shards(cache)) == 6
     both = [build(manifest.root, cache) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in both]
+    outputs = [process.communicate(timeout=600) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     written = sum(int(out) for out, _ in outputs)
     assert number - 3 <= written <= 2 * (number - 3)  # none of the first three again

@@ -290,7 +290,7 @@ def test_of_two_processes_that_start_at_once_one_runs_and_the_other_says_so(
     (tmp_path / "cfg.json").write_text(json.dumps(cfg))
     command = [sys.executable, "-m", "tests.interrupted_run", str(tmp_path / "cfg.json")]
     both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=120)[1] for process in both]
+    said = [process.communicate(timeout=600)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 1]
     refused = next(words for words, process in zip(said, both, strict=True) if process.returncode == 1)
     assert "Busy" in refused

@@ -93,6 +93,10 @@ def test_changes_are_followed(tree: Path) -> None:
     with (tree / "pyproject.toml").open("a") as file:
         file.write("# more\n")
     assert make(tree, "setup")[1] == ["pip ."]
+    (tree / "launch" / "hydra_plugins").mkdir(parents=True)
+    (tree / "launch" / "hydra_plugins" / "ordinalclip_new.py").write_text("# such files are copied\n")
+    assert make(tree, "setup")[1] == ["pip ."]
+    assert make(tree, "setup")[1] == []
     with (tree / "requirements.lock").open("a") as file:
         file.write("# more\n")
     assert make(tree, "setup")[1] == FRESH[1:]

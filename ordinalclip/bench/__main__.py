@@ -8,7 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 # Each is a module here with a function `measure_<name>`.
-MEASURES = ("text", "text_gpu", "epoch", "finetune", "tower", "evaluation", "images", "startup", "sweep", "scale")
+MEASURES = (
+    *("text", "text_gpu", "epoch", "finetune", "tower", "evaluation"),
+    *("images", "startup", "sweep", "scale", "tracking"),
+)
 
 
 def main() -> None:

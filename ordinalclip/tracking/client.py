@@ -22,6 +22,7 @@ def load_mlflow() -> None:
 
     for name in ("mlflow", "alembic"):  # MLflow sets its own levels when it is imported
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it raises anyway
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells of every retry
 
 

@@ -27,15 +27,15 @@ _METRICS = 800  # values in one request; MLflow takes 1,000 of all kinds togethe
 _OUTCOME_TAGS = ("error", NOTE_TAG)  # that go when a run that failed goes on
 
 
-def copy_run(store: Store, run: Run, shown: Any = None, *, patience_s: float = 60.0, is_new: bool = False) -> None:
+def copy_run(store: Store, run: Run, shown: Any = None, *, patience_s: float = 60.0) -> None:
     """Copies what is new of a run: values, parameters, tags, status; of one that is not running, artifacts too.
 
     Args:
         store: where to.
         run: any run; one without a status.json is passed over.
-        shown: the run as the store has it, where that is known.
+        shown: the run as the store has it, where it has it; None: it is looked for, as another writer may just have
+            made it.
         patience_s: how long another writer may keep us waiting.
-        is_new: it is known not to be in the store.
 
     Raises:
         Locked: another writer has been at it all that time.
@@ -45,7 +45,7 @@ def copy_run(store: Store, run: Run, shown: Any = None, *, patience_s: float = 6
         return
     client, experiment_id = store.open()
     with store.writing(run, patience_s):
-        if shown is None and not is_new:
+        if shown is None:
             shown = find_shown(client, experiment_id, run)
         _copy(client, experiment_id, run, shown)
 

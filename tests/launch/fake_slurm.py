@@ -34,7 +34,8 @@ elif sys.argv[0] == "squeue":
 elif sys.argv[0] == "sacct":
     for tasks in known["jobs"].values():
         for name, state in tasks.items():
-            print(f"{{name}}|{{state}}|0:0|node1")
+            for one in [*known["history"].get(name, []), state]:
+                print(f"{{name}}|{{one}}|0:0|node1")
 elif sys.argv[0] == "scancel":
     for tasks in known["jobs"].values():
         tasks.update({{name: "CANCELLED" for name in tasks if name in words}})
@@ -52,7 +53,7 @@ class FakeSlurm:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.books = folder / "books.json"
-        self._write({"jobs": {}, "calls": [], "accepts": None})
+        self._write({"jobs": {}, "history": {}, "calls": [], "accepts": None})
         script = _SCRIPT.format(python=sys.executable, books=str(self.books))
         for name in ("sbatch", "squeue", "sacct", "scancel", "srun"):
             (folder / name).write_text(script)
@@ -68,10 +69,11 @@ class FakeSlurm:
         """The words of each call of a program."""
         return [words[1:] for words in self._read()["calls"] if words[0] == program]
 
-    def add(self, job: str, tasks: dict[str, str]) -> None:
-        """Adds a job as if it had been submitted."""
+    def add(self, job: str, tasks: dict[str, str], history: dict[str, list[str]] | None = None) -> None:
+        """Adds a job as if it had been submitted; its history is how earlier attempts of its tasks ended."""
         known = self._read()
         known["jobs"][job] = tasks
+        known["history"] |= history or {}
         self._write(known)
 
     def set(self, slurm_id: str, state: str) -> None:

@@ -68,3 +68,6 @@ def test_a_sweeps_jobs(tmp_path: Path) -> None:
         read_sweep(["--config-dir", str(tmp_path / "no")], "x")
     with pytest.raises(ConfigError, match="did you mean rank"):
         read_sweep(["prompt=rnak"], "x")
+    for flags in (["--cfg", "hydra"], ["-c", "job", "--resolve"], ["--info"], ["--config-name", "mine"]):
+        with pytest.raises(ConfigError, match="is a flag of"):  # nothing is queued by asking
+            read_sweep(["-m", "seed=0,1", *flags], "x")

@@ -40,11 +40,21 @@ def test_results_are_those_of_one_run_after_another_and_a_failure_stops_nobody(t
     here, turn = tmp_path / "here", tmp_path / "turn"
     here.mkdir()
     turn.mkdir()
-    done = train(here, *SMALL, *LOCAL, *axes, "tracking=local", f"paths.cache={tmp_path}", f"paths.data={tmp_path}")
+    done = train(
+        here,
+        *SMALL,
+        *LOCAL,
+        "hydra.launcher.jobs_per_gpu=2",
+        *axes,
+        "tracking=local",
+        f"paths.cache={tmp_path}",
+        f"paths.data={tmp_path}",
+    )
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert lines[0] == "6 runs: 6 new"
     assert lines.count("2 at a time, 1 thread each") == 1
+    assert lines.count("hydra.launcher.jobs_per_gpu=2: these runs have no GPU to share") == 1
     ends = sorted(line for line in lines if re.match(r"run \d of 6: ", line))
     assert [line[:10] for line in ends] == [f"run {number} of 6" for number in range(1, 7)]
     assert sum(bool(re.search(r"rank=0.001 seed=\d, [\d.]+ s$", line)) for line in ends) == 3, ends
@@ -78,14 +88,17 @@ def test_what_is_killed(tmp_path: Path) -> None:
     words = [*SMALL, *LOCAL, "epochs=800", "prompt=linear", "seed=0,1,2,3"]
     with start(tmp_path, *words) as process:
         wait_for(lambda: len(workers(tmp_path)) == 2, process)
+        shares = [os.sched_getaffinity(pid) for pid in workers(tmp_path)]
         pid, run = next(iter(workers(tmp_path).items()))
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: len(workers(tmp_path).keys() - {pid}) == 2, process)  # another is in its place, with a run
         interrupted = run.state() == "interrupted"
         pids = list(workers(tmp_path))
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert interrupted
+    if len(os.sched_getaffinity(0)) >= 2:  # each has cores of its own
+        assert not set.intersection(*shares)
     assert process.returncode == 130, err
     assert "run 1 of 4: seed=" in err
     assert "WorkerDied: its process was killed by SIGKILL; was there too little memory?" in err
@@ -99,9 +112,9 @@ def test_what_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: len(workers(tmp_path)) == 2, process)
         pids = list(workers(tmp_path))
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)  # the pipes of its output are closed by its children, too
+        process.communicate(timeout=300)  # the pipes of its output are closed by its children, too
     for pid in pids:
-        for _ in range(300):
+        for _ in range(3000):
             if gone(pid):
                 break
             signal.sigtimedwait([], 0.1)

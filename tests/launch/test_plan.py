@@ -1,11 +1,13 @@
 """What a command would do, why, and what that costs; nothing of it is done."""
 
 import json
+import math
 import re
 from pathlib import Path
 
 import pytest
 
+from analysis.published import read_published
 from launch.cost import cost_of, numbers, total_hours
 from launch.likeness import FinishedRuns
 from launch.plan import run as plan
@@ -60,6 +62,32 @@ def test_data_that_are_not_here_are_named_job_by_job(small: list[str], capsys: p
     assert re.search(r"^all, each run once +60 ", out, re.MULTILINE), out
     with pytest.raises(ConfigError, match="epochs=-1"):
         plan(["experiment=hci", "epochs=-1"])
+
+
+@pytest.mark.slow
+def test_the_published_tables_of_several_experiments_are_added_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    names = ("experiment=hci", "experiment=morph")
+    words = [f"paths.{key}={tmp_path}" for key in ("runs", "data", "cache")]
+    plan(["experiment=hci,morph", *words])
+    _, table = capsys.readouterr().out.split("Cost of the published tables")
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.startswith(names)}
+    times = {"sweep=hci_splits": 10, "sweep=seeds": 5}  # as its files of axes say
+    commands = {score.command for score in read_published()}
+    expected = {
+        name: sum(
+            math.prod(times.get(word, 1) for word in command.split()) for command in commands if name in command.split()
+        )
+        for name in names
+    }
+    assert {name: int(row[0]) for name, row in rows.items()} == expected
+    together = next(line for line in table.splitlines() if line.startswith("all, each run once"))
+    runs, gpu, cpu = (float(word.replace(",", "")) for word in together.split()[4:7])
+    assert runs == sum(expected.values())
+    for hours, column in ((gpu, 1), (cpu, 2)):
+        assert hours == pytest.approx(sum(float(row[column].replace(",", "")) for row in rows.values()), rel=0.05)
 
 
 @pytest.mark.parametrize("where", ["cpu", "gpu"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_is_missing_is_queued_once(
     slurm.set("17_1", "CANCELLED")
     slurm.set("17_2", "RUNNING")
     third = submit([*words[:-2], "seed=0,1,2", "sweep=first"])
-    assert [one.state for one in third.stood] == ["finished", "failed", "new", "queued", "queued", "new"]
+    assert [one.state for one in third.stood] == ["finished", "new", "new", "queued", "queued", "new"]
     assert third.slurm_ids == ["18_0", "18_1", "18_2"]
     claims = Claims(runs).read()
     assert claims[names[1].rpartition("-")[2]].slurm_id == "18_0"
@@ -107,3 +108,32 @@ def test_rerun_archives_once_and_not_at_every_start(tmp_path: Path, slurm: FakeS
     assert len(list((tmp_path / "runs" / "archive").iterdir())) == 1
     (stands,) = standings([Run(directory)], tmp_path / "runs")
     assert (stands.state, stands.why) == ("queued", "job 17")
+
+
+def test_a_job_has_its_sites_settings_and_all_of_its_cores(slurm: FakeSlurm, small: list[str]) -> None:
+    site = ["cluster.partition=p", "cluster.account=a", "cluster.constraint=a100|h100", "cluster.cpus=3"]
+    submit([*small, *site, "cluster.setup=[module load cuda]", "+hydra.launcher.additional_parameters.nice=5"])
+    lines = Path(slurm.calls("sbatch")[0][-1]).read_text().splitlines()
+    options = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")}
+    assert options >= {"partition=p", "account=a", "constraint='a100|h100'", "cpus-per-task=3", "nice=5"}
+    assert options >= {"time=720", "signal=USR2@120", "gpus-per-node=1", "mem=8GB"}
+    assert "module load cuda" in lines
+    told = next(line for line in lines if "SRUN_CPUS_PER_TASK" in line)  # srun does not take them over by itself
+    for cpus, found in (("3", "3"), ("", "")):
+        done = subprocess.run(
+            ["bash", "-c", f"{told}; echo $SRUN_CPUS_PER_TASK"],
+            env={"SLURM_CPUS_PER_TASK": cpus},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == found
+
+
+def test_a_server_on_this_machine_is_warned_of(
+    slurm: FakeSlurm, small: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    submit([*small, "tracking=server", "tracking.uri=http://elsewhere:5000"])
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    submit([*small, "tracking=server", "tracking.uri=http://localhost:5000", "seed=7"])
+    assert "http://localhost:5000 is each machine's own address" in caplog.text

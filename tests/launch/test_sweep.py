@@ -62,7 +62,7 @@ def test_an_interrupted_sweep_does_only_what_is_missing(tmp_path: Path, stop: si
         # Between two runs, or in the second.
         wait_for(lambda: "finished" in states(tmp_path) and len(states(tmp_path)) >= num_begun, process)
         process.send_signal(stop)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == (-9 if stop == signal.SIGKILL else 130), err
     if stop == signal.SIGINT:
         assert "Traceback" not in err
@@ -125,7 +125,7 @@ def test_two_processes_with_one_configuration(tmp_path: Path) -> None:
         assert sweep.returncode == 0, sweep.stderr
         assert f"left to the process that works on it: {run.directory.name}" in sweep.stderr
         first.send_signal(signal.SIGINT)
-        first.communicate(timeout=60)
+        first.communicate(timeout=300)
     assert first.returncode == 130
     assert run.state() == "interrupted"
 

@@ -55,6 +55,15 @@ class Cluster:
         """Runs a sweep on the cluster to its end."""
         return finish(self.start("-m", "hydra/launcher=slurm", "cluster=trial", *words, runs=runs, **environment))
 
+    def command(self, module: str, *words: str, runs: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`python -m launch.MODULE WORDS`, in a session of its own that ends with it, as a closed terminal's does."""
+        line = [sys.executable, "-m", f"launch.{module}", *words, f"paths.runs={runs}"]
+        options: dict[str, Any] = {"capture_output": True, "text": True, "start_new_session": True}
+        env = self.environment | environment
+        done = subprocess.run(line, cwd=self.folder, env=env, timeout=PATIENCE_S, **options)
+        assert done.returncode == 0, done.stderr
+        return done
+
     def accounts(self, *columns: str) -> list[list[str]]:
         """Rows of sacct about all jobs so far, each attempt of a job one."""
         out = self.call("sacct", "-X", "-n", "-P", "-D", "-S", "2020-01-01", "-o", ",".join(("JobID", *columns)))

@@ -13,26 +13,14 @@ import pytest
 from launch.standing import standings
 from ordinalclip.runs import Run, find_runs
 from tests.slurm.conftest import PATIENCE_S, ROOT, SMALL, Cluster, wait_for
+from tests.slurm.paced import PACE, PACED
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
-def command(
-    cluster: Cluster, module: str, *words: str, runs: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """`python -m launch.MODULE WORDS`, in a session of its own that ends with it, as a closed terminal's does."""
-    line = [sys.executable, "-m", f"launch.{module}", *words, f"paths.runs={runs}"]
-    env = cluster.environment | environment
-    done = subprocess.run(
-        line, cwd=cluster.folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S, start_new_session=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done
-
-
 def submit(cluster: Cluster, *words: str, runs: str, **environment: str) -> list[str]:
     """The arrays that were queued."""
-    done = command(cluster, "submit", "-m", *SMALL, "cluster=trial", *words, runs=runs, **environment)
+    done = cluster.command("submit", "-m", *SMALL, "cluster=trial", *words, runs=runs, **environment)
     return done.stdout.split()
 
 
@@ -46,6 +34,17 @@ def states(cluster: Cluster, runs: str, sweep: str) -> list[str]:
     finally:
         if before is None:
             del os.environ["SLURM_CONF"]
+
+
+def wait_finished(cluster: Cluster, runs: str, sweep: str, number: int) -> None:
+    """Until all runs of a sweep are finished; not for one that has failed."""
+
+    def are_finished() -> bool:
+        found = states(cluster, runs, sweep)
+        assert "failed" not in found, cluster.command("status", runs=runs).stdout
+        return found == ["finished"] * number
+
+    wait_for(are_finished, f"{number} runs are finished")
 
 
 def test_submitted_twice_left_alone_and_typed_again(cluster: Cluster) -> None:
@@ -65,7 +64,7 @@ def test_submitted_twice_left_alone_and_typed_again(cluster: Cluster) -> None:
     arrays = {out.strip() for out, _ in said} - {""}
     assert {job.partition("_")[0] for job in jobs} == {array for line in arrays for array in line.split()}
     assert submit(cluster, *words, runs="twice") == []
-    wait_for(lambda: states(cluster, "twice", "twice") == ["finished"] * 4, "four runs are finished")
+    wait_finished(cluster, "twice", "twice", 4)
     assert submit(cluster, *words, runs="twice") == []
     assert all(run.status()["attempt"] == 1 for run in find_runs(root))
 
@@ -88,7 +87,7 @@ def test_code_edited_while_jobs_wait_does_not_change_them(cluster: Cluster, tmp_
         (checkout / "conf" / "train.yaml").write_text("nonsense: true\n")
     finally:
         cluster.call("scontrol", "update", "partitionname=trial", "state=UP")
-    wait_for(lambda: states(cluster, "edited", "edited") == ["finished"], f"job {array} is finished")
+    wait_finished(cluster, "edited", "edited", 1)
     (run,) = find_runs(cluster.folder / "edited")
     code = run.read_json("provenance.json")["code"]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
@@ -97,28 +96,33 @@ def test_code_edited_while_jobs_wait_does_not_change_them(cluster: Cluster, tmp_
     assert run.read_json("provenance.json")["slurm"]["SLURM_JOB_ID"] == array
 
 
-def test_cancelled_and_retried(cluster: Cluster) -> None:
-    words = ("epochs=100000", "prompt=linear", "seed=range(6)", "sweep=long")
-    submit(cluster, *words, runs="long")
+def test_cancelled_and_retried(cluster: Cluster, tmp_path: Path) -> None:
+    words = ("epochs=100000", "prompt=linear", "seed=range(6)", "sweep=long", *PACED)
+    (tmp_path / "pace").write_text("0.2")  # four runs at once leave the processors to the commands
+    pace = {PACE: str(tmp_path / "pace")}
+    submit(cluster, *words, runs="long", **pace)
     root = cluster.folder / "long"
     (first, *_) = wait_for(lambda: [run for run in find_runs(root) if run.epochs_done() > 0], "an epoch is done")
     assert "queued" in states(cluster, "long", "long")
-    command(cluster, "cancel", "sweep=long", runs="long")
-    wait_for(lambda: {*states(cluster, "long", "long")} <= {"interrupted", "failed"}, "all have ended")
+    job = first.read_json("provenance.json")["slurm"]["SLURM_JOB_ID"]
+    step = cluster.call("scontrol", "show", "step", f"{job}.0")
+    assert "TresPerTask=cpu:2" in step  # all of the job's cores
+    cluster.command("cancel", "sweep=long", runs="long")
+    wait_for(lambda: {*states(cluster, "long", "long")} <= {"interrupted", "new"}, "all have ended")
     wait_for(lambda: cluster.call("squeue", "-h").strip() == "", "the queue is empty")
     told = ("status", "sweep=long")
-    wait_for(lambda: command(cluster, *told, runs="long").stdout.count("cancelled") == 6, "the accounts say why")
+    wait_for(lambda: cluster.command(*told, runs="long").stdout.count("cancelled") == 6, "the accounts say why")
     name, before = first.directory.name, first.epochs_done()
-    command(cluster, "retry", f"run={name}", "cluster=trial", runs="long")
+    cluster.command("retry", f"run={name}", "cluster=trial", runs="long", **pace)
     wait_for(lambda: first.epochs_done() > before, "it goes on")
     assert first.status()["attempt"] == 2
-    command(cluster, "cancel", f"run={name}", runs="long")
+    cluster.command("cancel", f"run={name}", runs="long")
     wait_for(lambda: first.state() == "interrupted", "it has ended")
 
 
 def test_a_failed_run_tells_its_last_line(cluster: Cluster) -> None:
     submit(cluster, "epochs=1", "trainable.rank=1e30,1e-3", "sweep=bad", runs="bad")
     wait_for(lambda: sorted(states(cluster, "bad", "bad")) == ["failed", "finished"], "one fails, one is done")
-    told = command(cluster, "status", "sweep=bad", runs="bad").stdout
+    told = cluster.command("status", "sweep=bad", runs="bad").stdout
     assert "failed: bug" in told
     assert "FloatingPointError: the loss became" in told

@@ -14,17 +14,17 @@ from typing import Any
 
 import mlflow
 import pytest
+import torch
 
 from ordinalclip.runs import Run, find_runs
 from tests.slurm.conftest import Cluster, finish, local, wait_for
-from tests.slurm.paced import PACE
+from tests.slurm.paced import DIES, PACE, PACED
 from tests.slurm.same import assert_same, values_by_epoch
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 EPOCHS = 24
-OWN = Path(__file__).parent / "conf"
-WORDS = (f"epochs={EPOCHS}", "loss=paced", "--config-dir", str(OWN))
+WORDS = (f"epochs={EPOCHS}", *PACED)
 SLOW, HELD = 0.3, 2.5  # seconds a step; held, the epochs left outlive a time limit and the search for a lost node
 
 
@@ -36,19 +36,20 @@ class Disturbed:
         name: of the disturbance.
         pace: seconds a step.
         words: for its job.
+        environment: of its first command.
     """
 
-    def __init__(self, cluster: Cluster, name: str, pace: float, *words: str) -> None:
+    def __init__(self, cluster: Cluster, name: str, pace: float, *words: str, **environment: str) -> None:
         self.cluster, self.name, self.words = cluster, name, words
         self.notes: dict[str, Any] = {}
         self.pace, self.store = cluster.folder / f"{name}.pace", cluster.folder / name / "mlflow.db"
         self.go(pace)
-        self.driver = self.start()
+        self.driver = self.start(**environment)
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self, **environment: str) -> "subprocess.Popen[str]":
         """Types its command."""
         common = ["-m", "hydra/launcher=slurm", "cluster=trial", "cluster.cpus=1", "cluster.mem_gb=1", *WORDS]
-        return self.cluster.start(*common, *self.words, runs=self.name, **{PACE: str(self.pace)})
+        return self.cluster.start(*common, *self.words, runs=self.name, **{PACE: str(self.pace)}, **environment)
 
     def go(self, seconds: float) -> None:
         """Sets its pace."""
@@ -104,6 +105,20 @@ class Disturbed:
         """Until the driver's store says so."""
         wait_for(lambda: self.shown() == status, f"{self.name} is shown as {status}")
 
+    def hear(self, words: str) -> str:
+        """What its driver says up to a line with these words."""
+        assert self.driver.stderr is not None
+        said = ""
+        for line in self.driver.stderr:
+            said += line
+            if words in line:
+                return said
+        pytest.fail(f"{self.name} never said {words!r}: {said}")
+
+    def told(self) -> str:
+        """What `launch.status` says of it."""
+        return self.cluster.command("status", runs=self.name).stdout
+
     def see_it_through(self, attempt: int) -> "Disturbed":
         """Waits for an attempt, and for the end of the driver."""
         self.wait_for_attempt(attempt)
@@ -124,19 +139,33 @@ def undisturbed(cluster: Cluster) -> Run:
 
 
 @pytest.fixture(scope="module")
-def disturbed(cluster: Cluster, undisturbed: Run) -> Iterator[dict[str, Future[Disturbed]]]:
+def small_disk(cluster: Cluster) -> Iterator[Path | None]:
+    """The folder of the run whose disk is to be full; None where none can be mounted."""
+    place = cluster.folder / "full_disk"
+    place.mkdir()
+    line = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    mounted = subprocess.run(line, capture_output=True).returncode == 0
+    yield place if mounted else None
+    if mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture(scope="module")
+def disturbed(cluster: Cluster, undisturbed: Run, small_disk: Path | None) -> Iterator[dict[str, Future[Disturbed]]]:
     """All of them at once; the one whose node is to go down begins on node2, and may go on anywhere."""
     cluster.call("scontrol", "update", "nodename=node1", "state=drain", "reason=test")
     runs = [Disturbed(cluster, "node_lost", SLOW, "cluster.gpus=0")]
     on_node1 = "+hydra.launcher.additional_parameters.nodelist=node1"
-    # SLURM tells of a time limit up to a minute early, and and starts may be slow.
+    # SLURM tells of a time limit up to a minute early, and starts may be slow.
     limit = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=20")
     runs += [
         Disturbed(cluster, "preempted", SLOW, on_node1, "cluster.gpus=2", "tracking.every_s=1"),
         Disturbed(cluster, "requeued", SLOW, on_node1, "cluster.gpus=0"),
-        Disturbed(cluster, "killed", SLOW, on_node1, "cluster.gpus=0"),
+        Disturbed(cluster, "killed", SLOW, on_node1, "cluster.gpus=0", **{DIES: str(cluster.folder / "may_die")}),
         Disturbed(cluster, "timed_out", HELD, on_node1, "cluster.gpus=0", *limit),
     ]
+    if small_disk is not None:
+        runs.append(Disturbed(cluster, "full_disk", SLOW, on_node1, "cluster.gpus=0"))
     try:
         wait_for(lambda: cluster.call("squeue", "-h", "-w", "node2", "-o", "%i").split(), "a job is on node2")
         cluster.call("scontrol", "update", "nodename=node1", "state=resume")
@@ -158,6 +187,7 @@ def _preempted(one: Disturbed) -> Disturbed:
     one.notes["urgent"] = one.cluster.call("sbatch", "--parsable", *need, f"--wrap={line}").strip()
     try:
         one.wait_shown("KILLED")
+        wait_for(lambda: ", preempted before" in one.told(), "status says why it waits")
     finally:
         held.touch()
     wait_for(lambda: len(one.attempts()) == 2, "it is taken up again")
@@ -167,12 +197,17 @@ def _preempted(one: Disturbed) -> Disturbed:
 
 def _requeued(one: Disturbed) -> Disturbed:
     one.wait()
+    one.driver.send_signal(signal.SIGINT)
+    one.notes["left"] = one.end()
+    one.driver = one.start()
+    one.notes["attached"] = one.hear("that SLURM has already")
     one.cluster.call("scontrol", "requeue", one.slurm_id())
     return one.see_it_through(2)
 
 
 def _timed_out(one: Disturbed) -> Disturbed:
     wait_for(lambda: one.attempts()[0].get("outcome"), "it is out of time")
+    one.notes["why"] = one.run.status().get("why")
     more = ["scontrol", "update", f"jobid={one.slurm_id()}", "timelimit=60"]  # refused while it completes
     wait_for(lambda: subprocess.run(more, env=one.cluster.environment, timeout=120).returncode == 0, "it has more time")
     return one.see_it_through(2)
@@ -180,9 +215,28 @@ def _timed_out(one: Disturbed) -> Disturbed:
 
 def _killed(one: Disturbed) -> Disturbed:
     one.wait()
-    os.kill(one.pid(), signal.SIGKILL)
+    epoch = torch.load(one.run.last_checkpoint, weights_only=True)["epoch"]
+    (one.cluster.folder / "may_die").touch()
+    one.go(0.0)
     one.notes["killed"] = one.end()
     one.notes["state"], one.notes["shown"] = one.run.state(), one.shown()
+    one.notes["drafts"] = [file.name for file in one.run.last_checkpoint.parent.glob(".*")]
+    one.notes["kept"] = torch.load(one.run.last_checkpoint, weights_only=True)["epoch"] == epoch
+    one.driver = one.start()
+    return one.see_it_through(2)
+
+
+def _full_disk(one: Disturbed) -> Disturbed:
+    one.wait()
+    filler = one.cluster.folder / one.name / "filler"
+    one.go(0.0)
+    while one.driver.poll() is None:  # what others free meanwhile is taken, too
+        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+            while file.write(b"0" * 4096):
+                pass
+        time.sleep(0.2)
+    one.notes["full"], one.notes["told"] = one.end(), one.told()
+    filler.unlink()
     one.driver = one.start()
     return one.see_it_through(2)
 
@@ -251,8 +305,12 @@ def test_one_that_is_preempted_by_a_higher_partition(disturbed: Futures, undistu
     assert "resuming" in (one.run.directory / "run.log").read_text()
 
 
-def test_one_that_is_requeued(disturbed: Futures, undisturbed: Run) -> None:
+def test_one_that_is_requeued_after_its_terminal_was_closed(disturbed: Futures, undisturbed: Run) -> None:
     one = disturbed["requeued"].result()
+    left = one.notes["left"]
+    assert left.returncode == 130, left.stderr
+    assert f"scancel {one.slurm_id()} ends them" in left.stderr
+    assert f"waiting for 1 that SLURM has already: {one.slurm_id()}" in one.notes["attached"]
     assert one.ended.returncode == 0, one.ended.stderr
     check(one, undisturbed)
     first, second = one.attempts()
@@ -260,15 +318,31 @@ def test_one_that_is_requeued(disturbed: Futures, undisturbed: Run) -> None:
     assert (first["slurm_restart"], second["slurm_restart"]) == (0, 1)
 
 
-def test_one_that_is_killed_goes_on_when_typed_again(disturbed: Futures, undisturbed: Run) -> None:
+def test_one_that_is_killed_before_a_checkpoint_is_renamed_goes_on_when_typed_again(
+    disturbed: Futures, undisturbed: Run
+) -> None:
     one = disturbed["killed"].result()
     killed = one.notes["killed"]
     assert killed.returncode == 1, killed.stderr
     assert "error: 1 of 1 runs failed" in killed.stderr
     assert "was killed by signal 9; was there too little memory? on node1" in killed.stderr
     assert (one.notes["state"], one.notes["shown"]) == ("interrupted", "KILLED")
+    assert one.notes["drafts"] == [".0001-last.ckpt"]
+    assert one.notes["kept"]
     assert one.ended.returncode == 0, one.ended.stderr
     assert "1 run: 1 interrupted" in one.ended.stderr
+    check(one, undisturbed)
+
+
+def test_one_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(disturbed: Futures, undisturbed: Run) -> None:
+    if "full_disk" not in disturbed:
+        pytest.skip("no small disk can be mounted here")
+    one = disturbed["full_disk"].result()
+    full = one.notes["full"]
+    assert full.returncode == 1, full.stderr
+    assert "No space left on device; what was there before is kept" in full.stderr
+    assert "failed: full disk" in one.notes["told"]
+    assert one.ended.returncode == 0, one.ended.stderr
     check(one, undisturbed)
 
 
@@ -289,4 +363,5 @@ def test_one_that_is_out_of_time(disturbed: Futures, undisturbed: Run) -> None:
     check(one, undisturbed, attempts=None)  # on a slow machine it runs out of time more than once
     assert len(one.attempts()) >= 2
     assert one.attempts()[0]["outcome"] == "interrupted"
+    assert one.notes["why"] == "timeout"
     assert "Job has timed out" in next(one.cluster.folder.glob(f"{one.name}/slurm/*_log.out")).read_text()

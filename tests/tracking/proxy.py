@@ -13,7 +13,8 @@ class Proxy:
         port: of the server behind, on this machine.
 
     Attributes:
-        mood: "up", "slow": answers after `gate` is set, "broken": answers 500, "away": hangs up.
+        mood: "up", "slow": answers after `gate` is set, "broken": answers 500, "away": hangs up,
+            "closed": asks for a password.
         asked: how many requests came.
     """
 
@@ -45,6 +46,9 @@ def _handler(proxy: Proxy, port: int) -> type[BaseHTTPRequestHandler]:
                 proxy.gate.wait(60)
             if proxy.mood == "broken":
                 self._answer(500, {}, b"broken")
+                return
+            if proxy.mood == "closed":
+                self._answer(401, {}, b"You are not authenticated.")
                 return
             behind = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ordinalclip.runs import Run
+from ordinalclip.tracking import copying
 from ordinalclip.tracking.copying import copy_run, is_shown
 from ordinalclip.tracking.store import Store
 from tests.tracking.conftest import Shown
@@ -145,9 +146,13 @@ def test_what_was_deleted_in_the_store_comes_back_whole(what: str, run: Run, sto
     assert [value for _, value in history(store, shown(run), "val/mae")] == [1.0, 0.5, 1 / 3, 0.25]
 
 
-def test_two_that_show_one_run_become_one(run: Run, store: Store, shown: Shown) -> None:
-    copy_run(store, run, is_new=True)  # two hosts, neither of which saw the other
-    copy_run(store, run, is_new=True)
+def test_two_that_show_one_run_become_one(
+    run: Run, store: Store, shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(copying, "find_shown", lambda *_: None)
+        copy_run(store, run)  # two hosts, neither of which saw the other
+        copy_run(store, run)
     log_epoch(run, 3)
     copy_run(store, run)
     assert len(history(store, shown(run), "val/mae")) == 4

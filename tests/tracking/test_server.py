@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from analysis.sync import copy_all
+from launch.left_over import check_port, processes_of
 from launch.mlflow_server import serve
 from launch.postgres import find_programs
 from ordinalclip.errors import ConfigError
@@ -21,6 +22,12 @@ from ordinalclip.tracking import RUN_ID_TAG, MLflowMirror
 from ordinalclip.tracking.store import Store
 from tests.tracking.made import begin_run, end_run, log_epoch
 from tests.tracking.proxy import Proxy
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         if "postgres" in os.environ.get("ORDINALCLIP_REQUIRE", "").split(","):
             raise
         pytest.skip(str(error).replace("\n", " "))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # Below a folder that PostgreSQL's own user may enter, which pytest's is not.
     folder = Path("/tmp") / f"ordinalclip-server-{os.getpid()}"
     command = [sys.executable, "-m", "launch.mlflow_server", f"folder={folder}", f"port={port}"]
@@ -47,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         assert len(group) == 2  # PostgreSQL and MLflow
         yield port
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
         assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
     finally:
@@ -115,12 +120,42 @@ def test_runs_end_whatever_the_server_does_and_nothing_is_missing_in_the_end(
         _, failed = copy_all(Store(proxy.uri, mood), [first, second])
         assert failed == 0
     else:  # it goes on, and makes up for it
-        until = time.monotonic() + 30
+        until = time.monotonic() + 300
         while not (is_whole(proxy, mood, first) and is_whole(proxy, mood, second)) and time.monotonic() < until:
             time.sleep(0.1)
     assert is_whole(proxy, mood, first)
     assert is_whole(proxy, mood, second)
     assert copy_all(Store(proxy.uri, mood), [first, second]) == (0, 0)
+
+
+@pytest.mark.slow
+def test_what_is_left_of_a_server_whose_starter_was_killed_is_ended(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "launch.mlflow_server", f"folder={tmp_path}", f"port={port}"]
+    command.append(f"database=sqlite:///{tmp_path / 'runs.db'}")
+    ready = f"export MLFLOW_TRACKING_URI=http://127.0.0.1:{port}\n"
+
+    def start() -> subprocess.Popen[str]:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == ready, process.communicate()
+        return process
+
+    first = start()
+    first.kill()
+    first.communicate()
+    left = list(processes_of(tmp_path))
+    assert left  # they answer, as if nothing had happened
+    with pytest.raises(ConfigError, match="Address already in use"):
+        check_port("127.0.0.1", port)
+    second = start()
+    try:
+        assert not set(left) & set(processes_of(tmp_path))
+    finally:
+        second.send_signal(signal.SIGTERM)
+        second.communicate(timeout=300)
+    assert second.returncode == 0
+    assert list(processes_of(tmp_path)) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,11 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Busy
 from ordinalclip.runs import Run
 from ordinalclip.tracking import RUN_ID_TAG
+from ordinalclip.tracking.copying import copy_run
 from ordinalclip.tracking.file_lock import held
 from ordinalclip.tracking.store import Store
 from tests.tracking.made import begin_run, end_run, log_epoch
+from tests.tracking.proxy import Proxy
 
 _KILLED = """
 import os, signal, sys
@@ -77,6 +80,22 @@ def test_a_sync_that_was_ended_is_gone_on_with(root: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
+def test_a_run_that_its_own_mirror_has_shown_meanwhile_is_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, store = ended(root, 1), Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
+    listed = analysis.sync._all_shown
+
+    def overtaken(*arguments: Any) -> Any:
+        found = listed(*arguments)
+        copy_run(store, run)
+        return found
+
+    monkeypatch.setattr(analysis.sync, "_all_shown", overtaken)
+    assert copy_all(store, [run]) == (1, 0)
+    client, experiment = store.open()
+    assert len(client.search_runs([experiment])) == 1
+
+
+@pytest.mark.slow
 def test_a_run_whose_process_is_gone_was_killed(root: Path) -> None:
     alive = begin_run(root, 1)
     log_epoch(alive, 0)
@@ -105,6 +124,16 @@ def test_a_run_that_cannot_be_copied_is_named(root: Path, caplog: pytest.LogCapt
 def test_one_at_a_time(tmp_path: Path) -> None:
     with held(tmp_path, 0), pytest.raises(Busy, match="another process"):
         sync(words(tmp_path))
+
+
+def test_a_server_that_asks_for_a_password_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    proxy = Proxy(0)
+    proxy.mood = "closed"
+    try:
+        with pytest.raises(ConfigError, match="asks for a name and a password"):
+            sync([*words(tmp_path), "tracking=server", f"tracking.uri={proxy.uri}"])
+    finally:
+        proxy.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""What MLflow costs: a share of a training epoch, and the copy of a thousand runs into a new store."""
+
+import json
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ordinalclip.bench.page import Row, Section
+from ordinalclip.command import composed
+from ordinalclip.job import run_job
+from ordinalclip.prepare import prepare
+from ordinalclip.runs import Run
+from ordinalclip.tracking import MLflowMirror
+from ordinalclip.tracking.copying import copy_run
+
+TEXT = """Runs on scikit-learn's digits with the backbone `mini` and cached features, whose epochs are the shortest that
+there are, mirrored into SQLite every {every:g} s as `tracking=local` does. *Training waits* is what the training thread
+spends on handing epochs to the mirror; *copies take* is the processor time of the mirror's own thread while it trains.
+Both are shares of all epochs' time. Below, {epochs} epochs of {names} values each of every run are copied into a new
+store by one process, as `python -m analysis.sync` does. There is no naive mode: the goals are 1 % and 120 s."""
+EVERY_S = 20.0
+NAMES = 22
+COPIED_EPOCHS = 50
+
+
+class TimedMirror(MLflowMirror):
+    """A mirror that takes the time of what it does, until it is told that the run has ended.
+
+    Attributes:
+        waited_s: seconds of the training thread.
+        copying_s: processor seconds of the mirror's thread.
+    """
+
+    waited_s = copying_s = 0.0
+    _ended = False
+
+    def sync(self, run: Run, *, final: bool) -> None:
+        """Has a run copied."""
+        self._ended = final
+        started = time.perf_counter()
+        super().sync(run, final=final)
+        if not final:
+            self.waited_s += time.perf_counter() - started
+
+    def _copy(self, run: Run, waited_for: bool) -> None:
+        started = time.thread_time()
+        super()._copy(run, waited_for)
+        if not self._ended:
+            self.copying_s += time.thread_time() - started
+
+
+def measure_tracking(*, quick: bool) -> Iterator[Section]:
+    """Measure what is tracked; yields one section.
+
+    Args:
+        quick: few epochs, few runs.
+    """
+    epochs, number = (20, 10) if quick else (400, 1000)
+    with TemporaryDirectory() as folder:
+        rows = [_epochs(Path(folder) / "share", epochs), _copies(Path(folder) / "copied", number)]
+    yield Section("Tracking", TEXT.format(every=EVERY_S, epochs=COPIED_EPOCHS, names=NAMES), rows)
+
+
+def _epochs(folder: Path, epochs: int) -> Row:
+    words = ["dataset=digits", f"epochs={epochs}", "trainer=cpu", "num_workers=0"]
+    words += [f"paths.{key}={folder / key}" for key in ("runs", "data", "cache")]
+    run_job(prepare(composed([*words, "epochs=1", "tracking=offline"])), in_sweep=True)  # features, and first times
+    mirror = TimedMirror(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="bench", every_s=EVERY_S)
+    mirror.prepare()
+    job = prepare(composed(words))
+    run_job(job, in_sweep=True, mirror=mirror)
+    times = [line["time_ms"] / 1000 for line in job.run.metrics()][:epochs]
+    epoch = median(later - earlier for earlier, later in pairwise(times))
+    return _row(
+        what=f"a run of {epochs} epochs",
+        epoch=epoch,
+        waits=100 * mirror.waited_s / (epochs * epoch),
+        copies=100 * mirror.copying_s / (epochs * epoch),
+    )
+
+
+def _copies(folder: Path, number: int) -> Row:
+    mirror = MLflowMirror(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="bench", every_s=EVERY_S)
+    runs = [_made(folder, index) for index in range(number)]
+    mirror.prepare()
+    started = time.perf_counter()
+    for run in runs:
+        copy_run(mirror.store, run)
+    return _row(what=f"{number} runs copied", seconds=time.perf_counter() - started)
+
+
+def _row(what: str, **found: float) -> Row:
+    columns = {"epoch": "an epoch, s", "waits": "training waits, %", "copies": "copies take, %", "seconds": "seconds"}
+    return {"what": what} | {title: found.get(key) for key, title in columns.items()}
+
+
+def _made(folder: Path, index: int) -> Run:
+    """A run's record without a run."""
+    run = Run(folder / f"made-{index:010d}")
+    run.directory.mkdir(parents=True)
+    status = {"status": "finished", "created": "2026-01-01T00:00:00+0000", "updated": "2026-01-01T00:10:00+0000"}
+    files: dict[str, Any] = {
+        "status.json": status,
+        "identity.json": {"seed": index},
+        "test_stats.json": {"test/mae": 1},
+    }
+    for name, content in files.items():
+        (run.directory / name).write_text(json.dumps(content), encoding="utf-8")
+    values = {f"val/value{number}": number / 7 for number in range(NAMES)}
+    with (run.directory / "metrics.jsonl").open("w", encoding="utf-8") as file:
+        for epoch in range(COPIED_EPOCHS):
+            line = {"time_ms": 1_000 * (epoch + 1), "epoch": epoch, "step": epoch, "values": values}
+            file.write(json.dumps({**line, "values": {name: value + epoch for name, value in values.items()}}) + "\n")
+    return run
