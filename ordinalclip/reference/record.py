@@ -19,6 +19,7 @@ from ordinalclip.identity import identity, readable_name, run_id
 from ordinalclip.metrics.details import details
 from ordinalclip.predictions import of_manifest
 from ordinalclip.provenance import provenance
+from ordinalclip.record_sums import write_record_sums
 from ordinalclip.reevaluation import evaluate_again
 from ordinalclip.reference.checkpoint import rename
 from ordinalclip.reference.settings import ReferenceSettings
@@ -82,6 +83,7 @@ def write_run(source: Import) -> Record:
     run.claim()
     try:
         _write(run, source, record, state)
+        write_record_sums(run)
         run.set_status("finished")
     except BaseException as error:
         run.set_status("failed", error=f"{type(error).__name__}: {error}")

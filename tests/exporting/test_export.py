@@ -1,4 +1,5 @@
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from PIL import Image
 import ordinalclip
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.export import export
+from ordinalclip.exporting.folder import write_sums
 from ordinalclip.exporting.ranks import reinterpolated, values_between
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.opening import ranks_of
@@ -115,6 +117,50 @@ def test_a_file_that_is_not_what_was_written_is_refused(exported: Path, tmp_path
         file.write_bytes(content)
     with pytest.raises(DataError, match=name.replace(".", r"\.")):
         ordinalclip.load(folder, device="cpu")
+
+
+def test_a_folder_without_sums_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(DataError, match=r"SHA256SUMS: cannot be read"):
+        ordinalclip.load(folder, device="cpu")
+
+
+class Harm:
+    """What pickle runs when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("builder", ["hydra.utils.instantiate", "ordinalclip.backbones.load.get_method"])
+def test_config_json_cannot_name_code_to_run(exported: Path, tmp_path: Path, builder: str) -> None:
+    """A folder whose sums are right, by somebody who wants their pickle to be read."""
+    folder, mark = tmp_path / "copy", tmp_path / "mark"
+    shutil.copytree(exported, folder)
+    (folder / "x.pkl").write_bytes(pickle.dumps(Harm(mark)))
+    harm = {"_target_": "pandas.read_pickle", "_args_": [str(folder / "x.pkl")]}
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    content["backbone"] = {"_target_": builder, "weights": "random", "config": {"_target_": "builtins.dict", "a": harm}}
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    write_sums(folder)
+    with pytest.raises(ConfigError, match=r"(?s)may do anything.*trusted=true"):
+        ordinalclip.load(folder, device="cpu")
+    assert not mark.exists()
+
+
+def test_config_json_cannot_name_files_of_weights(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    content["backbone"]["weights"] = str(tmp_path / "evil.pt")
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    write_sums(folder)
+    assert ordinalclip.load(folder, device="cpu").facts["format"] == "safetensors"  # it was not looked for
 
 
 def test_a_folder_cannot_point_out_of_itself(exported: Path, tmp_path: Path) -> None:
