@@ -54,7 +54,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         ("safetensors", "fp16", 1e-2),
         ("onnx", "fp32", 1e-5),
         ("onnx", "fp16", 2e-2),
-        ("onnx", "int8", 2e-1),
+        ("onnx", "int8", 3e-2),
         ("torch_export", "fp32", 1e-5),
     ],
 )
