@@ -1,10 +1,12 @@
 """What a model card says, from a run's record; nothing is typed by hand, and what is not known is called so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ordinalclip.backbones.licences import licence_of
 from ordinalclip.errors import DataError
 from ordinalclip.metrics.score_intervals import score_intervals
 from ordinalclip.predictions import read_predictions
@@ -47,7 +49,7 @@ def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
     }
     table = pd.read_csv(run.directory / "manifest.csv", usecols=["split"], dtype="str")
     counts = table["split"].value_counts()
-    none = {"scores": [], "levels": [], "why_no_levels": ", since its ranks are not the run's"}
+    none = {"scores": [], "levels": [], "by_rank": [], "why_no_levels": ", since its ranks are not the run's"}
     measured = none if changed_ranks else _measured(record)
     return measured | {
         "stamps": "The epoch was selected on the test split: its scores are better than new images will see."
@@ -59,7 +61,12 @@ def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
         "limits": _limits(record, changed_ranks),
         "licences": [
             f"data ({dataset.get('name')}): {dataset.get('licence') or _NOT_KNOWN}",
-            *(f"weights ({part}): {file.source}; see their makers' terms" for part, file in record.weights.items()),
+            *(
+                f"weights ({'image and text' if part == 'all' else part}): {_named(file.source)}: "
+                f"{licence_of(file.source)}"
+                for part, file in record.weights.items()
+                if part != "tokenizer"
+            ),
         ],
     }
 
@@ -89,9 +96,24 @@ def _measured(record: Record) -> dict[str, Any]:
         "scores": scores,
         "groups": f"what belongs together ({intervals['by']}: {intervals['num_groups']:,})",
         "levels": [] if calibration is None else _levels(calibration),
+        "by_rank": [] if calibration is None else _by_rank(calibration, record.rank_names),
+        "notes": [] if calibration is None else calibration["notes"],
         "num_calibration": 0 if calibration is None else calibration["n"],
         "why_no_levels": "" if calibration is None else f": {calibration.get('reason', 'too few images')}",
     }
+
+
+def _by_rank(calibration: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, str]]:
+    """Coverage of the default level on the test images of each rank that has some."""
+    tested = calibration["levels"][calibration["default"]].get("test")
+    if tested is None:
+        return []
+    found = zip(names, *(tested["by_rank"][key] for key in ("count", "coverage", "interval")), strict=True)
+    return [
+        {"name": name, "count": f"{count:,}", "coverage": f"{share:.1%}", "interval": f"{ends[0]:.1%} to {ends[1]:.1%}"}
+        for name, count, share, ends in found
+        if count > 0
+    ]
 
 
 def _levels(calibration: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -123,6 +145,11 @@ def _data(cfg: Mapping[str, Any], leakage: Mapping[str, Any]) -> list[str]:
             rate = found.get("test_rate") or 0
             lines.append(f"Leakage: {found['shared']:,} {kind.replace('_', ' ')} ({rate:.1%} of the test images).")
     return lines
+
+
+def _named(source: str) -> str:
+    """Weights by their tag or their file's name: a card is read elsewhere than where the file lies."""
+    return Path(source.partition(":")[2] or source).name
 
 
 def _limits(record: Record, changed_ranks: bool) -> list[str]:
