@@ -26,6 +26,13 @@ _LINES = {
         "side = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)",
     ],
 }
+_MEAN = "int(numpy.rint(plain @ numpy.arange(len(plain))))"
+_READOUTS = {
+    "expectation": _MEAN,
+    "rounded_expectation": _MEAN,
+    "argmax": "int(plain.argmax())",
+    "median": "min(int((plain.cumsum() < 0.5).sum()), len(plain) - 1)",
+}
 _CUT = [
     'left, top = (round((length - way["size"]) / 2) for length in side)',
     'image = image.crop((left, top, left + way["size"], top + way["size"]))',
@@ -63,6 +70,7 @@ def write_pages(
         "tolerance": TOLERANCE[config["precision"]],
         "rank_list": listed,
         "resize": _resize(config["preprocessing"]),
+        "readout": _READOUTS[config["ranks"]["readout"]],
     }
     wanted = ["README.md", "MODEL_CARD.md", *(["predict.py"] if config["format"] == "onnx" else [])]
     facts |= card_facts(record, changed_ranks=changed_ranks)
