@@ -43,7 +43,11 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
     """
     exported = open_exported(folder, trusted=trusted)
     config = exported.config
-    readers = {"safetensors": partial(_of_safetensors, trusted=trusted), "onnx": _of_onnx, "torch_export": _of_archive}
+    readers: dict[str, Callable[[Exported, torch.device], Logits]] = {
+        "safetensors": partial(_of_safetensors, trusted=trusted),
+        "onnx": _of_onnx,
+        "torch_export": _of_archive,
+    }
     logits = readers[config["format"]](exported, device)
     prepared = config["preprocessing"] | {key: tuple(config["preprocessing"][key]) for key in ("mean", "std")}
     ranks = config["ranks"]
