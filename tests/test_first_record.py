@@ -1,5 +1,6 @@
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,22 @@ def test_near_duplicates_are_in_every_runs_record_and_told_once_a_process(
         assert sum("nearly equal" in line for line in own) == seed  # the first one's come with what the terminal gets
     line = "3 test images (20.0%) look nearly equal to one of another split, such as a.png and b.png; see leakage.json"
     assert told.count(line) == 1
+
+
+def test_where_the_images_lie_is_known_from_wherever_the_record_is_read(
+    compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = compose_cfg("prompt=linear")
+    data = Path(cfg["paths"]["data"])
+    data.mkdir(exist_ok=True)
+    monkeypatch.chdir(data.parent)
+    job = prepare(cfg | {"paths": cfg["paths"] | {"data": data.name}})
+    job.run.claim()
+    begin_record(job, logging.NullHandler())
+    job.run.release("failed")
+    root = Path(json.loads((job.run.directory / "provenance.json").read_text())["root"])
+    assert root.is_absolute()
+    assert root.is_relative_to(data)
 
 
 @pytest.mark.parametrize("photos", [False, True])
