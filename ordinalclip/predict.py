@@ -4,6 +4,7 @@ torch is imported once everything that was typed has been checked.
 """
 
 import logging
+import math
 import shutil
 import time
 import warnings
@@ -17,7 +18,7 @@ from ordinalclip.inference.naming import RUN_WORDS
 
 log = logging.getLogger("ordinalclip")
 
-_KEYS = ("run", "images", "out", "batch_size", "top", "probs", "device", "paths.runs", "overwrite", "trusted")
+_KEYS = ("run", "images", "out", "batch_size", "level", "top", "probs", "device", "paths.runs", "overwrite", "trusted")
 _FORMATS = (".csv", ".parquet")
 _USAGE = """\
 OrdinalCLIP predicts the ranks of images with a trained run; no text tower is needed any more.
@@ -27,6 +28,7 @@ OrdinalCLIP predicts the ranks of images with a trained run; no text tower is ne
   run         a run's directory, its name or id, mlflow:ID, best:sweep=NAME,metric=val/mae, or an exported folder
   images      a folder (and those in it), a pattern ('photos/**/*.jpg'), an image, or a .csv with a column path
   out         .csv or .parquet; by default predictions.csv
+  level=0.8   coverage that intervals are to have, one that the run was calibrated for; by default mostly 0.9
   top=3       the three most probable ranks besides
   probs=false leaves out the probabilities, a column p_<rank> each
   batch_size  32; images that are computed at once
@@ -66,7 +68,7 @@ def predict(words: Sequence[str]) -> Path:
     typed = read_words(words, _KEYS, {"run": RUN_WORDS, "images": images})
     batch_size, top = _number(typed, "batch_size", 32, least=1), _number(typed, "top", 0, least=0)
     probs, overwrite = read_flag(typed, "probs", True), read_flag(typed, "overwrite", False)
-    trusted = read_flag(typed, "trusted", False)
+    trusted, level = read_flag(typed, "trusted", False), _share(typed, "level")
     out = Path(typed.get("out", "predictions.csv")).expanduser()
     if out.suffix not in _FORMATS:
         raise ConfigError("out", out, "is no format that is written", allowed="a .csv or a .parquet")
@@ -85,15 +87,16 @@ def predict(words: Sequence[str]) -> Path:
     model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"), trusted=trusted)
     if top > len(model.ranks.names):
         raise ConfigError("top", top, "is more than there are ranks", allowed=f"0…{len(model.ranks.names)}")
+    model.check_level(level)
     log.info("%s", "  ".join(f"{key} {value}" for key, value in model.facts.items() if value is not None))
     if model.facts.get("selected_on") == "test":
         log.warning("the run's epoch was selected on test: its test scores are no estimate for these images")
     started = time.perf_counter()
-    made_with = {"model": dict(model.facts), "images": typed["images"], "top": top, "probs": probs}
+    made_with = {"model": dict(model.facts), "images": typed["images"], "top": top, "probs": probs, "level": level}
     parts = out.with_name(f".{out.name}.parts")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the model's own limit is told by image
-        worked = predict_parts(model, paths, parts, made_with, How(batch_size, top, probs))
+        worked = predict_parts(model, paths, parts, made_with, How(batch_size, top, probs, level))
     seconds = time.perf_counter() - started
     done, broken = write_predictions(parts_of(parts), out)
     shutil.rmtree(parts)
@@ -113,6 +116,18 @@ def _number(typed: dict[str, str], key: str, default: int, *, least: int) -> int
     if not word.isdecimal() or int(word) < least:
         raise ConfigError(key, word, "is no such number", allowed=f"{least} or more")
     return int(word)
+
+
+def _share(typed: dict[str, str], key: str) -> float | None:
+    if key not in typed:
+        return None
+    try:
+        share = float(typed[key])
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise ConfigError(key, typed[key], "is no share", allowed="a number between 0 and 1, such as 0.9")
+    return share
 
 
 if __name__ == "__main__":

@@ -77,6 +77,10 @@ class RankModel:
             raise DataError(f"{name}: {rgb.width:,} × {rgb.height:,} pixels are too long and thin to be scaled")
         return self.preprocessing.to_tensor(rgb)
 
+    def check_level(self, level: float | None) -> None:
+        """Raises a ConfigError for a level that the model was not calibrated for; see `predict`."""
+        apply_calibration(np.full((1, len(self.ranks.names)), 1 / len(self.ranks.names)), self.calibration, level)
+
     def read(self, logits_NR: Tensor, level: float | None = None) -> Predictions:
         """Predictions from logits [N, R]; see `predict` for the level.
 

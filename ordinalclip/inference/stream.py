@@ -31,11 +31,13 @@ class How:
         batch_size: images that are computed at once.
         top: see `Predictions.to_frame`.
         probs: see `Predictions.to_frame`.
+        level: see `RankModel.predict`.
     """
 
     batch_size: int
     top: int = 0
     probs: bool = True
+    level: float | None = None
 
 
 def predict_parts(model: RankModel, paths: Iterator[str], folder: Path, key: Mapping[str, Any], how: How) -> int:
@@ -112,7 +114,7 @@ def _part(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how:
         errors |= {place + index: word for index, word in enumerate(batch) if isinstance(word, str)}
         place += len(batch)
         if sound:
-            predictions = model.read(model.logits(torch.stack([pixels for _, pixels in sound])))
+            predictions = model.read(model.logits(torch.stack([pixels for _, pixels in sound])), how.level)
             frame = predictions.to_frame(top=how.top, probs=how.probs)
             frames.append(frame.set_index(pd.Index([index for index, _ in sound])))
         bar.update(len(batch))

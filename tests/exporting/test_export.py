@@ -213,7 +213,9 @@ def test_ranks_at_other_values(run: Run, photos: list[Path], tmp_path: Path) -> 
         (["values=[1,a]"], "are no numbers"),
         (["values=[3,1]"], "cannot be ranks of this run"),
         (["values=[0,99]"], "cannot be ranks of this run"),
-        (["num_ranks=2"], "3 base ranks, more than the 2"),
+        (["num_ranks=2"], "(?s)3 base ranks, more than the 2.*ask for 3 ranks or more"),
+        (["overwrite=maybe"], "neither true nor false"),
+        (["out=/proc/none/out"], "cannot be written to"),
         (["num_ranks=9", "values=[1,2]"], "one of the two"),
         (["kind=onnx"], "there is no such key"),
     ],
@@ -227,6 +229,13 @@ def test_mistakes(run: Run, tmp_path: Path, words: list[str], told: str) -> None
 def test_what_is_there_stays(exported: Path, run: Run) -> None:
     with pytest.raises(ConfigError, match="is there already"):
         export([f"run={run.directory}", f"out={exported}"])
+
+
+def test_a_folder_of_something_else_is_never_replaced(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(ConfigError, match="is no exported folder"):
+        export([f"run={run.directory}", f"out={tmp_path}", "overwrite=true"])
+    assert (tmp_path / "thesis.txt").exists()
 
 
 def test_prompts_without_base_ranks_have_no_others(folder: Path, tmp_path: Path) -> None:

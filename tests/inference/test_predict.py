@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -44,6 +45,25 @@ def test_a_folder_with_broken_images(run: Run, images: Path, model: RankModel) -
     expected = pd.read_csv(StringIO(found.to_csv(index=False)))
     pd.testing.assert_frame_equal(table.drop(columns="path"), expected, rtol=1e-4)
     assert sorted(path.name for path in images.parent.iterdir()) == ["images", "out-broken.csv", "out.csv"]
+
+
+def test_intervals_of_another_level(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ordinalclip.inference import opening
+
+    def calibrated(*words: object, **options: object) -> RankModel:
+        levels = {"0.8": {"threshold": 0.0}, "0.9": {"threshold": 1.0}}
+        return replace(load(*words, **options), calibration={"default": "0.9", "temperature": None, "levels": levels})
+
+    load = opening.load
+    monkeypatch.setattr(opening, "load", calibrated)
+    wide, narrow = (
+        pd.read_csv(predict(typed(run, images))),
+        pd.read_csv(predict([*typed(run, images, "level=0.8", "overwrite=true")])),
+    )
+    assert set(wide["coverage"]) == {0.9}
+    assert (wide["upper"] > wide["lower"]).all()
+    assert set(narrow["coverage"]) == {0.8}
+    assert (narrow["upper"] == narrow["lower"]).all()  # the median rank
 
 
 def test_both_formats_say_the_same(run: Run, images: Path) -> None:
@@ -174,6 +194,9 @@ def test_the_best_of_a_sweep(run: Run, images: Path, folder: Path) -> None:
         ("top=-1", "no such number"),
         ("top=99", "more than there are ranks"),
         ("probs=maybe", "neither true nor false"),
+        ("level=2", "is no share"),
+        ("level=often", "is no share"),
+        ("level=0.5", "not among the levels that the run was calibrated for"),
     ],
 )
 def test_mistakes(run: Run, images: Path, word: str, told: str) -> None:
