@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ordinalclip.backbones.licences import licence_of
 from ordinalclip.errors import DataError
+from ordinalclip.exporting.samples import recorded_images
 from ordinalclip.metrics.score_intervals import score_intervals
 from ordinalclip.predictions import read_predictions
 from ordinalclip.reopen import Record
@@ -47,8 +46,7 @@ def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
         + (", with changes" if code.get("dirty") else ""),
         "data's hash": record.identity["manifest"],
     }
-    table = pd.read_csv(run.directory / "manifest.csv", usecols=["split"], dtype="str")
-    counts = table["split"].value_counts()
+    counts = recorded_images(run)["split"].value_counts()
     none = {"scores": [], "levels": [], "by_rank": [], "why_no_levels": ", since its ranks are not the run's"}
     measured = none if changed_ranks else _measured(record)
     return measured | {

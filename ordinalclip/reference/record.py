@@ -1,6 +1,7 @@
 """A run directory from a checkpoint of the paper's code: everything that a run of ours leaves, and where it is from."""
 
 import logging
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,7 +110,8 @@ def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor]) -
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", source.words)
     imported = {"files": source.files, "defects": defects_of(settings), "config": settings.whole}
-    run.write_json("provenance.json", provenance() | {"imported": imported})
+    data = {} if source.manifest is None else {"root": os.path.abspath(source.manifest.root)}
+    run.write_json("provenance.json", provenance() | data | {"imported": imported})
     labels = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
     groups = {"sweep": cfg["sweep_name"], "tags": [*cfg["tags"], "imported"]}
     run.write_json("labels.json", labels | groups | stamp(cfg))
