@@ -85,7 +85,7 @@ def _measured(record: Record) -> dict[str, Any]:
             {
                 "name": title,
                 "value": how.format(stats[f"test/{name}"]),
-                "interval": "" if ends is None else f"{how.format(ends[0])} to {how.format(ends[1])}",
+                "interval": "–" if ends is None else f"{how.format(ends[0])} to {how.format(ends[1])}",
                 "constant": "" if constant is None else how.format(constant),
             }
         )
