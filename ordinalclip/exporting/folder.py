@@ -13,6 +13,7 @@ from ordinalclip.sums import SUMS, check_sums, sums_of
 CONFIG = "config.json"
 MODELS = {"safetensors": "model.safetensors", "onnx": "model.onnx", "torch_export": "model.pt2"}
 PRECISIONS = ("fp32", "fp16", "int8")
+TOKENIZER = "tokenizer"  # the folder of a tokenizer that is not CLIP's
 _VERSION = 1
 
 

@@ -55,7 +55,5 @@ def export_torch(graph: Graph, size: int, file: Path) -> None:
     images = torch.zeros(2, 3, size, size)
     program = torch.export.export(graph.eval(), (images,), dynamic_shapes={"images": {0: batch}})
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="No complete tensor found"
-        )  # of views, on GPUs
+        warnings.filterwarnings("ignore", message="No complete tensor found")  # of views, on GPUs
         torch.export.save(program, file)

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import ordinalclip
 from ordinalclip.exporting.card import card_facts
 from ordinalclip.exporting.compare import TOLERANCE, Comparison
-from ordinalclip.exporting.folder import MODELS
+from ordinalclip.exporting.folder import MODELS, TOKENIZER
 from ordinalclip.preprocessing import Preprocessing
 from ordinalclip.reopen import Record
 
@@ -65,6 +65,7 @@ def write_pages(
         "version": ordinalclip.__version__,
         "model_file": MODELS[config["format"]],
         "model_what": _WHAT[config["format"]],
+        "has_tokenizer": (folder / TOKENIZER).is_dir(),
         "check": asdict(check),
         "check_images": "real images of its data" if real else "made-up images, since those of its data are not here",
         "tolerance": TOLERANCE[config["precision"]],

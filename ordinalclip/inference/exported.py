@@ -12,7 +12,7 @@ from torch import Tensor
 from ordinalclip.backbones.lazy import LazyTower
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.exporting.folder import Exported, architecture_of, open_exported
+from ordinalclip.exporting.folder import TOKENIZER, Exported, architecture_of, open_exported
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import Ranks
 from ordinalclip.inference.ranker import ImageRanker, logits_of
@@ -70,6 +70,8 @@ def save_ranker(ranker: ImageRanker, file: Path, *, half: bool) -> None:
 
 def _of_safetensors(exported: Exported, device: torch.device, *, trusted: bool) -> Logits:
     backbone_cfg = architecture_of(exported.config["backbone"])
+    if (exported.folder / TOKENIZER).is_dir():
+        backbone_cfg["tokenizer"] = str(exported.folder / TOKENIZER)
     builder = backbone_cfg["_target_"]
     if builder not in _BUILDERS and not trusted:  # config.json may name any function of any module
         problem = f"its image tower is built by {builder}, which is not OrdinalCLIP's and may do anything"
