@@ -20,7 +20,7 @@ _SHOWN = {
     "qwk": ("quadratic weighted kappa", "{:.3f}"),
     "ece": ("expected calibration error", "{:.3f}"),
 }
-_NOT_KNOWN = "not stated in the data set's yaml"
+_NOT_KNOWN = "not stated; dataset.licence='…' does it"
 
 
 def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
