@@ -52,12 +52,16 @@ def _best(words: str, root: Path) -> Run:
 
 
 def _of_sweep(name: str, root: Path, asked: str) -> list[Run]:
+    """Runs of a sweep by its list, and those that were given its name one by one (`sweep=NAME`)."""
     file = root / "sweeps" / f"{name}.json"
-    if not file.is_file():
-        there = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) or "none"
+    listed = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else []
+    named = {run: (run.read_json("labels.json") or {}).get("sweep") for run in find_runs(root)}
+    found = [run for run, sweep in named.items() if run.directory.name in listed or sweep == name]
+    if not found:
+        known = {path.stem for path in file.parent.glob("*.json")} | {sweep for sweep in named.values() if sweep}
+        there = ", ".join(sorted(known)) or "none"
         raise ConfigError("run", asked, f"there is no sweep {name} in {root}", allowed=there)
-    names = json.loads(file.read_text(encoding="utf-8"))["runs"]
-    return [Run(root / directory) for directory in names if (root / directory).is_dir()]
+    return found
 
 
 def _of_mlflow(mlflow_id: str, root: Path, tracking: dict[str, Any]) -> Run:
