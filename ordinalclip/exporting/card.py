@@ -159,6 +159,6 @@ def _limits(record: Record, changed_ranks: bool) -> list[str]:
         limits.append("Its ranks were interpolated when it was exported: none of the run's scores are of them.")
     if record.cfg["dataset"].get("name") == "heads":
         limits.append("It was trained on SYNTHETIC heads and says nothing about the age of people.")
-    if record.cfg["backbone"].get("name") == "mini":
+    if str(record.cfg["backbone"].get("name")).startswith("mini"):
         limits.append("Its tower is small and knows objects (ImageNet); it is not CLIP.")
     return limits
