@@ -62,6 +62,18 @@ def read_words(words: Sequence[str], allowed: Sequence[str], needed: Mapping[str
     return typed
 
 
+def read_flag(typed: Mapping[str, str], key: str, default: bool) -> bool:
+    """Whether `key=true` was typed.
+
+    Raises:
+        ConfigError: something else than true or false was.
+    """
+    word = typed.get(key, str(default)).lower()
+    if word not in ("true", "false"):
+        raise ConfigError(key, word, "is neither true nor false", allowed="true, false")
+    return word == "true"
+
+
 def composed(overrides: Sequence[str]) -> dict[str, Any]:
     """The configuration of training with these overrides, as plain dicts and lists."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, read_words, run_command
+from ordinalclip.command import composed, read_flag, read_words, run_command
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.naming import RUN_WORDS
 from ordinalclip.runs import Run
@@ -16,7 +16,7 @@ from ordinalclip.serving.loopback import address, listen
 
 log = logging.getLogger("ordinalclip")
 
-_KEYS = ("run", "host", "port", "device", "paths.runs")
+_KEYS = ("run", "host", "port", "device", "paths.runs", "trusted")
 _USAGE = """\
 OrdinalCLIP opens a page on this machine: drop an image, see its rank, all probabilities, the nearest training images.
 
@@ -27,6 +27,7 @@ OrdinalCLIP opens a page on this machine: drop an image, see its rank, all proba
   host        127.0.0.1, localhost or ::1: no other machine can reach the page
   device      auto, cpu, cuda, mps
   paths.runs  folder of the runs; by default runs
+  trusted=true  for exported folders whose maker you trust: archives of torch.export run code of theirs
 
 Ctrl-C ends it. Images are not kept. On a server, type `ssh -L 7860:127.0.0.1:7860 SERVER` where your browser is.
 
@@ -53,12 +54,12 @@ def demo(words: Sequence[str]) -> None:
     word, host = typed.get("port", "7860"), typed.get("host", "127.0.0.1")
     if not (word.isascii() and word.isdecimal() and int(word[:6]) < 65536):
         raise ConfigError("port", word, "is no port", allowed="0…65535")
-    port = int(word)
+    port, trusted = int(word), read_flag(typed, "trusted", False)
     with listen(host, port) as bound:
-        _serve(typed, address(bound, host), bound, port)
+        _serve(typed, address(bound, host), bound, port, trusted=trusted)
 
 
-def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int) -> None:
+def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int, *, trusted: bool) -> None:
     import uvicorn
     from PIL import Image
 
@@ -67,7 +68,7 @@ def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int) -
     from ordinalclip.serving.demo_page import stamps
     from ordinalclip.serving.training_images import training_images
 
-    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"))
+    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"), trusted=trusted)
     model.predict(Image.new("RGB", (8, 8)))  # what fails, fails now; and the first answer is as quick as others
     log.info("%s", "  ".join(f"{key} {value}" for key, value in model.facts.items() if value is not None))
     for stamp in stamps(model.facts):

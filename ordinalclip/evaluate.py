@@ -18,7 +18,7 @@ from ordinalclip.datasets.manifest import SPLITS, Manifest
 from ordinalclip.datasets.match import match_ranks
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.evaluate_table import evaluate_table
-from ordinalclip.find_run import find_run
+from ordinalclip.inference.naming import RUN_WORDS, name_run
 from ordinalclip.reopen import Record, open_record, recorded_cfg
 from ordinalclip.report import print_scores
 
@@ -30,7 +30,7 @@ OrdinalCLIP opens a finished run and evaluates it, on its own data or on another
 
   python -m ordinalclip.evaluate run=RUN [split=test] [dataset=… dataset.KEY=… protocol=…] [KEY=VALUE …]
 
-  run       a run's directory, its name below paths.runs, or its id
+  run       a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
   split     test, val, train, or all of them together
   corruption blur, noise, jpeg or resolution, with severity=1…5: the images are made worse first
   dataset   another data set, with its keys and its protocol; by default the run's own
@@ -65,7 +65,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     """
     typed = dict(word.partition("=")[::2] for word in words)
     if "run" not in typed:
-        raise ConfigError("run", "", "which run?", allowed="a run's directory, its name below paths.runs, or its id")
+        raise ConfigError("run", "", "which run?", allowed=RUN_WORDS)
     if "metrics" in typed:
         return evaluate_table(typed)
     split = typed.get("split", "test")
@@ -76,7 +76,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     changes = [word for word in words if word.partition("=")[0] not in _OURS]
     of_record = [word for word in changes if _changes_record(word, typed)]
     here = composed([word for word in changes if word not in of_record])
-    run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")
+    run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     recorded = _changed(recorded_cfg(run), of_record)
     cfg = recorded | {key: here[key] for key in _HERE}
     if "features.precision" not in typed:  # it changes scores

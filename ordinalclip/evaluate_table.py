@@ -14,7 +14,8 @@ from rich.table import Table
 
 from ordinalclip.command import composed
 from ordinalclip.errors import ConfigError
-from ordinalclip.find_run import check_finished, find_run
+from ordinalclip.find_run import check_finished
+from ordinalclip.inference.naming import name_run
 from ordinalclip.metrics.names import SCORES, THRESHOLD_SCORES, checked_names, threshold_of
 from ordinalclip.predictions import Predictions, read_predictions
 from ordinalclip.report import ON_TEST
@@ -46,8 +47,8 @@ def evaluate_table(typed: Mapping[str, str]) -> dict[str, float]:
         raise ConfigError("split", split, "has no predictions in a record", allowed=", ".join(_SPLITS))
     words = [word for word in typed["metrics"].strip("[]").replace(" ", "").split(",") if word]
     names = checked_names(words) if words else checked_names(["all"])
-    runs = typed.get("paths.runs") or composed([])["paths"]["runs"]
-    run = find_run(typed["run"], Path(runs), "run")
+    here = composed([f"paths.runs={typed['paths.runs']}"] if "paths.runs" in typed else [])
+    run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     check_finished(run, "run")
     predictions = read_predictions(run, split)
 

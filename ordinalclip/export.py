@@ -6,9 +6,9 @@ torch is imported once everything that was typed has been checked.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, read_words, run_command
+from ordinalclip.command import composed, read_flag, read_words, run_command
 from ordinalclip.errors import ConfigError
-from ordinalclip.exporting.folder import MODELS, PRECISIONS
+from ordinalclip.exporting.folder import MODELS, PRECISIONS, is_exported
 from ordinalclip.inference.naming import RUN_WORDS, name_run
 from ordinalclip.reopen import open_record, recorded_cfg
 
@@ -63,14 +63,21 @@ def export(words: Sequence[str]) -> Path:
         raise ConfigError("precision", precision, "there is no such precision", allowed=", ".join(PRECISIONS))
     if precision == "int8" and format_ != "onnx":
         raise ConfigError("precision", precision, f"is not made for format={format_}", allowed="format=onnx")
+    overwrite = read_flag(typed, "overwrite", False)
     _check_installed(format_)
     values = _values(typed)
     here = composed([f"{key}={word}" for key, word in typed.items() if key == "paths.runs"])
     run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     out = Path(typed.get("out", f"exports/{run.directory.name}-{format_}-{precision}")).expanduser()
-    if out.exists() and typed.get("overwrite") != "true":
+    if out.exists() and not overwrite:
         raise ConfigError("out", out, "is there already", remedy="overwrite=true, or another name")
+    if out.exists() and not is_exported(out):
+        raise ConfigError("out", out, "is there, and is no exported folder; it is not replaced", remedy="another name")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("out", out, f"cannot be written to: {error.strerror or error}") from None
 
     from ordinalclip.exporting.write import write_export
 

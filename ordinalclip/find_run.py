@@ -31,8 +31,9 @@ def find_run(name: str, root: Path, key: str) -> Run:
         )
     names = [run.directory.name for run in runs]
     near = get_close_matches(Path(name).name, [*names, *(run.run_id for run in runs)], n=3, cutoff=0.5)
-    allowed = ", ".join(near) or f"a run's directory, or an id of the {len(runs)} runs in {root}"
-    raise ConfigError(key, name, "there is no such run", allowed=allowed)
+    allowed = ", ".join(near) or f"a run's directory, or an id of the {len(runs)} runs in {root.absolute()}"
+    remedy = "paths.runs=… names another folder of runs; in Python load(…, runs=…)" if not near else ""
+    raise ConfigError(key, name, "there is no such run", allowed=allowed, remedy=remedy)
 
 
 def check_finished(run: Run, key: str) -> None:

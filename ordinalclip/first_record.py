@@ -1,6 +1,7 @@
 """What a run's record holds before the first step: settings, data, where they come from, what leaks."""
 
 import logging
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,9 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
     run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"], **stamp(cfg))
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", list(job.overrides))
-    data = {"manifest": job.manifest.content_hash, "root": str(job.manifest.root), "notes": list(job.manifest.notes)}
+    # Absolute: a record is read from wherever somebody stands, a notebook's folder say.
+    root = os.path.abspath(job.manifest.root)
+    data = {"manifest": job.manifest.content_hash, "root": root, "notes": list(job.manifest.notes)}
     run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
     if diff := code_diff():
         run.write("code.diff", diff)

@@ -16,6 +16,7 @@ from ordinalclip.first_record import begin_record
 from ordinalclip.lease import Superseded
 from ordinalclip.prepare import Job
 from ordinalclip.provenance import code_version
+from ordinalclip.record_sums import write_record_sums
 from ordinalclip.report import print_run
 from ordinalclip.runs import Run
 from ordinalclip.serving.asked import register_finished
@@ -101,6 +102,7 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
             begin_record(job, run_log)
             started = time.perf_counter()
             _fit(job, mirror)
+            write_record_sums(run)
             run.set_status("finished", seconds=round(time.perf_counter() - started, 1))
         except Superseded:  # the run is another process's now
             raise

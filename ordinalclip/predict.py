@@ -4,19 +4,21 @@ torch is imported once everything that was typed has been checked.
 """
 
 import logging
+import math
 import shutil
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import read_words, run_command
-from ordinalclip.errors import ConfigError
+from ordinalclip.command import read_flag, read_words, run_command
+from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.inference.listing import list_images
 from ordinalclip.inference.naming import RUN_WORDS
 
 log = logging.getLogger("ordinalclip")
 
-_KEYS = ("run", "images", "out", "batch_size", "top", "probs", "device", "paths.runs", "overwrite")
+_KEYS = ("run", "images", "out", "batch_size", "level", "top", "probs", "device", "paths.runs", "overwrite", "trusted")
 _FORMATS = (".csv", ".parquet")
 _USAGE = """\
 OrdinalCLIP predicts the ranks of images with a trained run; no text tower is needed any more.
@@ -24,14 +26,16 @@ OrdinalCLIP predicts the ranks of images with a trained run; no text tower is ne
   python -m ordinalclip.predict run=RUN images=IMAGES [out=predictions.csv] [KEY=VALUE …]
 
   run         a run's directory, its name or id, mlflow:ID, best:sweep=NAME,metric=val/mae, or an exported folder
-  images      a folder, a pattern ('photos/**/*.jpg'), an image, or a .csv with a column path
+  images      a folder (and those in it), a pattern ('photos/**/*.jpg'), an image, or a .csv with a column path
   out         .csv or .parquet; by default predictions.csv
+  level=0.8   coverage that intervals are to have, one that the run was calibrated for; by default mostly 0.9
   top=3       the three most probable ranks besides
   probs=false leaves out the probabilities, a column p_<rank> each
   batch_size  32; images that are computed at once
   device      auto, cpu, cuda, mps
   paths.runs  folder of the runs; by default runs
   overwrite=true replaces what is there
+  trusted=true  for exported folders whose maker you trust: archives of torch.export run code of theirs
 
 A row an image: path, rank, name, value, expectation, lower, upper, coverage, p_<rank> …; value, expectation and the
 interval are in the unit of the data. Images that cannot be read are listed in <out>-broken.csv. Interrupted and typed
@@ -63,37 +67,47 @@ def predict(words: Sequence[str]) -> Path:
     images = "a folder, a pattern, an image, or a .csv with a column path"
     typed = read_words(words, _KEYS, {"run": RUN_WORDS, "images": images})
     batch_size, top = _number(typed, "batch_size", 32, least=1), _number(typed, "top", 0, least=0)
-    probs, overwrite = _flag(typed, "probs", True), _flag(typed, "overwrite", False)
+    probs, overwrite = read_flag(typed, "probs", True), read_flag(typed, "overwrite", False)
+    trusted, level = read_flag(typed, "trusted", False), _share(typed, "level")
     out = Path(typed.get("out", "predictions.csv")).expanduser()
     if out.suffix not in _FORMATS:
         raise ConfigError("out", out, "is no format that is written", allowed="a .csv or a .parquet")
     if out.exists() and not overwrite:
         raise ConfigError("out", out, "is there already", remedy="overwrite=true, or another name")
     if not out.parent.is_dir():
-        raise ConfigError("out", out, f"there is no folder {out.parent}")
+        raise ConfigError("out", out, f"there is no folder {out.parent}", remedy=f"mkdir -p {out.parent}")
     paths = list_images(typed["images"])
+
+    from PIL import Image
 
     from ordinalclip.inference.opening import load
     from ordinalclip.inference.stream import How, parts_of, predict_parts
     from ordinalclip.inference.writing import write_predictions
 
-    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"))
+    model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"), trusted=trusted)
     if top > len(model.ranks.names):
         raise ConfigError("top", top, "is more than there are ranks", allowed=f"0…{len(model.ranks.names)}")
+    model.check_level(level)
     log.info("%s", "  ".join(f"{key} {value}" for key, value in model.facts.items() if value is not None))
     if model.facts.get("selected_on") == "test":
         log.warning("the run's epoch was selected on test: its test scores are no estimate for these images")
     started = time.perf_counter()
-    made_with = {"model": dict(model.facts), "images": typed["images"], "top": top, "probs": probs}
+    made_with = {"model": dict(model.facts), "images": typed["images"], "top": top, "probs": probs, "level": level}
     parts = out.with_name(f".{out.name}.parts")
-    predict_parts(model, paths, parts, made_with, How(batch_size, top, probs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the model's own limit is told by image
+        worked = predict_parts(model, paths, parts, made_with, How(batch_size, top, probs, level))
+    seconds = time.perf_counter() - started
     done, broken = write_predictions(parts_of(parts), out)
     shutil.rmtree(parts)
-    seconds = time.perf_counter() - started
+    listed = out.with_name(f"{out.stem}-broken.csv")
+    if not done:
+        raise DataError(f"images={typed['images']}: none of the {broken:,} images can be read; {listed} says why")
     if broken:
-        log.warning("%d images cannot be read: %s", broken, out.with_name(f"{out.stem}-broken.csv"))
-    if done:
-        log.info("%s: %s images, %.0f images/s", out, f"{done:,}", (done + broken) / seconds)
+        log.warning("%s images cannot be read: %s", f"{broken:,}", listed)
+    before = done + broken - worked
+    earlier = f", {before:,} of them before" if before else ""
+    log.info("%s: %s images%s, %.0f images/s", out, f"{done:,}", earlier, worked / seconds)
     return out
 
 
@@ -104,11 +118,16 @@ def _number(typed: dict[str, str], key: str, default: int, *, least: int) -> int
     return int(word)
 
 
-def _flag(typed: dict[str, str], key: str, default: bool) -> bool:
-    word = typed.get(key, str(default)).lower()
-    if word not in ("true", "false"):
-        raise ConfigError(key, word, "is neither true nor false", allowed="true, false")
-    return word == "true"
+def _share(typed: dict[str, str], key: str) -> float | None:
+    if key not in typed:
+        return None
+    try:
+        share = float(typed[key])
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise ConfigError(key, typed[key], "is no share", allowed="a number between 0 and 1, such as 0.9")
+    return share
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.backbones.weights import WeightFile, find_weights
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.find_run import check_finished
+from ordinalclip.record_sums import check_record_sums
 from ordinalclip.runs import Run
 
 if TYPE_CHECKING:  # a record is read without torch
@@ -50,8 +51,10 @@ def recorded_cfg(run: Run, key: str = "run") -> dict[str, Any]:
 
     Raises:
         ConfigError: the run is not finished, or its record has no configuration.
+        DataError: what its model is opened from was damaged, or changed since.
     """
     check_finished(run, key)
+    check_record_sums(run)
     file = run.directory / "config.yaml"
     content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
     if not isinstance(content, dict):

@@ -140,6 +140,9 @@ def test_what_is_refused(folder: Path, run: Run, tmp_path: Path) -> None:
     copy = Run(tmp_path / run.directory.name)
     shutil.copytree(run.directory, copy.directory)
     torch.save({"state_dict": {"model.prompt.base_ranks": torch.zeros(7)}}, copy.best_checkpoint)
+    with pytest.raises(DataError, match=r"best.ckpt: is not the file that was written"):
+        again(folder, copy)
+    (copy.directory / "SHA256SUMS").unlink()  # as of an older version
     with pytest.raises(DataError, match=r"prompt.base_ranks is \[7\]; the model that .* has \[3, 1, 64\]"):
         again(folder, copy)
     torch.save({"state_dict": {"model.prompt.base_ranks": torch.zeros(3, 1, 64)}}, copy.best_checkpoint)

@@ -51,6 +51,18 @@ def test_rows_of_the_manifest_find_their_predictions(run: Run) -> None:
     assert list(found.attributes) == ["sex"]
 
 
+def test_the_best_run_is_named_as_everywhere(run: Run) -> None:
+    (run.directory / "identity.json").write_text("{}")
+    (run.directory / "val_stats.json").write_text('{"val/mae": 1.5}')
+    where = f"paths.runs={run.directory.parent}"
+    words = ["metrics=amae", where]
+    assert evaluate(["run=best:metric=val/mae", *words]) == evaluate([f"run={run.directory}", *words])
+    with pytest.raises(ConfigError, match="a model is not chosen on test"):
+        evaluate(["run=best:metric=test/mae", *words])
+    with pytest.raises(ConfigError, match="there is no sweep none"):
+        evaluate(["run=best:sweep=none", where])
+
+
 def test_scores_by_name(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     found = evaluate([f"run={run.directory}", "metrics=mae_median,cs@10,amae,epsilon_error"])
     table = pd.read_parquet(run.directory / "predictions.parquet")

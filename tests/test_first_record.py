@@ -1,5 +1,6 @@
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,22 @@ def test_where_there_are_too_many_pairs_it_is_told(compose_cfg: Compose, monkeyp
     assert report["near_duplicates"]["known"] == 0
     assert len(notes) == 1
     assert notes[0].startswith("near duplicates were not looked for")
+
+
+def test_where_the_images_lie_is_known_from_wherever_the_record_is_read(
+    compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = compose_cfg("prompt=linear")
+    data = Path(cfg["paths"]["data"])
+    data.mkdir(exist_ok=True)
+    monkeypatch.chdir(data.parent)
+    job = prepare(cfg | {"paths": cfg["paths"] | {"data": data.name}})
+    job.run.claim()
+    begin_record(job, logging.NullHandler())
+    job.run.release("failed")
+    root = Path(json.loads((job.run.directory / "provenance.json").read_text())["root"])
+    assert root.is_absolute()
+    assert root.is_relative_to(data)
 
 
 @pytest.mark.parametrize("photos", [False, True])

@@ -8,8 +8,10 @@ import open_clip
 import pytest
 from safetensors.torch import load_file
 
-from ordinalclip.backbones import openclip_table
+import ordinalclip
+from ordinalclip.backbones import load, openclip_table
 from ordinalclip.errors import ConfigError
+from ordinalclip.export import export
 from ordinalclip.job import run_job
 from ordinalclip.prepare import Job, prepare
 from tests.backbones.architectures import small_model, write_tokenizer
@@ -58,6 +60,23 @@ def test_a_run_from_start_to_end(compose_cfg: Compose, backbone: str, folder: Pa
     features = load_file(made.run.directory / "rank_features.safetensors")["rank_features"]
     assert features.shape == (5, 12)
     assert (features[0] - features[-1]).norm() > 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backbone", "folder"), BACKBONES.items(), ids=BACKBONES, indirect=["folder"])
+def test_an_export_is_opened_where_the_tokenizer_is_not(
+    compose_cfg: Compose, backbone: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(compose_cfg, backbone, folder, "prompt=fixed")
+    run_job(made, in_sweep=True)
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), dtype=np.uint8)
+    expected = ordinalclip.load(made.run.directory, device="cpu").predict(images).probs
+    out = export([f"run={made.run.directory}", f"out={tmp_path / 'out'}"])
+    assert "tokenizer/" in (out / "README.md").read_text(encoding="utf-8")
+    shutil.rmtree(folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "_BUILT", {})
+    assert np.allclose(ordinalclip.load(out, device="cpu").predict(images).probs, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("backbone", "folder"), [("siglip_b16", "ViT-B-16-SigLIP")], indirect=["folder"])

@@ -4,6 +4,7 @@ A text encoder of Hugging Face's also needs its `config.json`, which lies in the
 """
 
 import hashlib
+import shutil
 from pathlib import Path
 
 from ordinalclip.backbones.hashes import sha256_of
@@ -71,6 +72,13 @@ def find_tokenizer(model: str, folder: str | None, cache_dir: Path, download: bo
         remedy=f"on a machine with internet `hf download {repository} {patterns} --local-dir {target}`, then copy that"
         " folder here",
     )
+
+
+def copy_tokenizer(folder: Path, target: Path) -> None:
+    """Copies the files of a tokenizer, and a text encoder's settings beside them, into a new folder."""
+    target.mkdir()
+    for file in (file for pattern in PATTERNS for file in folder.glob(pattern)):
+        shutil.copyfile(file, target / file.name)
 
 
 def tokenizer_hash(folder: Path, cache_dir: Path) -> str:

@@ -112,11 +112,16 @@ def decode_rgb(data: bytes, path: str, *, max_pixels: int | None = None) -> Imag
     try:
         with Image.open(io.BytesIO(data)) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
-                raise DataError(f"{path}: {image.width:,} × {image.height:,} pixels are more than are decoded")
+                told = f"{image.width:,} × {image.height:,} pixels are more than the {max_pixels:,} that are decoded"
+                raise DataError(f"{path}: {told}")
+            if image.format == "EPS":  # Pillow would have it run by Ghostscript
+                raise DataError(f"{path}: PostScript is a program, not an image; save it as PNG")
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
     except DataError:
         raise
+    except Image.DecompressionBombError:  # of so many that Pillow does not even open it
+        raise DataError(f"{path}: too many pixels to be decoded") from None
     except Image.UnidentifiedImageError:
         raise DataError(f"{path}: not an image that Pillow can read") from None
     except Exception as error:  # decoders raise nearly anything on broken files: OSError, SyntaxError, struct.error, …

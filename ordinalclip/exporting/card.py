@@ -1,11 +1,12 @@
 """What a model card says, from a run's record; nothing is typed by hand, and what is not known is called so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from ordinalclip.backbones.licences import licence_of
 from ordinalclip.errors import DataError
+from ordinalclip.exporting.samples import recorded_images
 from ordinalclip.metrics.score_intervals import score_intervals
 from ordinalclip.predictions import read_predictions
 from ordinalclip.reopen import Record
@@ -19,7 +20,7 @@ _SHOWN = {
     "qwk": ("quadratic weighted kappa", "{:.3f}"),
     "ece": ("expected calibration error", "{:.3f}"),
 }
-_NOT_KNOWN = "not stated in the data set's yaml"
+_NOT_KNOWN = "not stated; dataset.licence='…' does it"
 
 
 def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
@@ -45,9 +46,8 @@ def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
         + (", with changes" if code.get("dirty") else ""),
         "data's hash": record.identity["manifest"],
     }
-    table = pd.read_csv(run.directory / "manifest.csv", usecols=["split"], dtype="str")
-    counts = table["split"].value_counts()
-    none = {"scores": [], "levels": [], "why_no_levels": ", since its ranks are not the run's"}
+    counts = recorded_images(run)["split"].value_counts()
+    none = {"scores": [], "levels": [], "by_rank": [], "why_no_levels": ", since its ranks are not the run's"}
     measured = none if changed_ranks else _measured(record)
     return measured | {
         "stamps": "The epoch was selected on the test split: its scores are better than new images will see."
@@ -59,7 +59,12 @@ def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
         "limits": _limits(record, changed_ranks),
         "licences": [
             f"data ({dataset.get('name')}): {dataset.get('licence') or _NOT_KNOWN}",
-            *(f"weights ({part}): {file.source}; see their makers' terms" for part, file in record.weights.items()),
+            *(
+                f"weights ({'image and text' if part == 'all' else part}): {_named(file.source)}: "
+                f"{licence_of(file.source)}"
+                for part, file in record.weights.items()
+                if part != "tokenizer"
+            ),
         ],
     }
 
@@ -80,7 +85,7 @@ def _measured(record: Record) -> dict[str, Any]:
             {
                 "name": title,
                 "value": how.format(stats[f"test/{name}"]),
-                "interval": "" if ends is None else f"{how.format(ends[0])} to {how.format(ends[1])}",
+                "interval": "–" if ends is None else f"{how.format(ends[0])} to {how.format(ends[1])}",
                 "constant": "" if constant is None else how.format(constant),
             }
         )
@@ -89,9 +94,24 @@ def _measured(record: Record) -> dict[str, Any]:
         "scores": scores,
         "groups": f"what belongs together ({intervals['by']}: {intervals['num_groups']:,})",
         "levels": [] if calibration is None else _levels(calibration),
+        "by_rank": [] if calibration is None else _by_rank(calibration, record.rank_names),
+        "notes": [] if calibration is None else calibration["notes"],
         "num_calibration": 0 if calibration is None else calibration["n"],
         "why_no_levels": "" if calibration is None else f": {calibration.get('reason', 'too few images')}",
     }
+
+
+def _by_rank(calibration: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, str]]:
+    """Coverage of the default level on the test images of each rank that has some."""
+    tested = calibration["levels"][calibration["default"]].get("test")
+    if tested is None:
+        return []
+    found = zip(names, *(tested["by_rank"][key] for key in ("count", "coverage", "interval")), strict=True)
+    return [
+        {"name": name, "count": f"{count:,}", "coverage": f"{share:.1%}", "interval": f"{ends[0]:.1%} to {ends[1]:.1%}"}
+        for name, count, share, ends in found
+        if count > 0
+    ]
 
 
 def _levels(calibration: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -125,6 +145,11 @@ def _data(cfg: Mapping[str, Any], leakage: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _named(source: str) -> str:
+    """Weights by their tag or their file's name: a card is read elsewhere than where the file lies."""
+    return Path(source.partition(":")[2] or source).name
+
+
 def _limits(record: Record, changed_ranks: bool) -> list[str]:
     limits = [
         "It always answers, also for images of something else than the training images showed.",
@@ -134,6 +159,6 @@ def _limits(record: Record, changed_ranks: bool) -> list[str]:
         limits.append("Its ranks were interpolated when it was exported: none of the run's scores are of them.")
     if record.cfg["dataset"].get("name") in ("synthetic_heads", "heads"):  # as older runs call it
         limits.append("It was trained on SYNTHETIC heads and says nothing about the age of people.")
-    if record.cfg["backbone"].get("name") == "mini":
+    if str(record.cfg["backbone"].get("name")).startswith("mini"):
         limits.append("Its tower is small and knows objects (ImageNet); it is not CLIP.")
     return limits

@@ -1,6 +1,5 @@
 """An exported folder: what is in it, and that it is what was written. Imports no torch."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +8,12 @@ from typing import Any
 
 from ordinalclip.datasets.files import write_atomically
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.sums import SUMS, check_sums, sums_of
 
 CONFIG = "config.json"
-SUMS = "SHA256SUMS"
 MODELS = {"safetensors": "model.safetensors", "onnx": "model.onnx", "torch_export": "model.pt2"}
 PRECISIONS = ("fp32", "fp16", "int8")
+TOKENIZER = "tokenizer"  # the folder of a tokenizer that is not CLIP's
 _VERSION = 1
 
 
@@ -37,14 +37,14 @@ class Exported:
 
 def is_exported(folder: Path) -> bool:
     """Whether a folder looks like one of ours."""
-    return (folder / CONFIG).is_file() and (folder / SUMS).is_file()
+    return (folder / CONFIG).is_file()
 
 
 def write_sums(folder: Path) -> None:
-    """Writes SHA256SUMS over all files of a folder, as `sha256sum -c` reads it."""
+    """Writes SHA256SUMS over all files of a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
-    write_atomically(folder / SUMS, lambda draft: draft.write_text("".join(lines), encoding="utf-8"))
+    text = sums_of(folder, [path.relative_to(folder).as_posix() for path in files])
+    write_atomically(folder / SUMS, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -64,8 +64,6 @@ def open_exported(folder: Path, *, trusted: bool = False) -> Exported:
         ConfigError: an archive of torch.export that is not called trusted.
         DataError: a file is missing, truncated or another than was written.
     """
-    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    sums = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         model = MODELS[config["format"]]
@@ -73,21 +71,17 @@ def open_exported(folder: Path, *, trusted: bool = False) -> Exported:
         raise DataError(f"{folder / CONFIG}: is damaged ({type(error).__name__}: {error})") from None
     if config.get("version") != _VERSION:
         raise DataError(f"{folder / CONFIG}: version {config.get('version')}; this program reads {_VERSION}")
-    for name in {*sums, CONFIG, model}:
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{folder / SUMS}: names {name}, which is not in the folder")
-        if not path.is_file():
-            raise DataError(f"{path}: is missing; the folder has to be exported again")
-        if _sha256(path) != sums.get(name):
-            raise DataError(f"{path}: is not the file that was exported (its SHA-256 is another); nothing was loaded")
+    check_sums(folder, (CONFIG, model), "export the run again, or copy the folder anew")
     if config["format"] == "torch_export" and not trusted:
         problem = "an archive of torch.export runs code of its maker when it is loaded"
-        remedy = "load(…, trusted=True) where you made it yourself; safetensors and onnx need no trust"
+        remedy = "where you made it yourself: trusted=true, in Python load(…, trusted=True); others run no code"
         raise ConfigError("run", folder, problem, remedy=remedy)
     return Exported(folder, config)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def architecture_of(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """A backbone's settings for its architecture alone: its weights are in the export."""
+    weights = backbone["weights"]
+    if not isinstance(weights, Mapping):
+        return {**backbone, "weights": "random"}
+    return {**backbone, "weights": {part: file if part == "tokenizer" else "random" for part, file in weights.items()}}

@@ -1,5 +1,6 @@
 """The model as one graph: preprocessed pixels in, logits and calibrated probabilities out."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -52,4 +53,7 @@ def export_torch(graph: Graph, size: int, file: Path) -> None:
     """Writes an archive of torch.export with a free batch size."""
     batch = torch.export.Dim("batch", min=1, max=4096)
     images = torch.zeros(2, 3, size, size)
-    torch.export.save(torch.export.export(graph.eval(), (images,), dynamic_shapes={"images": {0: batch}}), file)
+    program = torch.export.export(graph.eval(), (images,), dynamic_shapes={"images": {0: batch}})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No complete tensor found")  # of views, on GPUs
+        torch.export.save(program, file)

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import ordinalclip
 from ordinalclip.exporting.card import card_facts
 from ordinalclip.exporting.compare import TOLERANCE, Comparison
-from ordinalclip.exporting.folder import MODELS
+from ordinalclip.exporting.folder import MODELS, TOKENIZER
 from ordinalclip.preprocessing import Preprocessing
 from ordinalclip.reopen import Record
 
@@ -25,6 +25,13 @@ _LINES = {
         'short, (width, height) = round(way["size"] * way["margin"]), image.size',
         "side = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)",
     ],
+}
+_MEAN = "int(numpy.rint(plain @ numpy.arange(len(plain))))"
+_READOUTS = {
+    "expectation": _MEAN,
+    "rounded_expectation": _MEAN,
+    "argmax": "int(plain.argmax())",
+    "median": "min(int((plain.cumsum() < 0.5).sum()), len(plain) - 1)",
 }
 _CUT = [
     'left, top = (round((length - way["size"]) / 2) for length in side)',
@@ -58,11 +65,13 @@ def write_pages(
         "version": ordinalclip.__version__,
         "model_file": MODELS[config["format"]],
         "model_what": _WHAT[config["format"]],
+        "has_tokenizer": (folder / TOKENIZER).is_dir(),
         "check": asdict(check),
         "check_images": "real images of its data" if real else "made-up images, since those of its data are not here",
         "tolerance": TOLERANCE[config["precision"]],
         "rank_list": listed,
         "resize": _resize(config["preprocessing"]),
+        "readout": _READOUTS[config["ranks"]["readout"]],
     }
     wanted = ["README.md", "MODEL_CARD.md", *(["predict.py"] if config["format"] == "onnx" else [])]
     facts |= card_facts(record, changed_ranks=changed_ranks)

@@ -53,7 +53,7 @@ def reinterpolated(record: Record, ranks: Ranks, values: Sequence[float]) -> tup
 def _prompt_at(model: OrdinalCLIP, record: Record, places: Tensor, names: Sequence[str]) -> RankPrompt:
     """The run's prompt for other places on the axis of ranks."""
     old, cfg = model.prompt, record.cfg["prompt"]
-    problem = None
+    problem, remedy = None, "leave num_ranks and values out"
     if not isinstance(old, RankPrompt):
         problem = "has no base ranks to interpolate from"
     elif cfg.get("rank_specific_context"):
@@ -62,8 +62,8 @@ def _prompt_at(model: OrdinalCLIP, record: Record, places: Tensor, names: Sequen
         problem = "has a number of tokens for each of its own ranks"
     elif len(names) < cfg["num_base_ranks"]:
         problem = f"has {cfg['num_base_ranks']} base ranks, more than the {len(names)} that are asked for"
+        remedy = f"ask for {cfg['num_base_ranks']} ranks or more"
     if problem is not None or not isinstance(old, RankPrompt):
-        remedy = "leave num_ranks and values out"
         raise ConfigError("run", record.run.directory.name, f"its prompt {problem}", remedy=remedy)
     changed = {"rank_init": "random", "base_rank_names": None, "tokens_per_rank": old.base_ranks.shape[1]}
     backbone = model.backbone

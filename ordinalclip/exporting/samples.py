@@ -12,6 +12,14 @@ from ordinalclip.preprocessing import Preprocessing
 from ordinalclip.runs import Run
 
 
+def recorded_images(run: Run) -> pd.DataFrame:
+    """`path` and `split` of a run's images; no rows where its record has none, as that of an imported run."""
+    file = run.directory / "manifest.parquet"
+    if not file.is_file():
+        return pd.DataFrame({"path": [], "split": []}, dtype="str")
+    return pd.read_parquet(file, columns=["path", "split"]).astype("str")
+
+
 def sample_pixels(run: Run, preprocessing: Preprocessing, split: str, num_images: int) -> Tensor:
     """Preprocessed images [N, 3, H, W] of a split, spread over it; fewer, or none, where files are gone.
 
@@ -21,7 +29,7 @@ def sample_pixels(run: Run, preprocessing: Preprocessing, split: str, num_images
         split: of the record.
         num_images: N at most.
     """
-    table = pd.read_csv(run.directory / "manifest.csv", usecols=["path", "split"], dtype="str")
+    table = recorded_images(run)
     root = Path((run.read_json("provenance.json") or {}).get("root", "."))
     paths = table.loc[table["split"] == split, "path"]
     step = max(1, len(paths) // num_images)

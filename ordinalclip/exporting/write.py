@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
+from ordinalclip.backbones.tokenizer_files import copy_tokenizer
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.exporting.compare import TOLERANCE, Comparison, compare
-from ordinalclip.exporting.folder import MODELS, write_config, write_sums
+from ordinalclip.exporting.folder import MODELS, TOKENIZER, architecture_of, write_config, write_sums
 from ordinalclip.exporting.graph import Graph, export_onnx, export_torch
 from ordinalclip.exporting.pages import write_pages
 from ordinalclip.exporting.ranks import reinterpolated, values_between
@@ -71,7 +72,7 @@ def write_export(
         "preprocessing": asdict(preprocessing),
         "calibration": calibration,
         "facts": facts_of(record.run, record.cfg),
-        "backbone": _without_weights(record.cfg["backbone"]),
+        "backbone": architecture_of(record.cfg["backbone"]),
     }
     draft = out.with_name(f".{out.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
@@ -103,6 +104,10 @@ def _write_model(file: Path, config: dict[str, Any], ranker: ImageRanker, record
     half = config["precision"] == "fp16"
     if config["format"] == "safetensors":
         save_ranker(ranker, file, half=half)
+        words = record.weights.get("tokenizer")
+        if words is not None and words.path is not None and words.path.is_dir():
+            # No word is read any more, but a backbone is built as a whole.
+            copy_tokenizer(words.path, file.parent / TOKENIZER)
         return
     temperature = (config["calibration"] or {}).get("temperature")
     graph = Graph(copy.deepcopy(ranker), 1.0 if temperature is None else temperature, half=half)
@@ -120,11 +125,3 @@ def _write_model(file: Path, config: dict[str, Any], ranker: ImageRanker, record
         whole = file.rename(file.with_suffix(".fp32"))
         quantize(whole, file, pixels.numpy())
         whole.unlink()
-
-
-def _without_weights(backbone: dict[str, Any]) -> dict[str, Any]:
-    """A backbone's settings for its architecture alone: its weights are in the export."""
-    weights = backbone["weights"]
-    if not isinstance(weights, dict):
-        return backbone | {"weights": "random"}
-    return backbone | {"weights": {part: file if part == "tokenizer" else "random" for part, file in weights.items()}}

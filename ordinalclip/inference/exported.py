@@ -1,10 +1,8 @@
 """An exported folder opened for prediction, whatever format it is in."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +12,20 @@ from torch import Tensor
 from ordinalclip.backbones.lazy import LazyTower
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.exporting.folder import Exported, open_exported
+from ordinalclip.exporting.folder import TOKENIZER, Exported, architecture_of, open_exported
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import Ranks
 from ordinalclip.inference.ranker import ImageRanker, logits_of
 from ordinalclip.preprocessing import Preprocessing
 
 Logits = Callable[[Tensor], Tensor]
+# Of conf/backbone: they build networks by name, and no file that they read can run code.
+_BUILDERS = tuple(
+    f"ordinalclip.backbones.{name}"
+    for name in ("mini.build_mini", "mixed.build_mixed", "openclip.build_openclip", "tiny.build_tiny")
+)
+
+_TRUST = "where you trust its maker: trusted=true, in Python load(…, trusted=True)"
 
 
 def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) -> RankModel:
@@ -29,15 +34,20 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
     Args:
         folder: made by `ordinalclip.export`.
         device: to compute on; ONNX graphs run on the CPU.
-        trusted: see `open_exported`.
+        trusted: whether its maker is trusted: to have archives of torch.export unpickled, and towers built by code that
+            is not OrdinalCLIP's.
 
     Raises:
-        ConfigError: see `open_exported`; onnxruntime is not installed.
+        ConfigError: it takes trust; onnxruntime is not installed.
         DataError: files are damaged or were changed.
     """
     exported = open_exported(folder, trusted=trusted)
     config = exported.config
-    readers = {"safetensors": _of_safetensors, "onnx": _of_onnx, "torch_export": _of_archive}
+    readers: dict[str, Callable[[Exported, torch.device], Logits]] = {
+        "safetensors": partial(_of_safetensors, trusted=trusted),
+        "onnx": _of_onnx,
+        "torch_export": _of_archive,
+    }
     logits = readers[config["format"]](exported, device)
     prepared = config["preprocessing"] | {key: tuple(config["preprocessing"][key]) for key in ("mean", "std")}
     ranks = config["ranks"]
@@ -58,13 +68,14 @@ def save_ranker(ranker: ImageRanker, file: Path, *, half: bool) -> None:
     save_file(state, file)
 
 
-def preprocessing_of(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Of a model, for config.json."""
-    return asdict(preprocessing)
-
-
-def _of_safetensors(exported: Exported, device: torch.device) -> Logits:
-    backbone_cfg = exported.config["backbone"]
+def _of_safetensors(exported: Exported, device: torch.device, *, trusted: bool) -> Logits:
+    backbone_cfg = architecture_of(exported.config["backbone"])
+    if (exported.folder / TOKENIZER).is_dir():
+        backbone_cfg["tokenizer"] = str(exported.folder / TOKENIZER)
+    builder = backbone_cfg["_target_"]
+    if builder not in _BUILDERS and not trusted:  # config.json may name any function of any module
+        problem = f"its image tower is built by {builder}, which is not OrdinalCLIP's and may do anything"
+        raise ConfigError("run", exported.folder, problem, remedy=_TRUST)
     backbone = load_backbone(backbone_cfg, cache_dir=Path(".cache"), trainable={"image": 1.0}, seed=0)
     image = backbone.image.ready() if isinstance(backbone.image, LazyTower) else backbone.image
     state = load_file(exported.model)

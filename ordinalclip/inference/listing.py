@@ -1,6 +1,7 @@
 """`images=`: a folder, a pattern or a table of paths, as a stream in an order that is the same every time."""
 
 import csv
+import logging
 import os
 from collections.abc import Iterator
 from glob import glob, has_magic
@@ -10,18 +11,23 @@ from PIL import Image
 
 from ordinalclip.errors import ConfigError
 
+log = logging.getLogger("ordinalclip")
+
 _TABLES = {".csv": ",", ".tsv": "\t"}
+# Pillow knows these by name and cannot read them, or not without another program.
+_NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PALM", "PDF", "WMF"}
 
 
 def list_images(images: str) -> Iterator[str]:
     """Paths of images, one after another.
 
     Args:
-        images: an image; a folder, searched to its depths for files that Pillow knows by their names, sorted; a pattern
-            such as `photos/**/*.jpg`; or a .csv or .tsv with a column `path`, relative to the table.
+        images: an image; a folder, searched to its depths for files with an image's name, sorted, hidden ones and links
+            to folders left out; a pattern such as `photos/**/*.jpg`; or a .csv or .tsv with a column `path`, relative
+            to the table.
 
     Raises:
-        ConfigError: there is no such thing, or no image in it.
+        ConfigError: there is no such thing, or no image in it; a table that cannot be read, while it is.
     """
     place = Path(images).expanduser()
     if place.is_dir():
@@ -52,17 +58,29 @@ def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _walk(folder: Path) -> Iterator[str]:
     """Files with an image's name, folder by folder; what is held at a time is one folder's names."""
-    suffixes = set(Image.registered_extensions())
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (os.path.join(place, name) for name in sorted(names) if Path(name).suffix.lower() in suffixes)
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind not in _NOT_READ}
+    for place, folders, names in os.walk(folder, onerror=_closed):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        seen = (name for name in sorted(names) if not name.startswith("."))
+        yield from (os.path.join(place, name) for name in seen if Path(name).suffix.lower() in suffixes)
+
+
+def _closed(error: OSError) -> None:
+    log.warning("%s: its images are left out: %s", error.filename, error.strerror)
 
 
 def _rows(table: Path, images: str) -> Iterator[str]:
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter=_TABLES[table.suffix.lower()])
-        if "path" not in (reader.fieldnames or ()):
-            columns = ", ".join(reader.fieldnames or ())
-            raise ConfigError("images", images, f"the table has no column path, but {columns}")
-        for row in reader:
-            yield str(table.parent / row["path"])
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter=_TABLES[table.suffix.lower()])
+            if "path" not in (reader.fieldnames or ()):
+                columns = ", ".join(reader.fieldnames or ()) or "nothing"
+                remedy = "name the column of the images path"
+                raise ConfigError("images", images, f"the table has no column path, but {columns}", remedy=remedy)
+            for row in reader:
+                if not row["path"]:
+                    raise ConfigError("images", images, f"line {reader.line_num} of the table has no path")
+                yield str(table.parent / row["path"])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        remedy = "save it as CSV in UTF-8"
+        raise ConfigError("images", images, f"the table cannot be read: {error}", remedy=remedy) from None

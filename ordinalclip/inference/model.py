@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ordinalclip.calibration.apply import apply_calibration
+from ordinalclip.errors import DataError
 from ordinalclip.inference.predictions import Predictions, Ranks
 from ordinalclip.inference.reading import DEFAULT_LIMITS, Limits, images_in, read_rgb
 from ordinalclip.metrics.readout import read_out
@@ -63,8 +65,21 @@ class RankModel:
         return self.read(torch.cat(logits), level)
 
     def pixels(self, image: Any) -> Tensor:
-        """Preprocessed pixels [3, H, W] of one image."""
-        return self.preprocessing.to_tensor(read_rgb(image, self.limits))
+        """Preprocessed pixels [3, H, W] of one image.
+
+        Raises:
+            DataError: it cannot be read, or is so long that it would have more than `limits.max_pixels` once scaled.
+        """
+        rgb = read_rgb(image, self.limits)
+        width, height = self.preprocessing.scaled_size(*rgb.size, self.preprocessing.scaled)
+        if width * height > max(self.limits.max_pixels, self.preprocessing.scaled**2):
+            name = image if isinstance(image, str | Path) else "image"
+            raise DataError(f"{name}: {rgb.width:,} × {rgb.height:,} pixels are too long and thin to be scaled")
+        return self.preprocessing.to_tensor(rgb)
+
+    def check_level(self, level: float | None) -> None:
+        """Raises a ConfigError for a level that the model was not calibrated for; see `predict`."""
+        apply_calibration(np.full((1, len(self.ranks.names)), 1 / len(self.ranks.names)), self.calibration, level)
 
     def read(self, logits_NR: Tensor, level: float | None = None) -> Predictions:
         """Predictions from logits [N, R]; see `predict` for the level.

@@ -1,5 +1,6 @@
 """Whatever an image comes as, a file, bytes, a Pillow image, an array, a tensor, made an RGB image, within limits."""
 
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,8 @@ def images_in(images: Any) -> Iterator[Any]:
     if isinstance(images, str | Path | bytes | bytearray | memoryview | Image.Image):
         yield images
     elif isinstance(images, np.ndarray) or hasattr(images, "detach"):
-        yield from images if images.ndim == 4 else (images,)
+        is_many = images.ndim == 4 or (isinstance(images, np.ndarray) and images.dtype.kind in "OU")  # names, or images
+        yield from images if is_many else (images,)
     elif isinstance(images, Iterable):
         yield from images
     else:
@@ -65,9 +67,13 @@ def images_in(images: Any) -> Iterator[Any]:
 
 def _of_file(path: Path, limits: Limits) -> Image.Image:
     try:
-        size = path.stat().st_size
-        if size > limits.max_bytes:
-            raise DataError(f"{path}: {size:,} bytes are more than the {limits.max_bytes:,} that are read")
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(f"{path}: is a folder; name the images in it, or use python -m ordinalclip.predict")
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
+            raise DataError(f"{path}: is no file")
+        if status.st_size > limits.max_bytes:
+            raise DataError(f"{path}: {status.st_size:,} bytes are more than the {limits.max_bytes:,} that are read")
         data = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: file not found") from None
@@ -85,6 +91,8 @@ def _checked(data: bytes, name: str, limits: Limits) -> bytes:
 def _pixels(image: Any) -> np.ndarray:
     """Bytes [H, W, 3] of an array or tensor."""
     is_tensor = hasattr(image, "detach")
+    if is_tensor and image.is_floating_point():
+        image = image.float()  # NumPy has no bfloat16
     array = np.asarray(image.detach().cpu()) if is_tensor else image
     if is_tensor and array.ndim == 3 and array.shape[0] in (1, 3):
         array = np.moveaxis(array, 0, -1)

@@ -1,6 +1,7 @@
 """Predictions of any number of images in constant memory: parts that are done stay done, a kill costs one part."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,26 +31,30 @@ class How:
         batch_size: images that are computed at once.
         top: see `Predictions.to_frame`.
         probs: see `Predictions.to_frame`.
+        level: see `RankModel.predict`.
     """
 
     batch_size: int
     top: int = 0
     probs: bool = True
+    level: float | None = None
 
 
-def predict_parts(model: RankModel, paths: Iterator[str], folder: Path, key: Mapping[str, Any], how: How) -> Path:
-    """Predicts image after image into `folder/00000.parquet`, …; parts that are there already are not made again.
+def predict_parts(model: RankModel, paths: Iterator[str], folder: Path, key: Mapping[str, Any], how: How) -> int:
+    """Predicts image after image into `folder/000000.parquet`, …; parts of the same images are not made again.
+
+    A part has a row an image: `path`, the columns of `Predictions.to_frame`, and `error`, which says what is wrong with
+    an image that could not be read.
 
     Args:
         model: what predicts.
-        paths: of images, the same in every call.
+        paths: of images; where others are among them than in an earlier call, parts from there on are made anew.
         folder: of the parts.
         key: what the parts depend on; parts that were made with another one are removed.
         how: batches and columns.
 
     Returns:
-        The folder. A part has a row an image: `path`, the columns of `Predictions.to_frame`, and `error`, which says
-        what is wrong with an image that could not be read.
+        How many images were worked on in this call.
     """
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / "key.json"
@@ -58,22 +63,44 @@ def predict_parts(model: RankModel, paths: Iterator[str], folder: Path, key: Map
         for part in folder.glob("*.parquet"):
             part.unlink()
         write_atomically(note, lambda draft: draft.write_text(text, encoding="utf-8"))
+    worked = number = 0
     with ThreadPoolExecutor(num_threads()) as pool, progress("predicting", None, " images", delay=0) as bar:
-        for number, chunk in enumerate(chunks(paths, PART)):
-            part = folder / f"{number:06d}.parquet"
-            if part.is_file():
+        for number, chunk in enumerate(chunks(paths, PART), start=1):
+            part = _part_file(folder, number)
+            if _is_of(part, chunk):
                 bar.initial += len(chunk)
                 bar.update(len(chunk))
                 continue
             frame = _part(model, chunk, pool, how, bar)
             write_atomically(part, frame.to_parquet)
-    return folder
+            worked += len(chunk)
+    while (rest := _part_file(folder, number + 1)).is_file():  # of images that are no longer there
+        rest.unlink()
+        number += 1
+    return worked
 
 
 def parts_of(folder: Path) -> Iterator[pd.DataFrame]:
     """The parts, in order."""
     for part in sorted(folder.glob("*.parquet")):
         yield pd.read_parquet(part)
+
+
+def _part_file(folder: Path, number: int) -> Path:
+    return folder / f"{number:06d}.parquet"
+
+
+def _is_of(part: Path, paths: Sequence[str]) -> bool:
+    """Whether a part is there, whole, and of these images."""
+    try:
+        return pd.read_parquet(part, columns=["path"])["path"].tolist() == [_written(path) for path in paths]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _written(path: str) -> str:
+    """A path as it stands in a table, which is UTF-8; a file's name may be any bytes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _part(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how: How, bar: tqdm) -> pd.DataFrame:
@@ -87,13 +114,13 @@ def _part(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how:
         errors |= {place + index: word for index, word in enumerate(batch) if isinstance(word, str)}
         place += len(batch)
         if sound:
-            predictions = model.read(model.logits(torch.stack([pixels for _, pixels in sound])))
+            predictions = model.read(model.logits(torch.stack([pixels for _, pixels in sound])), how.level)
             frame = predictions.to_frame(top=how.top, probs=how.probs)
             frames.append(frame.set_index(pd.Index([index for index, _ in sound])))
         bar.update(len(batch))
     table = pd.concat(frames) if frames else pd.DataFrame()
     table = table.reindex(range(len(paths)))
-    table.insert(0, "path", pd.Series(list(paths), dtype="str"))
+    table.insert(0, "path", pd.Series([_written(path) for path in paths], dtype="str"))
     table["error"] = pd.Series(errors, dtype="str").reindex(range(len(paths)))
     return table
 

@@ -1,6 +1,7 @@
 """A run directory from a checkpoint of the paper's code: everything that a run of ours leaves, and where it is from."""
 
 import logging
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from ordinalclip.identity import identity, readable_name, run_id
 from ordinalclip.metrics.details import details
 from ordinalclip.predictions import of_manifest
 from ordinalclip.provenance import provenance
+from ordinalclip.record_sums import write_record_sums
 from ordinalclip.reevaluation import evaluate_again
 from ordinalclip.reference.checkpoint import rename
 from ordinalclip.reference.settings import ReferenceSettings
@@ -82,6 +84,7 @@ def write_run(source: Import) -> Record:
     run.claim()
     try:
         _write(run, source, record, state)
+        write_record_sums(run)
         run.set_status("finished")
     except BaseException as error:
         run.set_status("failed", error=f"{type(error).__name__}: {error}")
@@ -107,7 +110,8 @@ def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor]) -
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", source.words)
     imported = {"files": source.files, "defects": defects_of(settings), "config": settings.whole}
-    run.write_json("provenance.json", provenance() | {"imported": imported})
+    data = {} if source.manifest is None else {"root": os.path.abspath(source.manifest.root)}
+    run.write_json("provenance.json", provenance() | data | {"imported": imported})
     labels = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
     groups = {"sweep": cfg["sweep_name"], "tags": [*cfg["tags"], "imported"]}
     run.write_json("labels.json", labels | groups | stamp(cfg))

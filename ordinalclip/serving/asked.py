@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from ordinalclip.prepare import Job
+from ordinalclip.record_sums import check_record_sums
 from ordinalclip.reopen import open_record
 
 log = logging.getLogger("ordinalclip")
@@ -25,4 +26,5 @@ def _register(job: Job) -> None:
 
     uri = job.cfg["tracking"]["uri"]
     if not is_registered(job.run, uri):
+        check_record_sums(job.run)
         register(open_record(job.run, job.cfg), uri, find_shown(job.run, uri))

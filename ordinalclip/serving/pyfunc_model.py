@@ -1,5 +1,6 @@
 """The script that MLflow stores and runs for a registered model [MLflow, models from code]; nothing is pickled."""
 
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -21,8 +22,6 @@ class ServedRanks(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Opens the export that was registered, every file checked."""
-        from pathlib import Path
-
         import torch
 
         self.model = load_exported(Path(context.artifacts["export"]), torch.device("cpu"))
@@ -39,12 +38,18 @@ class ServedRanks(PythonModel):
             MlflowException: naming the row whose image cannot be used; a server answers 400.
         """
         roots, images = image_roots(), []
+        image: bytes | Path = b""
         for row, text in enumerate(model_input["image"]):
             try:
-                image = sent_image(str(text), roots, self.model.limits)
+                image = sent_image(text, roots, self.model.limits)
                 images.append(self.model.pixels(image))
             except DataError as error:
-                raise MlflowException(f"row {row}: {error}", error_code=BAD_REQUEST) from None
+                told = str(error)
+                if isinstance(image, Path):  # not where the server's folders lie
+                    told = told.replace(str(image), str(text))
+                raise MlflowException(f"row {row}: {told}", error_code=BAD_REQUEST) from None
+        if not images:
+            raise MlflowException("there are no images: send a row for each", error_code=BAD_REQUEST)
         import torch
 
         return self.model.read(self.model.logits(torch.stack(images))).to_frame()

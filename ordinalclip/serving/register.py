@@ -70,6 +70,7 @@ def register(record: Record, uri: str, mlflow_id: str, name: str | None = None) 
     outputs += [ColSpec("float", column) for column in prob_columns(ranks.names)]
     signature = ModelSignature(Schema([ColSpec("string", "image")]), Schema(outputs))
     mlflow.set_tracking_uri(uri)
+    mlflow.environment_variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # of six small files
     with tempfile.TemporaryDirectory() as folder:
         export = Path(folder) / "export"
         write_export(record, export, "onnx", "fp32", None)

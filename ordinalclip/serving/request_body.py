@@ -40,6 +40,8 @@ def check_format(data: bytes) -> None:
         raise DataError("the file is empty (0 bytes)")
     try:
         Image.open(io.BytesIO(data), formats=FORMATS).close()
+    except Image.DecompressionBombError:  # of so many pixels that Pillow does not even open it
+        raise DataError("too many pixels to be decoded") from None
     except Image.UnidentifiedImageError:
         raise DataError(f"no image that can be read: {TOLD}") from None
     except Exception as error:  # decoders raise nearly anything on broken files

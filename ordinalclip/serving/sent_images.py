@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +18,19 @@ def image_roots() -> list[Path]:
     return [Path(word).resolve() for word in os.environ.get(ROOTS, "").split(os.pathsep) if word]
 
 
-def sent_image(text: str, roots: Sequence[Path], limits: Limits = DEFAULT_LIMITS) -> bytes | Path:
+def sent_image(text: object, roots: Sequence[Path], limits: Limits = DEFAULT_LIMITS) -> bytes | Path:
     """What a request means by a string: the bytes of an image file, or a path to one.
 
     Args:
-        text: base64, with or without `data:image/…;base64,` before it, or the path of a file.
+        text: base64, with or without `data:image/…;base64,` before it, or the path of a file; nothing else.
         roots: folders that paths may lie in.
         limits: of what is taken.
 
     Raises:
         DataError: it is neither, or a path that must not be read.
     """
+    if not isinstance(text, str):
+        raise DataError(f"image: {text!r} is no text; an image is sent as base64 or as a path")
     if text.startswith("data:"):
         text = text.partition(",")[2]
     elif _is_path(text):
@@ -48,8 +51,9 @@ def _is_path(text: str) -> bool:
 def _allowed(text: str, roots: Sequence[Path]) -> Path:
     # One message for what is not there and for what must not be seen: whoever asks learns nothing of other folders.
     for root in roots:
-        path = (root / text).resolve()
-        if path.is_relative_to(root) and path.is_file():
-            return path
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # too long a name, a NUL, a circle of links
+            path = (root / text).resolve()
+            if path.is_relative_to(root) and path.is_file():
+                return path
     told = "it names none" if not roots else f"it names {len(roots)}"
     raise DataError(f"image: {text!r} is in no folder that this server may read ({ROOTS}; {told})")

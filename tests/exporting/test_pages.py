@@ -4,8 +4,11 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
-from ordinalclip.exporting.pages import _resize
+from ordinalclip.exporting.pages import _READOUTS, _resize
+from ordinalclip.metrics.names import READOUTS
+from ordinalclip.metrics.readout import read_out
 from ordinalclip.preprocessing import Preprocessing
 
 
@@ -20,3 +23,12 @@ def test_the_example_prepares_images_as_the_model_does(resize: Any, margin: floa
     exec("if True:\n" + _resize(asdict(way)), variables)
     expected = np.asarray(way.centre(way.scale(image, way.scaled)))
     assert np.array_equal(np.asarray(variables["image"]), expected)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_the_example_reads_a_rank_off_as_the_model_does(readout: str) -> None:
+    for num_ranks in (2, 5, 30):
+        probs = np.random.default_rng(0).dirichlet(np.ones(num_ranks) / 4, 200)
+        expected = read_out(torch.from_numpy(probs), readout).round().long().tolist()
+        found = [eval(_READOUTS[readout], {"numpy": np, "plain": one}) for one in probs]
+        assert found == expected

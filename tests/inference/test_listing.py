@@ -1,3 +1,4 @@
+import csv
 import re
 from pathlib import Path
 
@@ -18,6 +19,38 @@ def photos(tmp_path: Path) -> Path:
 def test_a_folder_is_read_to_its_depths_in_order(photos: Path) -> None:
     found = [Path(path).relative_to(photos).as_posix() for path in list_images(str(photos))]
     assert found == ["c.tif", "a/z.webp", "b/10.png", "b/2.JPG"]
+
+
+def test_what_is_hidden_or_no_image_is_left_out(photos: Path) -> None:
+    for name in ("._c.tif", ".cache/1.png", "a.pdf", "b.eps", "c.h5", "d.mpg"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).touch()
+    assert [Path(path).name for path in list_images(str(photos))] == ["c.tif", "z.webp", "10.png", "2.JPG"]
+
+
+def test_names_of_every_kind(tmp_path: Path) -> None:
+    names = ["a b.png", "ü 日本.png", 'with "quotes", and a comma.png', "new\nline.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert sorted(Path(path).name for path in list_images(str(tmp_path))) == sorted(names)
+    with (tmp_path / "my.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["path"], *([name] for name in names)])
+    assert list(list_images(str(tmp_path / "my.csv"))) == [str(tmp_path / name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"id,path\na\n", "line 2 of the table has no path"),
+        (b"id,path\na,\n", "line 2 of the table has no path"),
+        ("path\nmüll.png\n".encode("latin-1"), "the table cannot be read"),
+        (b"", "no column path, but nothing"),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "my.csv").write_bytes(content)
+    with pytest.raises(ConfigError, match=told):
+        list(list_images(str(tmp_path / "my.csv")))
 
 
 def test_a_pattern_an_image_and_a_table(photos: Path) -> None:

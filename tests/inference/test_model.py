@@ -85,6 +85,15 @@ def test_what_is_refused(model: RankModel, folder: Path) -> None:
         ordinalclip.load(folder / "runs" / model.facts["run"], device="nowhere")
 
 
+def test_an_image_that_would_be_enormous_once_scaled_is_refused(model: RankModel) -> None:
+    cropping = replace(model, preprocessing=replace(model.preprocessing, resize="crop"))
+    line = Image.new("RGB", (1, 200_000))
+    with pytest.raises(DataError, match=r"1 × 200,000 pixels are too long and thin"):
+        cropping.predict(line)
+    assert len(model.predict(line)) == 1  # squashed
+    assert len(cropping.predict(Image.new("RGB", (8, 800)))) == 1
+
+
 def test_the_table(model: RankModel, tested: Tested) -> None:
     table = model.predict(tested[0][:5]).to_frame(top=2)
     names = list(model.ranks.names)

@@ -1,6 +1,8 @@
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.inference import stream
 from ordinalclip.inference.model import RankModel
 from ordinalclip.predict import predict
@@ -43,6 +45,25 @@ def test_a_folder_with_broken_images(run: Run, images: Path, model: RankModel) -
     expected = pd.read_csv(StringIO(found.to_csv(index=False)))
     pd.testing.assert_frame_equal(table.drop(columns="path"), expected, rtol=1e-4)
     assert sorted(path.name for path in images.parent.iterdir()) == ["images", "out-broken.csv", "out.csv"]
+
+
+def test_intervals_of_another_level(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ordinalclip.inference import opening
+
+    def calibrated(*words: object, **options: object) -> RankModel:
+        levels = {"0.8": {"threshold": 0.0}, "0.9": {"threshold": 1.0}}
+        return replace(load(*words, **options), calibration={"default": "0.9", "temperature": None, "levels": levels})
+
+    load = opening.load
+    monkeypatch.setattr(opening, "load", calibrated)
+    wide, narrow = (
+        pd.read_csv(predict(typed(run, images))),
+        pd.read_csv(predict([*typed(run, images, "level=0.8", "overwrite=true")])),
+    )
+    assert set(wide["coverage"]) == {0.9}
+    assert (wide["upper"] > wide["lower"]).all()
+    assert set(narrow["coverage"]) == {0.8}
+    assert (narrow["upper"] == narrow["lower"]).all()  # the median rank
 
 
 def test_both_formats_say_the_same(run: Run, images: Path) -> None:
@@ -95,6 +116,60 @@ def test_parts_of_other_settings_are_not_gone_on_with(run: Run, images: Path, mo
     assert not any(name.startswith("p_") for name in pd.read_csv(out))
 
 
+def interrupted(words: list[str]) -> None:
+    """Killed between the last part and the table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ordinalclip.inference.writing.write_predictions", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            predict(words)
+
+
+@pytest.mark.parametrize("change", ["one more", "one less", "another order", "a torn part"])
+def test_other_images_than_before_are_seen(
+    run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder may have changed since a prediction of it was killed: each image still has one row, its own."""
+    monkeypatch.setattr(stream, "PART", 3)
+    interrupted(typed(run, images))
+    if change == "one more":
+        shutil.copy(images / "7.png", images / "3b.png")
+    elif change == "one less":
+        (images / "0.png").unlink()
+        (images / "1.png").unlink()
+        (images / "3.png").unlink()
+        (images / "4.png").unlink()
+    elif change == "another order":
+        (images / "0.png").rename(images / "8.png")
+    else:
+        part = images.parent / ".out.csv.parts" / "000002.parquet"
+        part.write_bytes(part.read_bytes()[:100])
+    with caplog.at_level("INFO", "ordinalclip"):
+        resumed = pd.read_csv(predict(typed(run, images)))
+    anew = pd.read_csv(predict([*typed(run, images), f"out={images.parent / 'anew.csv'}"]))
+    pd.testing.assert_frame_equal(resumed, anew, rtol=1e-5)
+    assert len(resumed) == len(list(images.iterdir())) - 2
+    if change == "a torn part":
+        assert "8 images, 7 of them before" in caplog.text
+
+
+def test_where_no_image_can_be_read(run: Run, images: Path) -> None:
+    for index in range(8):
+        (images / f"{index}.png").unlink()
+    with pytest.raises(DataError, match=r"none of the 2 images can be read; .*out-broken\.csv says why"):
+        predict(typed(run, images))
+    assert len(pd.read_csv(images.parent / "out-broken.csv")) == 2
+    assert not (images.parent / "out.csv").exists()
+
+
+def test_a_name_of_other_bytes_than_utf_8(run: Run, images: Path) -> None:
+    os.rename(images / "0.png", os.fsencode(images) + b"/\xff.png")
+    for kind in ("csv", "parquet"):
+        out = predict([*typed(run, images), f"out={images.parent / f'out.{kind}'}"])
+        paths = (pd.read_csv if kind == "csv" else pd.read_parquet)(out)["path"]
+        assert len(paths) == 8
+        assert rf"{images}/\xff.png" in paths.tolist()
+
+
 def test_the_best_of_a_sweep(run: Run, images: Path, folder: Path) -> None:
     words = [*typed(run, images)[1:], f"paths.runs={folder / 'runs'}"]
     assert predict([*words, "run=best:metric=val/mae"]).is_file()
@@ -119,6 +194,9 @@ def test_the_best_of_a_sweep(run: Run, images: Path, folder: Path) -> None:
         ("top=-1", "no such number"),
         ("top=99", "more than there are ranks"),
         ("probs=maybe", "neither true nor false"),
+        ("level=2", "is no share"),
+        ("level=often", "is no share"),
+        ("level=0.5", "not among the levels that the run was calibrated for"),
     ],
 )
 def test_mistakes(run: Run, images: Path, word: str, told: str) -> None:

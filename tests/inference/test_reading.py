@@ -1,6 +1,8 @@
+import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -41,6 +43,25 @@ def test_broken_files_are_named(tmp_path: Path, file: Path) -> None:
         read_rgb(b"no image at all")
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png: is no file"):
+        read_rgb(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match="is a folder; name the images in it"):
+        read_rgb(tmp_path)
+
+
+def test_no_program_is_started_for_postscript(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", refuse)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
+    drawn = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(DataError, match="PostScript is a program"):
+        read_rgb(drawn)
+
+
 @pytest.mark.parametrize(
     ("image", "told"),
     [
@@ -62,6 +83,13 @@ def test_arrays_of_every_kind_are_read() -> None:
     grey = np.arange(20, dtype=np.uint8).reshape(4, 5)
     for image in (grey, grey[..., None], torch.from_numpy(grey), torch.from_numpy(grey)[None], grey / 255):
         assert np.array_equal(np.asarray(read_rgb(image))[..., 1], grey)
+    half = torch.ones(3, 4, 5, dtype=torch.bfloat16)
+    assert np.asarray(read_rgb(half)).min() == 255
+
+
+def test_an_array_of_names_is_many_images() -> None:
+    assert list(images_in(np.array(["a.png", "b.png"]))) == ["a.png", "b.png"]
+    assert list(images_in(pd.Series(["a.png", "b.png"]))) == ["a.png", "b.png"]
 
 
 def test_other_things_are_no_images() -> None:

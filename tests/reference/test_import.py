@@ -4,16 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 import yaml
 from torch import Tensor, nn
 
+import ordinalclip
 from ordinalclip.backbones import load, openclip_table
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.evaluate import evaluate
+from ordinalclip.export import export
 from ordinalclip.import_reference import import_reference
 from ordinalclip.reference import translate
 from ordinalclip.reference.settings import CLIP_MODELS, read_settings
@@ -168,6 +171,13 @@ def test_the_record_is_that_of_a_finished_run(tmp_path: Path, capsys: pytest.Cap
     before = run.status()
     assert imported(tmp_path, ckpt, cfg, "clip=random").run.directory == run.directory
     assert run.status() == before
+    out = export([f"run={run.directory}", f"out={tmp_path / 'out'}"])  # on made-up images
+    card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "chosen on the test split" in card or "selected on the test split" in card
+    assert "None are recorded" in card
+    images = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), dtype=np.uint8)
+    found = [ordinalclip.load(place, device="cpu").predict(images).probs for place in (run.directory, out)]
+    assert np.allclose(*found, atol=1e-6)
     with pytest.raises(DataError, match="imported without its data set"):
         evaluate([f"run={run.directory}", *(f"paths.{name}={tmp_path / name}" for name in ("runs", "data", "cache"))])
 

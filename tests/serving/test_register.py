@@ -93,7 +93,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def asked(port: int, image: str) -> tuple[int, Any]:
+def asked(port: int, image: str | None) -> tuple[int, Any]:
     body = json.dumps({"dataframe_records": [{"image": image}]}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
     try:
@@ -131,11 +131,22 @@ def test_mlflow_serves_it(address: str, folder: Path, photo: Path) -> None:
         assert sum(value for name, value in answer["predictions"][0].items() if name.startswith("p_")) == pytest.approx(
             1
         )
-        for image, told in (("bm9uZQ==", "not an image"), ("/etc/host.conf", "no folder that this server may read")):
+        torn = photo.with_name("torn.png")
+        torn.write_bytes(photo.read_bytes()[:60])
+        for image, told in (
+            ("bm9uZQ==", "not an image"),
+            ("/etc/host.conf", "no folder that this server may read"),
+            ("\0.png", "no folder that this server may read"),
+            (None, "is no text"),
+            (torn.name, "torn.png: broken image"),
+        ):
             status, answer = asked(port, image)
             assert status == 400
             assert told in answer["message"]
             assert "row 0" in answer["message"]
+            assert "stack_trace" not in answer
+            assert str(photo.parent) not in answer["message"]
+        torn.unlink()
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)

@@ -1,4 +1,5 @@
 import base64
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,20 @@ def test_paths_are_read_within_the_folders_named(root: Path, monkeypatch: pytest
     assert image_roots()[0] == root.resolve()
     monkeypatch.delenv(ROOTS)
     assert image_roots() == []
+
+
+@pytest.mark.parametrize("value", [None, 5, 1.5, b"x", ["a.png"]])
+def test_what_is_no_text_is_refused(value: object, root: Path) -> None:
+    with pytest.raises(DataError, match="is no text; an image is sent as base64 or as a path"):
+        sent_image(value, [root])
+
+
+def test_paths_that_no_system_takes_are_refused_like_others(root: Path) -> None:
+    (root / "circle.png").symlink_to(root / "circle.png")
+    os.mkfifo(root / "pipe.png")
+    for text in ("a\0.png", "a" * 4000 + ".png", "circle.png", "pipe.png", "file:///etc/host.conf", "http://a.b/c.png"):
+        with pytest.raises(DataError, match="is in no folder that this server may read"):
+            sent_image(text, [root])
 
 
 @pytest.mark.parametrize(

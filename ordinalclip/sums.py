@@ -1,0 +1,46 @@
+"""SHA256SUMS: what the files of a folder were when they were written, in the form that `sha256sum -c` reads."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from ordinalclip.errors import DataError
+
+SUMS = "SHA256SUMS"
+
+
+def sums_of(folder: Path, names: Iterable[str]) -> str:
+    """Content of a SHA256SUMS over some files of a folder."""
+    return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
+
+
+def check_sums(folder: Path, needed: Iterable[str], remedy: str) -> None:
+    """Compares files with a folder's SHA256SUMS, before any of them is used.
+
+    Args:
+        folder: one that has it.
+        needed: files that have to be named in it; all that it names are compared.
+        remedy: what is to be done with what was damaged.
+
+    Raises:
+        DataError: a file is missing, truncated or another than was written, or lies outside of the folder.
+    """
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / SUMS}: cannot be read ({error})\n  what to do: {remedy}") from None
+    sums = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
+    for name in sorted({*sums, *needed}):
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{folder / SUMS}: names {name}, which is not in the folder")
+        if not path.is_file():
+            raise DataError(f"{path}: is missing\n  what to do: {remedy}")
+        if _sha256(path) != sums.get(name):
+            problem = "is not the file that was written (its SHA-256 is another); nothing was loaded"
+            raise DataError(f"{path}: {problem}\n  what to do: {remedy}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
