@@ -10,10 +10,11 @@ import os
 import sys
 from pathlib import Path
 
-QUICK = (
-    *("dataset.num_ranks=41", "dataset.images_per_rank=12", "dataset.size=48", "++backbone.size=64"),
-    *("subset.seed=0", "batch_size=200", "epochs=2"),
-)
+QUICK = ("dataset.size=48", "++backbone.size=64", "subset.seed=0", "batch_size=200", "epochs=2")
+QUICK_DATA = {
+    "gauge": ("dataset.num_ranks=41", "dataset.images_per_rank=12"),
+    "heads": ("dataset.num_subjects=60", "dataset.ages=[20,60]"),
+}
 _HEADINGS = {
     "setup": "Set-up",
     "rates": "Learning rates",
@@ -64,7 +65,8 @@ def evidence(given: argparse.Namespace) -> Path:
     asked = given.seeds if given.seeds is not None else plan.SEEDS[:2] if given.quick else plan.SEEDS
     seeds = [seed for seed in plan.SEEDS if seed in asked]
     variant_seeds = [] if given.quick else [seed for seed in plan.VARIANT_SEEDS if seed in asked]
-    overrides = [*(QUICK if given.quick else ()), *given.overrides]
+    quick = (*QUICK_DATA[given.data], *QUICK) if given.quick else ()
+    overrides = [*plan.DATA[given.data], *quick, *given.overrides]
     first_rates = plan.FIRST_RATES[1:3] if given.quick else plan.FIRST_RATES
     names = [one.name for one in methods]
     choice = choose_rates(names, first_rates, overrides, widen=not given.quick, dry=given.page, at_once=given.jobs)
@@ -79,7 +81,7 @@ def evidence(given: argparse.Namespace) -> Path:
     done = carry_out(cells, overrides, dry=given.page, at_once=given.jobs)
     scored = [read(cell, job) for cell, job in done.items()]
     groups = grouped(scored)
-    folder = given.output or Path("runs/evidence_quick" if given.quick else "docs")
+    folder = given.output or _place(given)
     folder.mkdir(parents=True, exist_ok=True)
     draw_plots(groups, methods, settings, folder)
     made = sections(choice, groups, methods, settings, planned=len(cells))
@@ -95,13 +97,20 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of every run, such as paths.runs=…")
     parser.add_argument("--quick", action="store_true", help="41 ranks, small pictures, two epochs: does it run?")
     parser.add_argument("--page", action="store_true", help="run nothing, write the page from what is there")
+    parser.add_argument("--data", choices=("gauge", "heads"), default="gauge", help="heads: rendered, SYNTHETIC ages")
     parser.add_argument("--methods", type=_words, metavar="A,B", help="some of them; see analysis/evidence/plan.py")
     parser.add_argument("--settings", type=_words, metavar="A,B", help="some of them, such as 1_shot,full")
     parser.add_argument("--seeds", type=_numbers, metavar="0,1", help="some of 0 to 4")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--jobs", type=int, default=min(cores, 8), metavar="N", help="runs at a time, a thread each")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the page; docs, or runs/evidence_quick")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the page; docs, or runs/evidence_…")
     return parser
+
+
+def _place(given: argparse.Namespace) -> Path:
+    """The folder of the page: docs/ has that of all gauges."""
+    whole = given.data == "gauge" and not given.quick
+    return Path("docs" if whole else f"runs/evidence_{given.data}{'_quick' if given.quick else ''}")
 
 
 def _words(text: str) -> list[str]:

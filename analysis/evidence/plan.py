@@ -100,11 +100,13 @@ SETTINGS = (
     Setting("1_shot", "1 shot"),
     Setting("4_shots", "4 shots"),
     Setting("16_shots", "16 shots"),
-    Setting("full", "64 shots: all images"),
+    Setting("full", "all images"),
     Setting("shift", "shift", weak="thinned ranks"),
     Setting("unseen", "unseen ranks", weak="unseen ranks"),
 )
-FEW_SHOT = {"1_shot": 1, "4_shots": 4, "16_shots": 16, "full": 64}
+FEW_SHOT = {"1_shot": 1, "4_shots": 4, "16_shots": 16, "full": None}  # None: as many as there are
+# What is read instead of experiment=evidence's gauges.
+DATA = {"gauge": (), "heads": ("dataset=heads", "~dataset.images_per_rank")}
 # Each asks for one reason: the optimiser, the tower's features, or how ranks are interpolated.
 _ALL, _ORDERED = ("linear", "interpolated", "context", "rank"), ("interpolated", "rank")
 _BOTH = ("16_shots", "full")

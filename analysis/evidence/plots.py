@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.evidence.ahead import error_difference, mean_of
 from analysis.evidence.plan import FEW_SHOT, Method, Setting
-from analysis.evidence.scores import Group
+from analysis.evidence.scores import Group, images_a_rank
 from analysis.evidence.tables import COMPARISONS, short
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; controls are hollow and dashed.
@@ -35,12 +35,14 @@ def _few_shot(groups: Group, methods: Sequence[Method], path: Path) -> Path | No
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     panel = figure.subplots()
     constant: list[float] = []
+    ticks: set[int] = set()
     for number, one in enumerate(methods):
         found = [
-            (shots, mean_of(groups[key], "mae"))
+            (images_a_rank(groups[key][0].job) if shots is None else shots, mean_of(groups[key], "mae"))
             for name, shots in FEW_SHOT.items()
             if (key := ("", name, one.name)) in groups
         ]
+        ticks |= {shots for shots, _ in found}
         constant += [run.stats["constant_mae"] for name in FEW_SHOT for run in groups.get(("", name, one.name), [])]
         if not found:
             continue
@@ -58,9 +60,11 @@ def _few_shot(groups: Group, methods: Sequence[Method], path: Path) -> Path | No
         return None
     level = float(np.mean(constant))
     panel.axhline(level, color="0.6", linewidth=0.8, linestyle=":")
-    panel.annotate("constant predictor", (64, level), (0, -9), textcoords="offset points", color="0.4", ha="right")
+    panel.annotate(
+        "constant predictor", (max(ticks), level), (0, -9), textcoords="offset points", color="0.4", ha="right"
+    )
     panel.set_xscale("log", base=2)
-    panel.set_xticks(list(FEW_SHOT.values()), [str(shots) for shots in FEW_SHOT.values()])
+    panel.set_xticks(sorted(ticks), [str(shots) for shots in sorted(ticks)])
     panel.set_xlabel("training images of each rank")
     panel.set_ylabel("mean absolute error (ranks)")
     panel.legend(frameon=False, fontsize=7)

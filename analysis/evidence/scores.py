@@ -68,6 +68,11 @@ def weak_ranks(job: Job) -> npt.NDArray[np.bool_]:
     return few
 
 
+def images_a_rank(job: Job) -> int:
+    """Training images of a rank, in the mean."""
+    return round((job.manifest.table["split"] == "train").sum() / job.manifest.num_ranks)
+
+
 def grouped(scored: Iterable[Scored]) -> Group:
     """Runs by variant, setting and method, each group in the order of its seeds."""
     groups: Group = {}

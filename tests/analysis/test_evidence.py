@@ -113,7 +113,7 @@ def test_verdicts_name_the_settings() -> None:
     groups = grouped(runs)
     text = verdicts(groups, [("rank", "linear"), ("rank", "context")], plan.SETTINGS)
     assert text.splitlines() == [
-        "- rank against linear head: not told apart: 1 shot; ahead: 64 shots: all images.",
+        "- rank against linear head: not told apart: 1 shot; ahead: all images.",
         "- rank against context: no intervals yet.",
     ]
     assert verdict(error_difference(groups["", "full", "linear"], groups["", "full", "rank"])) == "behind"
