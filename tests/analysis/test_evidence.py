@@ -16,6 +16,7 @@ from analysis.evidence.page import filled
 from analysis.evidence.rates import Choice, best_rates, learns_more, lower
 from analysis.evidence.scores import Scored, grouped, weak_ranks
 from analysis.evidence.tables import error_table, rates_table, verdicts
+from ordinalclip.config import check
 from ordinalclip.runs import find_runs
 from tests.conftest import Compose
 
@@ -36,6 +37,14 @@ def test_settings_have_the_same_steps_and_seeds_draw_their_own_images(compose_cf
         assert 48 <= -(-images[place.name] // cfg["batch_size"]) * cfg["epochs"] <= 50
         assert cfg["backbone"]["name"] == "mini_grid"
         assert cfg["subset"]["shots"] == plan.FEW_SHOT.get(place.name) or place.name in ("full", "shift", "unseen")
+
+
+@pytest.mark.parametrize("data", plan.DATA)
+def test_all_settings_can_be_had_of_either_data(compose_cfg: Compose, data: str) -> None:
+    for place in plan.SETTINGS:
+        cfg = compose_cfg(*place.words, "prompt=rank", *plan.DATA[data], small=False)
+        check(cfg)
+        assert cfg["dataset"]["name"].endswith(data)
 
 
 def test_the_plan() -> None:
