@@ -197,10 +197,12 @@ def _preempted(one: Disturbed) -> Disturbed:
 
 def _requeued(one: Disturbed) -> Disturbed:
     one.wait()
+    one.go(4 * HELD)  # it outlives the end of one command and the start of another, however slow these are
     one.driver.send_signal(signal.SIGINT)
     one.notes["left"] = one.end()
     one.driver = one.start()
     one.notes["attached"] = one.hear("that SLURM has already")
+    one.go(HELD)
     one.cluster.call("scontrol", "requeue", one.slurm_id())
     return one.see_it_through(2)
 
