@@ -7,8 +7,8 @@ from ordinalclip.bench.section import Row
 
 PEAK = "share of the peak"  # the column of it
 _APART = (
-    "the two are measured one after the other, while a machine's speed drifts: in turns, as ViT-L-14's were on two cores, "
-    "they are 2.1 apart, and processor time 2.0"
+    "the two are measured one after the other, while a machine's speed drifts: in turns, as ViT-L-14's were on two "
+    "cores, they are 2.1 apart, and processor time 2.0"
 )
 _STEP = "of naive's step, too, nearly all is the image tower's, which has no shorter way"
 
