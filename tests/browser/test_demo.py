@@ -209,16 +209,18 @@ def test_an_image_is_dropped_or_pasted(way: str, serve: Serve, visit: Visit) -> 
 
 def test_it_is_used_from_the_keyboard(serve: Serve, visit: Visit) -> None:
     page = visit(serve(demo_app(made_model(5))))
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "file"
     choosers: list[Any] = []
     page.on("filechooser", lambda chooser: choosers.append(chooser))
-    for _ in range(50):  # a loaded machine's Chromium may let a first key pass
-        page.keyboard.press("Enter")
-        page.wait_for_timeout(200)
+    page.reload()  # Playwright does not wait until it gets choosers; one that opens sooner, Chromium cancels
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"
+    page.keyboard.press("Enter")
+    for _ in range(100):
         if choosers:
             break
-    choosers[0].set_files({"name": "key.png", "mimeType": "image/png", "buffer": photo(250)})
+        page.wait_for_timeout(50)
+    (chosen,) = choosers
+    chosen.set_files({"name": "key.png", "mimeType": "image/png", "buffer": photo(250)})
     page.wait_for_selector("#answer:not([hidden])")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
