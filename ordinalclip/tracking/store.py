@@ -8,7 +8,7 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.runs import Run
 from ordinalclip.tracking.client import client_of
 from ordinalclip.tracking.file_lock import held
-from ordinalclip.tracking.sqlite import leave_store, make_store, sole_writer, sqlite_file, upgrade_store
+from ordinalclip.tracking.sqlite import ease_store, leave_store, make_store, sole_writer, sqlite_file, upgrade_store
 
 _SEEN: dict[Path, int | None] = {}  # SQLite files that MLflow may hold connections to in this process
 _SCHEMES = ("sqlite:///", "http://", "https://")
@@ -61,12 +61,14 @@ class Store:
             leave_store(file)
         _SEEN[file.absolute()] = self._inode()
         try:
-            return client_of(self.uri)
+            client = client_of(self.uri)
         except Exception as error:
             if "out-of-date database schema" not in str(error):
                 raise
-        upgrade_store(file)
-        return client_of(self.uri)
+            upgrade_store(file)
+            client = client_of(self.uri)
+        ease_store(file)
+        return client
 
     def _inode(self) -> int | None:
         """Tells a store from another one that came in its place."""

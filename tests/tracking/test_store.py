@@ -72,3 +72,14 @@ def test_an_experiment_that_was_deleted_is_restored(root: Path) -> None:
     client, experiment = Store(uri, "ordinalclip").open()
     client.delete_experiment(experiment)
     assert Store(uri, "ordinalclip").open()[1] == experiment
+
+
+@pytest.mark.slow
+def test_connections_wait_less_for_the_disk_once_a_store_is_open(root: Path) -> None:
+    uri = f"sqlite:///{root / 'mlflow.db'}"
+    client, _ = Store(uri, "ordinalclip").open()
+    Store(uri, "another").open()  # eased once, however often it is opened
+    engine = client._tracking_client.store.engine
+    with engine.connect() as connection:
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "cache_size")]
+    assert found == [1, -65536]  # 1 is NORMAL
