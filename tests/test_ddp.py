@@ -1,5 +1,6 @@
 """A run on two processes (CPU, gloo) beside the same run on one: the same gradients, metrics, record."""
 
+import os
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -11,6 +12,7 @@ from ordinalclip.job import run_job
 from ordinalclip.prepare import Job, prepare
 from tests.close_runs import assert_close
 from tests.conftest import Compose
+from tests.counted_tower import read_passes
 
 TWO = "trainer.devices=2"
 
@@ -59,6 +61,19 @@ def test_prompts_on_features_and_a_resume(compose_cfg: Compose, monkeypatch: pyt
     assert_close(two.run, one.run)
     theirs = {path.relative_to(one.run.directory) for path in one.run.directory.rglob("*") if path.is_file()}
     assert files - theirs == {Path("attempts/0002.json")}
+
+
+@pytest.mark.slow
+def test_features_are_computed_once_by_the_first_process_and_shared(compose_cfg: Compose, tmp_path: Path) -> None:
+    passes = tmp_path / "passes.txt"
+    words = ["backbone._target_=tests.counted_tower.build_counted", f"+backbone.passes={passes}"]
+    words += ["~backbone.width", "~backbone.size", "~backbone.projection"]
+    job = job_in(compose_cfg, "two", *words, f"paths.cache={tmp_path / 'cache'}", "epochs=2", TWO)
+    run_job(job, in_sweep=True)
+    assert job.run.epochs_done() == 2
+    used = read_passes(passes)
+    assert {process for process, _ in used} == {os.getpid()}
+    assert sum(images for _, images in used) == len(job.manifest.table)
 
 
 @pytest.mark.slow
