@@ -19,14 +19,16 @@ def tower(monkeypatch: pytest.MonkeyPatch) -> CausalText:
     return tower
 
 
-def test_naive_modes_are_extrapolated_where_it_says_so(tower: CausalText, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "LONGEST_NAIVE", 5)
-    row, naive = text.measure_ranks(tower, 5, None, rounds=1)
-    larger, same = text.measure_ranks(tower, 20, naive, rounds=1)
+def test_naive_modes_are_extrapolated_where_it_says_so(tower: CausalText) -> None:
+    row, naive = text.measure_ranks(tower, 5, rounds=1)
+    larger, largest = text.measure_more(tower, (20, 40), naive, rounds=1)
     assert naive.num_ranks == 5
-    assert same == naive
-    assert (row["naive"], larger["naive"]) == ("measured", "extrapolated")
+    assert [each["naive"] for each in (row, larger, largest)] == ["measured", "extrapolated", "extrapolated"]
+    assert [each["ranks"] for each in (row, larger, largest)] == [5, 20, 40]
     assert larger["features differ by"] is None
+    for each in (larger, largest):
+        naive_ms = float(each["ours, ms"] or 0) * float(each["times faster than naive"] or 0)
+        assert naive_ms == pytest.approx(naive.whole * 1e3 * int(each["ranks"] or 0) / 5)
     for column in ("features differ by", "gradients differ by"):
         assert float(row[column] or 0) < 1e-5
     assert float(row["times less memory"] or 0) > 4
