@@ -19,19 +19,25 @@ from ordinalclip.model import OrdinalCLIP, Output
 from ordinalclip.preprocessing import Preprocessing
 from ordinalclip.prompts.rank import RankPrompt
 
-
-def whole_sentences(tower: CausalText, prompt: RankPrompt) -> Tensor:
-    """Rank features [R, D] from sentences filled up to the tower's context length."""
-    tokens = prompt()
-    padded = F.pad(tokens.embeddings, (0, 0, 0, tower.context_length - tokens.embeddings.shape[1]))
-    return tower.encode(padded, tokens.eot)
+EVERY = slice(None)
 
 
-def rank_by_rank(tower: CausalText, prompt: RankPrompt) -> Tensor:
+def whole_sentences(tower: CausalText, prompt: RankPrompt, ranks: slice = EVERY) -> Tensor:
+    """Rank features [R, D] of some ranks from sentences filled up to the tower's context length."""
+    padded, eot = _padded(tower, prompt, ranks)
+    return tower.encode(padded, eot)
+
+
+def rank_by_rank(tower: CausalText, prompt: RankPrompt, ranks: slice = EVERY) -> Tensor:
     """As `whole_sentences`, one rank after the other."""
+    padded, eot = _padded(tower, prompt, ranks)
+    return torch.cat([tower.encode(padded[r : r + 1], eot[r : r + 1]) for r in range(len(padded))])
+
+
+def _padded(tower: CausalText, prompt: RankPrompt, ranks: slice) -> tuple[Tensor, Tensor]:
     tokens = prompt()
-    padded = F.pad(tokens.embeddings, (0, 0, 0, tower.context_length - tokens.embeddings.shape[1]))
-    return torch.cat([tower.encode(padded[r : r + 1], tokens.eot[r : r + 1]) for r in range(len(padded))])
+    embeddings = tokens.embeddings[ranks]
+    return F.pad(embeddings, (0, 0, 0, tower.context_length - embeddings.shape[1])), tokens.eot[ranks]
 
 
 def naive_output(model: OrdinalCLIP, images: Tensor) -> Output:

@@ -1,7 +1,8 @@
 """The text tower: R prompts with the shared prefix run once, against R sentences of 77 tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ from ordinalclip.text import encode_prompts
 
 MODELS = ("ViT-B-16", "RN50", "ViT-L-14")
 RANKS = (5, 8, 101, 512, 1024)
-LONGEST_NAIVE = 101  # ranks; what takes longer is extrapolated from there
+LONGEST_NAIVE = 512  # ranks; what takes longer is extrapolated from there
+CHUNK = 128  # ranks that a naive mode takes at a time: the activations of 512 would fill 20 GB
 ROUNDS = 3
 NUM_CONTEXT_TOKENS = 10
 
@@ -26,17 +28,9 @@ a frozen text tower with random weights, in float32. *Naive* pads every sentence
 code does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context
 is run once for all ranks, and the last layer computes only what EOT needs. *Memory* is what a forward pass keeps for
 the backward pass, weights not counted. *Differs by* is the norm of the difference from the naive result, relative to
-its norm: rank features, and gradients of context and base ranks. Where naive is *extrapolated*, it is from {longest}
-ranks: its cost is proportional to their number; these rows take turns with each other."""
-
-
-class Naive(NamedTuple):
-    """What the naive modes take, measured at `num_ranks`."""
-
-    num_ranks: int
-    whole: float  # seconds
-    loop: float
-    kept: float  # bytes
+its norm: rank features, and gradients of context and base ranks. More than {chunk} ranks, naive takes in chunks of as
+many, one after the other, and its memory is a multiple of a chunk's. Where it is *extrapolated*, it is from {longest}
+ranks, with which ours takes turns: its cost is proportional to their number."""
 
 
 def measure_text(*, quick: bool) -> Iterator[Section]:
@@ -49,14 +43,11 @@ def measure_text(*, quick: bool) -> Iterator[Section]:
     rows: list[Row] = []
     for model in models:
         tower = random_text_tower(model)
-        found, naive = [], None
-        for num_ranks in tqdm([size for size in ranks if size <= LONGEST_NAIVE], desc=f"text tower of {model}"):
-            row, naive = measure_ranks(tower, num_ranks, rounds)
-            found.append(row)
-        if naive is not None:
-            found += measure_more(tower, [size for size in ranks if size > LONGEST_NAIVE], naive, rounds)
-        rows += [{"text tower": model, **row} for row in found]
-        yield Section("Text tower", TEXT.format(longest=LONGEST_NAIVE), list(rows))
+        measured = [size for size in ranks if size <= LONGEST_NAIVE]
+        for num_ranks in tqdm(measured, desc=f"text tower of {model}", unit="size"):
+            more = [size for size in ranks if size > LONGEST_NAIVE and num_ranks == measured[-1]]
+            rows += [{"text tower": model, **row} for row in measure_ranks(tower, num_ranks, rounds, more)]
+        yield Section("Text tower", TEXT.format(chunk=CHUNK, longest=LONGEST_NAIVE), list(rows))
 
 
 def random_text_tower(model: str) -> CausalText:
@@ -72,60 +63,43 @@ def random_text_tower(model: str) -> CausalText:
     return CausalText(clip, open_clip.SimpleTokenizer()).eval().requires_grad_(False)
 
 
-def measure_ranks(tower: CausalText, num_ranks: int, rounds: int) -> tuple[Row, Naive]:
-    """One row with all modes in turns, and the naive modes' cost for larger ones.
+def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence[int] = ()) -> list[Row]:
+    """A row with all modes in turns, and rows of more ranks, whose naive modes are extrapolated.
 
     Args:
         tower: text tower.
         num_ranks: R.
         rounds: how often each mode is timed.
+        more: larger R, which take turns with the others.
     """
-    prompt = rank_prompt(tower, num_ranks)
-    whole, loop, ours = (
-        forward_backward(tower, prompt, features) for features in (whole_sentences, rank_by_rank, shared_prefix)
-    )
-    found, expected = ours(), whole()
-    seconds = alternate({"whole": whole, "loop": loop, "ours": ours}, rounds)
-    kept = kept_bytes(lambda: whole_sentences(tower, prompt), tower, prompt)
-    naive = Naive(num_ranks, seconds["whole"], seconds["loop"], kept)
-    row = _row(tower, prompt, naive, seconds["ours"])
-    row["features differ by"] = largest_difference(found[:1], expected[:1])
-    row["gradients differ by"] = largest_difference(found[1:], expected[1:])
-    return row, naive
-
-
-def measure_more(tower: CausalText, sizes: Sequence[int], naive: Naive, rounds: int) -> Iterator[Row]:
-    """A row for each of these numbers of ranks, which take turns, beside an extrapolated naive mode.
-
-    Args:
-        tower: text tower.
-        sizes: R, larger than naive's.
-        naive: cost at a smaller R.
-        rounds: how often each is timed.
-    """
-    prompts = {str(size): rank_prompt(tower, size) for size in sizes}
-    ways = {name: forward_backward(tower, prompt, shared_prefix) for name, prompt in prompts.items()}
-    for run in ways.values():
+    prompt, sizes = rank_prompt(tower, num_ranks), (num_ranks, *more)
+    ours = {str(size): forward_backward(tower, rank_prompt(tower, size), shared_prefix) for size in sizes}
+    naive = {"whole": naive_pass(tower, prompt, whole_sentences), "loop": naive_pass(tower, prompt, rank_by_rank)}
+    expected = naive["whole"]()
+    for run in ours.values():
         run()
-    for name, seconds in alternate(ways, rounds).items():
-        yield _row(tower, prompts[name], naive, seconds)
-
-
-def _row(tower: CausalText, prompt: RankPrompt, naive: Naive, seconds: float) -> Row:
-    num_ranks = len(prompt.rank_names)
-    kept = kept_bytes(lambda: shared_prefix(tower, prompt), tower, prompt)
-    scale = num_ranks / naive.num_ranks
-    return {
-        "ranks": num_ranks,
-        "naive": "measured" if num_ranks == naive.num_ranks else "extrapolated",
-        "ours, ms": seconds * 1e3,
-        "times faster than naive": naive.whole * scale / seconds,
-        "than the loop": naive.loop * scale / seconds,
-        "ours, MiB": kept / 2**20,
-        "times less memory": naive.kept * scale / kept,
-        "features differ by": None,
-        "gradients differ by": None,
-    }
+    found = forward_backward(tower, prompt, shared_prefix)()
+    seconds = alternate(naive | ours, rounds)
+    chunk = slice(0, CHUNK)
+    kept = kept_bytes(lambda: whole_sentences(tower, prompt, chunk), tower, prompt) / min(num_ranks, CHUNK)
+    rows: list[Row] = []
+    for size in sizes:
+        same, scale = size == num_ranks, size / num_ranks
+        larger = rank_prompt(tower, size)
+        kept_ours = kept_bytes(partial(shared_prefix, tower, larger), tower, larger)
+        row: Row = {
+            "ranks": size,
+            "naive": "measured" if same else "extrapolated",
+            "ours, ms": seconds[str(size)] * 1e3,
+            "times faster than naive": seconds["whole"] * scale / seconds[str(size)],
+            "than the loop": seconds["loop"] * scale / seconds[str(size)],
+            "ours, MiB": kept_ours / 2**20,
+            "times less memory": kept * size / kept_ours,
+            "features differ by": largest_difference(found[:1], expected[:1]) if same else None,
+            "gradients differ by": largest_difference(found[1:], expected[1:]) if same else None,
+        }
+        rows.append(row)
+    return rows
 
 
 def rank_prompt(tower: CausalText, num_ranks: int) -> RankPrompt:
@@ -155,6 +129,28 @@ def forward_backward(
         found = features(tower, prompt)
         weighting = torch.linspace(-1, 1, found.numel(), device=found.device).view_as(found)
         return found.detach(), *torch.autograd.grad((F.normalize(found, dim=-1) * weighting).sum(), parameters)
+
+    return run
+
+
+def naive_pass(
+    tower: CausalText, prompt: RankPrompt, features: Callable[[CausalText, RankPrompt, slice], Tensor]
+) -> Callable[[], tuple[Tensor, ...]]:
+    """As `forward_backward`, some ranks at a time, so that activations fit into memory; their gradients add up."""
+    parameters = list(prompt.parameters())
+
+    def run() -> tuple[Tensor, ...]:
+        num_ranks = len(prompt().eot)
+        weighting = torch.linspace(-1, 1, num_ranks * tower.embed_dim).view(num_ranks, -1)
+        found, gradients = [], [torch.zeros_like(parameter) for parameter in parameters]
+        for start in range(0, num_ranks, CHUNK):
+            ranks = slice(start, start + CHUNK)
+            some = features(tower, prompt, ranks)
+            parts = torch.autograd.grad((F.normalize(some, dim=-1) * weighting[ranks]).sum(), parameters)
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient += part
+            found.append(some.detach())
+        return torch.cat(found), *gradients
 
     return run
 

@@ -20,18 +20,24 @@ def tower(monkeypatch: pytest.MonkeyPatch) -> CausalText:
 
 
 def test_naive_modes_are_extrapolated_where_it_says_so(tower: CausalText) -> None:
-    row, naive = text.measure_ranks(tower, 5, rounds=1)
-    larger, largest = text.measure_more(tower, (20, 40), naive, rounds=1)
-    assert naive.num_ranks == 5
-    assert [each["naive"] for each in (row, larger, largest)] == ["measured", "extrapolated", "extrapolated"]
-    assert [each["ranks"] for each in (row, larger, largest)] == [5, 20, 40]
-    assert larger["features differ by"] is None
-    for each in (larger, largest):
-        naive_ms = float(each["ours, ms"] or 0) * float(each["times faster than naive"] or 0)
-        assert naive_ms == pytest.approx(naive.whole * 1e3 * int(each["ranks"] or 0) / 5)
+    rows = text.measure_ranks(tower, 5, rounds=1, more=(20, 40))
+    assert [row["naive"] for row in rows] == ["measured", "extrapolated", "extrapolated"]
+    assert [row["ranks"] for row in rows] == [5, 20, 40]
+    naive_ms = [float(row["ours, ms"] or 0) * float(row["times faster than naive"] or 0) for row in rows]
+    assert naive_ms == pytest.approx([naive_ms[0], 4 * naive_ms[0], 8 * naive_ms[0]])
     for column in ("features differ by", "gradients differ by"):
-        assert float(row[column] or 0) < 1e-5
-    assert float(row["times less memory"] or 0) > 4
+        assert 0 < float(rows[0][column] or 0) < 1e-5
+        assert rows[1][column] is None
+    assert float(rows[0]["times less memory"] or 0) > 4
+
+
+@pytest.mark.parametrize("features", [text.whole_sentences, text.rank_by_rank])
+def test_chunks_of_a_naive_mode_are_one_pass(tower: CausalText, features: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = text.rank_prompt(tower, 5)
+    expected = text.forward_backward(tower, prompt, features)()
+    monkeypatch.setattr(text, "CHUNK", 2)
+    for found, value in zip(text.naive_pass(tower, prompt, features)(), expected, strict=True):
+        torch.testing.assert_close(found, value)
 
 
 def test_all_modes_are_one_function(tower: CausalText) -> None:
