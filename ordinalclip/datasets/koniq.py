@@ -15,7 +15,7 @@ from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.table import SPLIT_WORDS
 from ordinalclip.datasets.tablefile import read_table, require_columns
-from ordinalclip.datasets.votes import votes_as_labels, votes_table
+from ordinalclip.datasets.votes import counts_of_shares, votes_as_labels, votes_table
 from ordinalclip.signatures import Between
 
 GRADES = ("c1", "c2", "c3", "c4", "c5")
@@ -39,7 +39,8 @@ def load_koniq(
     """Read the table of votes and the photos.
 
     The mean is taken from the votes c1…c5 themselves: the column MOS is on 1…5 in one of the two published tables and
-    on 1…100 in the other.
+    on 1…100 in the other. The table with the split has shares in c1…c5, and how many people voted in c_total: counts are
+    made of these.
 
     Args:
         root: folder of the data set.
@@ -58,7 +59,8 @@ def load_koniq(
 
     Returns:
         The manifest, with its split where the table has one; `value` is the mean vote, `deviation` its deviation,
-        `votes` how many chose each grade. Where the ranks are the grades, `labels` are the votes one by one.
+        `votes` how many chose each grade, `raw` c1…c5 as written. Where the ranks are the grades, `labels` are the votes
+        one by one.
 
     Raises:
         ConfigError: where there is no such folder, or the bins cannot be.
@@ -77,7 +79,11 @@ def load_koniq(
         "rows have no image with votes in c1…c5",
         remedy="copy the table again, or take these rows out",
     )
+    if "c_total" in given:
+        total = pd.to_numeric(given["c_total"], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        votes = counts_of_shares(votes, total)
     table, grading = votes_table(votes, top / scores, bins, rank_names, rank_values)
+    table["raw"] = given[list(GRADES)].agg(" ".join, axis=1)
     table.insert(0, "path", [f"{images}/{name}" for name in names])
     labels = votes_as_labels(votes, bins)
     if labels is not None:

@@ -24,11 +24,12 @@ NAME = (
 FORM = "<age>_<sex 0, 1>_<race 0…4>_<date and time>.jpg or .jpg.chip.jpg"
 SEXES = {"0": "male", "1": "female"}
 ANCESTRIES = {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"}
-# Four names lack a part. Sex and race were looked at by Paplham and Franc (CVPR 2024); the age is in the name. Three
-# more have all parts and an odd end, in both forms of the set.
+# Names that lack a part: four in the wild, three cropped, and one of these is spelled in two ways. Sex and race were
+# looked at by Paplham and Franc (CVPR 2024); the age is in the name. Three more have all parts and an odd end.
 MENDED = {
     "61_1_20170109142408075.": "61_1_1_20170109142408075.",
-    "61_3_20170109150557335.": "61_1_3_20170109150557335.",
+    "61_3_20170109150557335.": "61_1_3_20170109150557335.",  # in the wild
+    "61_1_20170109150557335.": "61_1_3_20170109150557335.",  # cropped
     "39_1_20170116174525125.": "39_0_1_20170116174525125.",
     "53__0_20170116184028385.": "53_1_0_20170116184028385.",
     "24_0_1_20170116220224657 .": "24_0_1_20170116220224657.",

@@ -10,6 +10,8 @@ import pandas as pd
 from ordinalclip.datasets.grading import Grading, bin_values
 from ordinalclip.errors import ConfigError
 
+_SHARE_ERROR = 1e-3  # of a vote: shares are written with a dozen digits
+
 
 def vote_statistics(votes_NG: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean [N] and standard deviation [N] of the votes.
@@ -22,6 +24,20 @@ def vote_statistics(votes_NG: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = shares @ grades
     variance = (shares * (grades - mean[:, None]) ** 2).sum(axis=1)
     return mean, np.sqrt(variance)
+
+
+def counts_of_shares(votes_NG: np.ndarray, total_N: np.ndarray) -> np.ndarray:
+    """How many chose each grade [N, G], where a row says which share did.
+
+    Args:
+        votes_NG: see `vote_statistics`.
+        total_N: how many voted; nan where that is not known. Rows that do not sum to 1, or whose shares are of another
+            number of votes than this, are left as they are.
+    """
+    counts = votes_NG * total_N[:, None]
+    whole = np.isclose(counts, counts.round(), rtol=0, atol=_SHARE_ERROR).all(axis=1)
+    shares = np.isclose(votes_NG.sum(axis=1), 1, rtol=0, atol=_SHARE_ERROR) & whole
+    return np.where(shares[:, None], counts.round(), votes_NG)
 
 
 def votes_table(

@@ -87,12 +87,18 @@ def make_medmnist(file: Path, sizes: Mapping[str, int], num_ranks: int = 5, size
 
 
 def make_koniq(root: Path, rows: list[tuple[str, str, str]], name: str = "koniq10k_distributions_sets.csv") -> None:
-    """Rows are image, votes separated by commas, and set; MOS is on the scale of 1 to 100, as in that table."""
+    """Rows are image, votes separated by commas, and set.
+
+    The table with sets has shares of the votes, with twelve digits, and MOS on the scale of 1 to 100, as published.
+    """
     with_sets = name.endswith("_sets.csv")
     lines = ["image_name,c1,c2,c3,c4,c5,c_total,MOS,SD" + (",set" if with_sets else ",MOS_zscore")]
     for index, (image, votes, split) in enumerate(rows):
         write_image(root / "1024x768" / image, index)
-        lines.append(f"{image},{votes},105,71.5,0.6," + (split if with_sets else "66.4"))
+        total = sum(float(vote) for vote in votes.split(",") if vote != "x")
+        if with_sets and total > 0:
+            votes = ",".join(vote if vote == "x" else str(float(f"{float(vote) / total:.12g}")) for vote in votes.split(","))
+        lines.append(f"{image},{votes},{total:g}," + (f"71.5,0.6,{split}" if with_sets else "3.9,0.6,66.4"))
     (root / name).write_text("\n".join(lines) + "\n")
 
 

@@ -20,25 +20,29 @@ def load(loader: Callable[..., Manifest], root: Path, **options: object) -> Mani
     return loader(root=str(root), obtain="see its page", data_dir=root, cache_dir=root.parent / "cache", **options)
 
 
-def test_utkface_cropped(tmp_path: Path) -> None:
+def test_utkface_cropped_with_its_three_malformed_names(tmp_path: Path) -> None:
     root = tmp_path / "u"
     names = [
         "100_1_0_20170112213500903.jpg.chip.jpg",
         "1_0_4_20161219140623097.JPG.chip.jpg",
         "39_1_20170116174525125.jpg.chip.jpg",
+        "61_1_20170109142408075.jpg.chip.jpg",
+        "61_1_20170109150557335.jpg.chip.jpg",
     ]
     write_images(root, [f"UTKFace/{name}" for name in names])
     manifest = load(load_utkface, root)
     table = manifest.table
     assert table["path"].tolist() == [f"UTKFace/{name}" for name in sorted(names)]
-    assert table["rank"].tolist() == [100, 1, 39]
-    assert table["sex"].tolist() == ["female", "male", "male"]
-    assert table["ancestry"].tolist() == ["white", "other", "black"]
+    assert table["rank"].tolist() == [100, 1, 39, 61, 61]
+    assert table["sex"].tolist() == ["female", "male", "male", "female", "female"]
+    assert table["ancestry"].tolist() == ["white", "other", "black", "black", "indian"]
     assert table["subject"].isna().all()
     assert manifest.num_ranks == 117
     assert manifest.notes == (
-        "read 1 malformed names of UTKFace: UTKFace/39_1_20170116174525125.jpg.chip.jpg as "
-        "39_0_1_20170116174525125.jpg.chip.jpg",
+        "read 3 malformed names of UTKFace: UTKFace/39_1_20170116174525125.jpg.chip.jpg as "
+        "39_0_1_20170116174525125.jpg.chip.jpg, UTKFace/61_1_20170109142408075.jpg.chip.jpg as "
+        "61_1_1_20170109142408075.jpg.chip.jpg, UTKFace/61_1_20170109150557335.jpg.chip.jpg as "
+        "61_1_3_20170109150557335.jpg.chip.jpg",
     )
 
 

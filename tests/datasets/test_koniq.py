@@ -15,6 +15,7 @@ ROWS = [
     ("10007903636.jpg", "90,10,0,0,0", "validation"),
     ("10009096245.jpg", "0.5,0.25,0.25,0,0", "training"),
 ]
+SETS = "koniq10k_distributions_sets.csv"
 SCORES = "koniq10k_scores_and_distributions.csv"
 
 
@@ -33,6 +34,8 @@ def test_the_table_with_sets(tmp_path: Path) -> None:
     assert table["deviation"].tolist()[2:] == pytest.approx([0.3, 0.8291562])
     assert table["rank"].tolist() == [3, 2, 0, 1]
     assert table["split"].tolist() == ["train", "test", "val", "train"]
+    # The table has shares and their number. Of one vote there are no quarters: that row keeps its shares.
+    assert table["raw"].tolist()[1] == "0.0 0.03125 0.46875 0.489583333333 0.0104166666667"
     assert table["votes"].tolist() == ["0 0 25 73 7", "0 3 45 47 1", "90 10 0 0 0", "0.5 0.25 0.25 0 0"]
     assert made.notes == ("values were cut into 5 ranks at 1, 1.5, 2.5, 3.5, 4.5, 5",)
 
@@ -49,9 +52,10 @@ def test_the_table_without_sets(tmp_path: Path) -> None:
         load(tmp_path / "set", scores=SCORES, bins=2)
 
 
-def test_votes_can_be_drawn_from(tmp_path: Path) -> None:
-    make_koniq(tmp_path / "set", [("a.jpg", "0,1,0,2,0", "training"), ("b.jpg", "3,0,0,0,0", "test")])
-    assert load(tmp_path / "set").table["labels"].tolist() == ["1 3 3", "0 0 0"]
+@pytest.mark.parametrize("scores", [SETS, SCORES])
+def test_votes_can_be_drawn_from(tmp_path: Path, scores: str) -> None:
+    make_koniq(tmp_path / "set", [("a.jpg", "0,1,0,2,0", "training"), ("b.jpg", "3,0,0,0,0", "test")], scores)
+    assert load(tmp_path / "set", scores=scores).table["labels"].tolist() == ["1 3 3", "0 0 0"]
 
 
 def test_dirty_rows_and_half_copies(tmp_path: Path) -> None:
@@ -64,7 +68,7 @@ def test_dirty_rows_and_half_copies(tmp_path: Path) -> None:
         load(tmp_path / "set")
     with pytest.raises(DataError, match="there is no 512x384"):
         load(tmp_path / "set", images="512x384")
-    file = tmp_path / "set" / "koniq10k_distributions_sets.csv"
+    file = tmp_path / "set" / SETS
     file.write_text("image_name,MOS\na.jpg,3\n")
     with pytest.raises(DataError, match="has no column c1"):
         load(tmp_path / "set")

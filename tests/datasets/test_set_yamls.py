@@ -58,7 +58,7 @@ RAW = {
     "folder": "1",
     "gdrbench": "nodr",
     "hci": "1930s",
-    "koniq": "90 10 0 0 0",
+    "koniq": "0.9 0.1 0.0 0.0 0.0",
     "medmnist": "0",
     "retinamnist": "0",
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.votes import vote_statistics, votes_as_labels, votes_table
+from ordinalclip.datasets.votes import counts_of_shares, vote_statistics, votes_as_labels, votes_table
 from ordinalclip.errors import ConfigError
 
 GRADES = [1, 1.5, 2.5, 3.5, 4.5, 5]
@@ -44,6 +44,17 @@ def test_a_mean_that_is_an_edge_is_one_in_shares_too() -> None:
     counts = np.array([[0, 1, 1, 0, 0], [3, 3, 0, 0, 0], [0, 49, 49, 0, 0]])
     for votes in (counts, counts / counts.sum(axis=1, keepdims=True)):
         assert votes_table(votes, Path("x"), GRADES, NAMES, None)[0]["rank"].tolist() == [2, 1, 2]
+
+
+def test_counts_are_made_of_shares() -> None:
+    counts = np.random.default_rng(0).integers(0, 60, (50, 5)) + [0, 0, 1, 0, 0]
+    total = counts.sum(axis=1)
+    shares = np.array([[float(f"{share:.12g}") for share in row] for row in counts / total[:, None]])
+    assert np.array_equal(counts_of_shares(shares, total), counts)
+    assert np.array_equal(counts_of_shares(counts.astype(float), total), counts)
+    for wrong in (total + 1, np.full(50, np.nan)):
+        left = counts_of_shares(shares, wrong)
+        assert np.array_equal(left[3], shares[3])
 
 
 def test_votes_are_labels_where_ranks_are_grades() -> None:
