@@ -39,8 +39,8 @@ def load_koniq(
     """Read the table of votes and the photos.
 
     The mean is taken from the votes c1…c5 themselves: the column MOS is on 1…5 in one of the two published tables and
-    on 1…100 in the other. The table with the split has shares in c1…c5, and how many people voted in c_total: counts are
-    made of these.
+    on 1…100 in the other. The table with the split has shares in c1…c5 and the number of votes in c_total; counts are
+    made of both.
 
     Args:
         root: folder of the data set.
@@ -59,8 +59,8 @@ def load_koniq(
 
     Returns:
         The manifest, with its split where the table has one; `value` is the mean vote, `deviation` its deviation,
-        `votes` how many chose each grade, `raw` c1…c5 as written. Where the ranks are the grades, `labels` are the votes
-        one by one.
+        `votes` how many chose each grade, `raw` c1…c5 as written. Where the ranks are the grades, `labels` are the
+        votes one by one.
 
     Raises:
         ConfigError: where there is no such folder, or the bins cannot be.

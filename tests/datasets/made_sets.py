@@ -95,10 +95,11 @@ def make_koniq(root: Path, rows: list[tuple[str, str, str]], name: str = "koniq1
     lines = ["image_name,c1,c2,c3,c4,c5,c_total,MOS,SD" + (",set" if with_sets else ",MOS_zscore")]
     for index, (image, votes, split) in enumerate(rows):
         write_image(root / "1024x768" / image, index)
-        total = sum(float(vote) for vote in votes.split(",") if vote != "x")
+        words = votes.split(",")
+        total = sum(float(word) for word in words if word != "x")
         if with_sets and total > 0:
-            votes = ",".join(vote if vote == "x" else str(float(f"{float(vote) / total:.12g}")) for vote in votes.split(","))
-        lines.append(f"{image},{votes},{total:g}," + (f"71.5,0.6,{split}" if with_sets else "3.9,0.6,66.4"))
+            words = [word if word == "x" else str(float(f"{float(word) / total:.12g}")) for word in words]
+        lines.append(f"{image},{','.join(words)},{total:g}," + (f"71.5,0.6,{split}" if with_sets else "3.9,0.6,66.4"))
     (root / name).write_text("\n".join(lines) + "\n")
 
 
