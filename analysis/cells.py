@@ -15,9 +15,10 @@ import yaml
 from analysis.frame import build_frame
 from analysis.published import PublishedScore
 from analysis.record import flat
-from analysis.settings import REPEATS, differing, shown
+from analysis.settings import differing, shown
 from ordinalclip.command import composed
 from ordinalclip.conf_dir import conf_dir
+from ordinalclip.repeats import REPEATS
 
 _MISSING = object()
 # Parts of a prompt that learn; a rate of any other part has no effect.

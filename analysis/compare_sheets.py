@@ -5,8 +5,7 @@ import numpy as np
 from analysis.comparison import Comparison
 from analysis.groups import Group
 from analysis.sheet import EMPTY, Cell, Sheet
-
-ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"
+from ordinalclip.report import ON_TEST
 
 
 def sheets_of(comparison: Comparison) -> list[Sheet]:

@@ -9,8 +9,9 @@ import pandas as pd
 from analysis.groups import Group, groups_of
 from analysis.holm import holm
 from analysis.pairs import Pair, pair_of
-from analysis.settings import REPEATS, differing, shown
+from analysis.settings import differing, shown
 from ordinalclip.errors import ConfigError
+from ordinalclip.repeats import REPEATS
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.estimate import Estimate, Floats, mean_estimate
-from analysis.settings import REPEATS, differing, shown
+from analysis.settings import differing, shown
 from analysis.tested import Tested, read_tested
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.repeats import REPEATS
 
 
 @dataclass(frozen=True, eq=False)

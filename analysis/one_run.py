@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from analysis.compare_sheets import ON_TEST, between, number
+from analysis.compare_sheets import between, number
 from analysis.sheet import EMPTY, Cell, Sheet
 from analysis.tested import Tested
 from ordinalclip.metrics.bootstrap import bootstrap_means, bootstrap_scores, group_index, percentile_interval
+from ordinalclip.report import ON_TEST
 from ordinalclip.runs import Run
 
 _SHOWN = ("mae", "mae_value", "mae_argmax", "accuracy", "accuracy_within_1", "qwk", "spearman", "rps", "nll", "brier")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.compare_sheets import ON_TEST, number
+from analysis.compare_sheets import number
 from analysis.sheet import EMPTY, Cell, Sheet
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.ordinality_record import ordinality_of_run
+from ordinalclip.report import ON_TEST
 from ordinalclip.runs import Run
 
 

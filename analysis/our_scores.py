@@ -8,11 +8,12 @@ import pandas as pd
 import yaml
 
 from analysis.cells import Cell
-from analysis.settings import REPEATS, differing, shown
+from analysis.settings import differing, shown
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.metrics.ordinality import REFERENCE_RANKS, REFERENCE_SLICE
 from ordinalclip.ordinality_record import ordinality_of_run
+from ordinalclip.repeats import REPEATS
 from ordinalclip.runs import Run
 
 _SCORES = {"mae": ("test/mae", 1.0), "accuracy_percent": ("test/accuracy", 100.0)}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.cells import Cell, belongs, cells_of, of_dataset, other_recipe, setting_keys, telling_keys
-from analysis.compare_sheets import ON_TEST
 from analysis.layouts import LAYOUTS, Layout
 from analysis.our_scores import Ours, scores_in_cell
 from analysis.published import PublishedScore, read_published
 from ordinalclip.errors import ConfigError
+from ordinalclip.report import ON_TEST
 
 
 @dataclass(frozen=True, eq=False)

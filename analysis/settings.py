@@ -6,9 +6,8 @@ import pandas as pd
 
 from analysis.frame import setting_columns
 from ordinalclip.identity import cannot_change_results
+from ordinalclip.repeats import REPEATS
 
-# What repeats an experiment without changing it: runs that differ in nothing else are averaged.
-REPEATS = ("seed", "dataset.fold", "protocol.split.fold", "protocol.split.seed", "subset.seed")
 # How a run was computed, where things lie, what they are called; for data and weights their hashes speak.
 _NOT_COMPARED = (
     *(*cannot_change_results(), "trainer", "features.batch_size"),

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from ordinalclip.repeats import REPEATS
 from ordinalclip.tracking.copying import HEAT_MAP
 
 _TAG = "mlflow.sharedViewState."
 _SCORES = ("test/mae", "test/accuracy", "test/qwk", "ordinality")
-_REPEATS = ("seed", "fold")
 _NAMES = ("dataset", "backbone", "prompt")
 _MAX_COMPARED = 60  # runs in the comparison's address
 
@@ -43,7 +43,7 @@ def varied(runs: Sequence[Shown]) -> list[str]:
     parts = [name for name in _NAMES if name in differ]
     # A part's settings and hashes follow from its name.
     rest = [key for key in differ if key not in parts and key.partition(".")[0] not in (*parts, "manifest")]
-    return [*parts, *(key for key in rest if key not in _REPEATS), *(key for key in _REPEATS if key in rest)][:6]
+    return [*parts, *(key for key in rest if key not in REPEATS), *(key for key in REPEATS if key in rest)][:6]
 
 
 def views(runs: Sequence[Shown], sweep: str | None) -> dict[str, dict[str, Any]]:
@@ -60,10 +60,10 @@ def views(runs: Sequence[Shown], sweep: str | None) -> dict[str, dict[str, Any]]
     table |= {"searchFilter": "" if sweep is None else f"tags.`sweep.{sweep}` = 'true'"}
     if scores:
         table |= {"orderByKey": f"metrics.`{scores[0]}`", "orderByAsc": scores[0] == "test/mae"}
-    groups = [{"mode": "param", "groupByData": key} for key in choices if key not in _REPEATS]
+    groups = [{"mode": "param", "groupByData": key} for key in choices if key not in REPEATS]
     found = {"table": table}
     if groups:
-        kept = [column for column in columns if column not in [f"params.`{key}`" for key in _REPEATS]]
+        kept = [column for column in columns if column not in [f"params.`{key}`" for key in REPEATS]]
         by = {"groupBy": {"aggregateFunction": "average", "groupByKeys": groups}}
         found["groups"] = table | by | {"selectedColumns": kept, "columnOrder": kept}
     found["charts"] = table | _charts(runs, choices, scores)

@@ -14,11 +14,10 @@ from rich.text import Text
 
 from ordinalclip.derived import stamp
 from ordinalclip.prepare import Job
+from ordinalclip.repeats import REPEATS
 from ordinalclip.runs import Run
 
 _FILE_WIDTH = 160  # a file or a pipe has room
-# What repeats an experiment without changing it; runs that differ in nothing else are one row of a table.
-_REPEATS = ("seed", "dataset.fold", "protocol.split.fold")
 ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"
 
 
@@ -120,23 +119,33 @@ def titles(jobs: Sequence[Job]) -> list[str]:
 
 
 def sweep_rows(jobs: Sequence[Job]) -> list[tuple[str, list[Run]]]:
-    """Groups of runs that differ in nothing but seed and fold, each with what tells it from the others."""
+    """Groups of runs that differ in nothing but seeds and folds, each with what tells it from the others."""
     groups: dict[str, tuple[str, list[Run]]] = {}
+    hashed = len({_data_repeats(job) for job in jobs}) < 2  # a fold's or a draw's data have a hash of their own
     for job, title in zip(jobs, titles(jobs), strict=True):
-        key = json.dumps(_without_repeats(job), sort_keys=True, default=str)
-        label = " ".join(word for word in title.split(" ") if word.partition("=")[0] not in _REPEATS)
+        key = json.dumps(_without_repeats(job, hashed), sort_keys=True, default=str)
+        label = " ".join(word for word in title.split(" ") if word.partition("=")[0] not in REPEATS)
         name = "-".join(str(job.cfg[group]["name"]) for group in ("dataset", "backbone", "prompt"))
         groups.setdefault(key, (name if title == job.run.directory.name else label or name, []))[1].append(job.run)
     return list(groups.values())
 
 
-def _without_repeats(job: Job) -> dict[str, Any]:
-    """A job's identity without seed and fold: the data of a fold are told by how they are made, not by their hash."""
-    kept = {key: value for key, value in job.identity.items() if key != "seed"}
-    if _has_folds(job):
-        nodes = (job.cfg["dataset"], job.cfg["protocol"]["split"], job.cfg["subset"])
-        kept["manifest"] = [{key: value for key, value in node.items() if key != "fold"} for node in nodes]
+def _without_repeats(job: Job, hashed: bool) -> dict[str, Any]:
+    """A job's identity without what repeats it; its data by their hash, or by the settings that they are made by."""
+    kept = {key: value for key, value in job.identity.items() if key not in REPEATS}
+    if not hashed:
+        kept["manifest"] = {key: value for key, value in _data_settings(job).items() if key not in REPEATS}
     return kept
+
+
+def _data_repeats(job: Job) -> tuple[Any, ...]:
+    settings = _data_settings(job)
+    return tuple(settings.get(key) for key in REPEATS)
+
+
+def _data_settings(job: Job) -> dict[str, Any]:
+    nodes = {"dataset": job.cfg["dataset"], "protocol.split": job.cfg["protocol"]["split"], "subset": job.cfg["subset"]}
+    return {f"{name}.{key}": value for name, node in nodes.items() for key, value in node.items()}
 
 
 def _has_folds(job: Job) -> bool:

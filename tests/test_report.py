@@ -36,13 +36,14 @@ def job(
     mae: float | None = 0.5,
     seed: int = 0,
     fold: int | None = None,
+    draw: int | None = None,
     select_on: str = "val",
     **settings: Any,
 ) -> Job:
     """A job whose run is finished with this error, or has not begun."""
     manifest = replace(make_manifest([0, 1, 2]), rank_names=("[bold]", "a rather long name of a rank, too long", "c"))
     identity = {"seed": seed} | settings
-    run = Run(folder / f"made-{abs(hash(json.dumps([identity, fold])))}")
+    run = Run(folder / f"made-{abs(hash(json.dumps([identity, fold, draw])))}")
     if mae is not None:
         run.directory.mkdir()
         (run.directory / "status.json").write_text('{"status": "finished"}')
@@ -51,8 +52,8 @@ def job(
     names: dict[str, dict[str, Any]] = {group: {"name": group} for group in ("dataset", "backbone", "prompt")}
     protocol = {"split": {}, "select_on": select_on}
     names["dataset"] |= {} if fold is None else {"fold": fold}
-    identity |= {} if fold is None else {"manifest": f"of fold {fold}"}
-    cfg = names | {"tracking": {}, "protocol": protocol, "subset": {}}
+    identity |= {} if fold is draw is None else {"manifest": f"of fold {fold}, draw {draw}"}
+    cfg = names | {"tracking": {}, "protocol": protocol, "subset": {} if draw is None else {"seed": draw}}
     return Job(cfg, manifest, {}, identity, run, overrides)
 
 
@@ -159,6 +160,21 @@ def test_folds_are_averaged_like_seeds(tmp_path: Path) -> None:
     few = job(tmp_path, "prompt=rank", "subset.shots=1", "dataset.fold=0", fold=0, mae=9.0, prompt="rank", few=True)
     few.cfg["subset"]["shots"] = 1
     assert len(sweep_rows([*jobs, few])) == 3
+
+
+def test_seeds_are_averaged_where_the_data_follow_them(tmp_path: Path) -> None:
+    jobs = [
+        job(tmp_path, f"prompt={prompt}", f"seed={seed}", seed=seed, draw=seed, mae=1.0 + seed, prompt=prompt)
+        for prompt in ("rank", "linear")
+        for seed in (0, 1, 2)
+    ]
+    text = printed(lambda console: print_sweep(jobs, console))
+    assert re.search(r"^ rank +3/3 +2\.000±1\.000 ", text, re.MULTILINE), text
+    assert len(sweep_rows(jobs)) == 2
+    # So are draws under one seed; other data with one draw are told apart by their hash.
+    draws = [job(tmp_path, f"subset.seed={draw}", draw=draw) for draw in (3, 4)]
+    assert len(sweep_rows(draws)) == 1
+    assert len(sweep_rows([job(tmp_path, "a"), job(tmp_path, "b", manifest="other")])) == 2
 
 
 def test_what_was_selected_on_test_is_told_in_every_table(tmp_path: Path) -> None:

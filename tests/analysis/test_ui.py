@@ -5,12 +5,23 @@ import pytest
 
 from analysis.heat_maps import show_heat_maps
 from analysis.ui import addresses, newest_sweep, start
+from analysis.views import Shown, views
 from ordinalclip.errors import ConfigError
 from ordinalclip.tracking import MLflowMirror
 from ordinalclip.tracking.copying import HEAT_MAP
 from ordinalclip.tracking.store import Store
 from tests.conftest import Compose
 from tests.made_record import made_record
+
+
+def test_views_average_what_repeats_a_run() -> None:
+    repeats = [{"seed": str(seed), "subset.seed": str(seed), "protocol.split.fold": str(seed)} for seed in (0, 1)]
+    runs = [
+        Shown("id", {"prompt": prompt, **repeat}, ["test/mae"]) for prompt in ("rank", "linear") for repeat in repeats
+    ]
+    made = views(runs, "first")
+    assert made["groups"]["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "prompt"}]
+    assert made["groups"]["selectedColumns"] == ["params.`prompt`", "metrics.`test/mae`"]
 
 
 @pytest.mark.slow
