@@ -22,6 +22,7 @@ _HEADINGS = {
     "errors": "Mean absolute error",
     "differences": "Differences",
     "argmax": "By argmax",
+    "argmax differences": "Differences by argmax",
     "ordinality": "Ordinality",
     "variants": "Reasons",
 }

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from safetensors.numpy import load_file
 
 from analysis.evidence.plan import Cell
+from analysis.tested import read_tested
+from ordinalclip.datasets.columns import WHOLE_SPLIT
+from ordinalclip.metrics.per_image import per_image
 from ordinalclip.prepare import Job
 
 Floats = npt.NDArray[np.floating]
@@ -21,14 +23,17 @@ class Scored:
     Attributes:
         cell: which.
         job: of it.
-        errors: |expectation - rank| of each test image [N], in the order of the images' hashes.
-        stats: scores by name, as in test_stats.json and ordinality.json; `mae_weak` is of the ranks that training has
-            less than half as many images of as of the best supplied rank.
+        errors: `mae` and `mae_argmax` of each test image [N], in the order of the images' hashes.
+        weak: which of these images [N] are of weak ranks.
+        family: number of each image's subject or group [N]; None where none is known.
+        stats: scores by name, as in test_stats.json and ordinality.json; `mae_weak` is of weak ranks alone.
     """
 
     cell: Cell
     job: Job
-    errors: Floats
+    errors: Mapping[str, Floats]
+    weak: npt.NDArray[np.bool_]
+    family: npt.NDArray[np.int64] | None
     stats: Mapping[str, float]
 
     @property
@@ -44,27 +49,28 @@ Group = dict[tuple[str, str, str], list[Scored]]
 
 def read(cell: Cell, job: Job) -> Scored:
     """The scores of a finished run."""
-    table = pd.read_parquet(job.run.directory / "predictions.parquet").sort_values(["sha256", "rank"])
-    rank = table["rank"].to_numpy()
-    errors = np.abs(table["expectation"].to_numpy(dtype=np.float64) - rank)
+    tested = read_tested(job.run.directory)
+    scores = per_image(tested.predictions)
+    errors = {name: scores[name][tested.order] for name in ("mae", "mae_argmax")}
     stats, ordinality = job.run.read_json("test_stats.json"), job.run.read_json("ordinality.json")
     values = {name.removeprefix("test/"): float(value) for name, value in stats.items() if _is_number(value)}
     values |= {name: float(value) for name, value in job.run.read_json("val_stats.json").items() if _is_number(value)}
     for when in ("before", "best"):
         values |= {f"ordinality_{when}": ordinality[when]["score"]}
         values |= {f"off_diagonal_{when}": ordinality[when]["off_diagonal"]}
-    weak = weak_ranks(job)
+    weak = weak_ranks(job)[tested.predictions.rank[tested.order]]
     if weak.any():
-        values["mae_weak"] = float(errors[weak[rank]].mean())
-        values["mae_argmax_weak"] = float(np.abs(table["argmax"].to_numpy() - rank)[weak[rank]].mean())
-    return Scored(cell, job, errors, values)
+        values |= {f"{name}_weak": float(found[weak].mean()) for name, found in errors.items()}
+    return Scored(cell, job, errors, weak, tested.subject, values)
 
 
 def weak_ranks(job: Job) -> npt.NDArray[np.bool_]:
-    """Which ranks [R] training has less than half as many images of as of the best supplied one."""
-    table = job.manifest.table
-    counts = np.bincount(table["rank"].to_numpy()[table["split"] == "train"], minlength=job.manifest.num_ranks)
-    few: npt.NDArray[np.bool_] = counts < counts.max() / 2
+    """Which ranks [R] have lost more than half of their training images to the setting, however rare they were."""
+    table, num_ranks = job.manifest.table, job.manifest.num_ranks
+    rank, left = table["rank"].to_numpy(), (table["split"] == "train").to_numpy()
+    before = (table[WHOLE_SPLIT] == "train").to_numpy() if WHOLE_SPLIT in table else left
+    kept, had = (np.bincount(rank[chosen], minlength=num_ranks) for chosen in (left, before))
+    few: npt.NDArray[np.bool_] = kept < had / 2
     return few
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis.evidence.plan import VARIANT_SEEDS, Method, Setting
 from analysis.evidence.rates import Choice
-from analysis.evidence.scores import Group, Scored
+from analysis.evidence.scores import Group
 from analysis.evidence.tables import (
     difference_table,
     error_table,
@@ -40,13 +40,14 @@ def sections(
     """
     varied = [one for one in settings if any(variant and one.name == place for variant, place, _ in groups)]
     found = {
-        "setup": _setup([*choice.tried, *choice.proved], groups, planned),
+        "setup": _setup(len(choice.tried) + len(choice.proved), groups, settings, planned),
         "rates": rates_table(choice),
         "verdicts": verdicts(groups, _CLAIMS, settings),
         "controls": verdicts(groups, _CONTROLS, settings),
         "errors": error_table(groups, methods, settings, "mae"),
         "argmax": error_table(groups, methods, settings, "mae_argmax"),
-        "differences": difference_table(groups, methods, settings),
+        "differences": difference_table(groups, methods, settings, "mae"),
+        "argmax differences": difference_table(groups, methods, settings, "mae_argmax"),
         "ordinality": ordinality_table(groups, methods, settings),
     }
     if varied:
@@ -54,15 +55,14 @@ def sections(
     return found
 
 
-def _setup(tried: Sequence[Scored], groups: Group, planned: int) -> str:
-    """How much was run, in numbers."""
-    runs = [run for group in groups.values() for run in group]
-    seconds = sum(run.job.run.status().get("seconds", 0) for run in [*tried, *runs])
-    lines = [
-        f"{len(runs)} of {planned} runs are finished, and {len(tried)} that chose learning rates: "
-        f"{seconds / 60:.0f} minutes of training and testing in all."
-    ]
-    if runs:
-        counts = runs[0].job.manifest.table["split"].value_counts()
-        lines.append(f"{counts['test']:,} test images, the same for all; {counts['val']:,} images choose the epoch.")
-    return " ".join(lines)
+def _setup(tried: int, groups: Group, settings: Sequence[Setting], planned: int) -> str:
+    """How much was run, and on how many images."""
+    runs = {place: run for (_, place, _), some in groups.items() for run in some}
+    told = f"{sum(map(len, groups.values()))} of {planned} runs are finished, and {tried} that chose learning rates."
+    if not runs:
+        return told
+    counts = {place: run.job.manifest.table["split"].value_counts() for place, run in runs.items()}
+    test, most = (max(one[split] for one in counts.values()) for split in ("test", "val"))
+    some = [one for one in settings if one.name in counts and counts[one.name]["val"] < most]
+    fewer = "".join(f"; {one.title}: {counts[one.name]['val']:,}" for one in some)
+    return f"{told} {test:,} test images, the same for all; {most:,} images choose the epoch{fewer}."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.estimate import Estimate
-from analysis.evidence.ahead import error_difference, mean_of, score_difference, verdict
+from analysis.evidence.ahead import error_difference, mean_of, verdict
 from analysis.evidence.plan import VARIANTS, Method, Setting, method
 from analysis.evidence.rates import Choice, rate_table
 from analysis.evidence.scores import Group, Scored
@@ -51,8 +51,15 @@ def error_table(groups: Group, methods: Sequence[Method], settings: Sequence[Set
     return markdown(["", *heads], [*rows, ["constant predictor", *constant]])
 
 
-def difference_table(groups: Group, methods: Sequence[Method], settings: Sequence[Setting]) -> str:
-    """Differences of mean absolute error, each with its interval; bold where the interval leaves 0 out."""
+def difference_table(groups: Group, methods: Sequence[Method], settings: Sequence[Setting], error: str) -> str:
+    """Differences of mean absolute error, each with its interval; bold where the interval leaves 0 out.
+
+    Args:
+        groups: the finished runs.
+        methods: that may be compared.
+        settings: columns; one with weak ranks has a second column of these alone.
+        error: `mae` or `mae_argmax`.
+    """
     names = {one.name for one in methods}
     columns = [(place, False) for place in settings] + [(place, True) for place in settings if place.weak]
     columns.sort(key=lambda column: settings.index(column[0]))
@@ -64,7 +71,7 @@ def difference_table(groups: Group, methods: Sequence[Method], settings: Sequenc
         cells = []
         for place, weak in columns:
             pair = groups.get(("", place.name, a), []), groups.get(("", place.name, b), [])
-            cells.append(_difference(score_difference(*pair, "mae_weak") if weak else error_difference(*pair)))
+            cells.append(_difference(error_difference(*pair, error, weak=weak)))
         rows.append([f"{short(a)} − {short(b)}", *cells])
     return markdown(["", *heads], rows)
 

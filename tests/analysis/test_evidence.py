@@ -1,31 +1,48 @@
 """The comparison of docs/evidence.md: its plan, its numbers, its page, and all of it once at a tiny setting."""
 
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.evidence import plan
+from analysis.evidence import plan, rates
 from analysis.evidence.__main__ import arguments, evidence
-from analysis.evidence.ahead import error_difference, mean_of, score_difference, verdict
+from analysis.evidence.ahead import error_difference, mean_of, verdict
 from analysis.evidence.page import filled
 from analysis.evidence.rates import Choice, best_rates, learns_more, lower
-from analysis.evidence.scores import Scored, grouped, weak_ranks
+from analysis.evidence.scores import Scored, grouped, read, weak_ranks
+from analysis.evidence.sections import sections
 from analysis.evidence.tables import error_table, rates_table, verdicts
 from ordinalclip.config import check
-from ordinalclip.runs import find_runs
+from ordinalclip.runs import Run, find_runs
+from tests.analysis.made_runs import made_run, with_predictions
 from tests.conftest import Compose
 
 
-def made(method: str, seed: int, errors: Any, *, rate: str = "1e-2", setting: str = "full", **values: float) -> Scored:
+def made(
+    method: str,
+    seed: int,
+    errors: Any,
+    *,
+    rate: str = "1e-2",
+    setting: str = "full",
+    weak: Any = None,
+    family: Any = None,
+    **values: float,
+) -> Scored:
     errors = np.asarray(errors, dtype=np.float64)
     values = {"mae": float(errors.mean()), "constant_mae": 25.0} | values
-    job: Any = None
-    return Scored(plan.Cell(method, setting, seed, rate, ()), job, errors, values)
+    weak = np.zeros(len(errors), dtype=bool) if weak is None else weak
+    cell, job = plan.Cell(method, setting, seed, rate, ()), cast(Any, None)
+    return Scored(cell, job, {"mae": errors, "mae_argmax": 2 * errors}, weak, family, values)
 
 
 def test_settings_have_the_same_steps_and_seeds_draw_their_own_images(compose_cfg: Compose) -> None:
@@ -92,13 +109,44 @@ def test_rates_are_tried_until_the_best_has_neighbours() -> None:
     assert [(cell.method, cell.rate) for cell in cells] == [("rank", "1e-2"), ("rank", "3e-2"), ("linear", "1")]
 
 
+def test_rates_are_widened_proved_and_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loops, on val errors that are made up: what is run in which order, and what is chosen."""
+    few = {"linear": {"1e-1": 18, "3e-1": 17, "1": 25}, "rank": {"3e-3": 20, "1e-3": 22}, "context": {}}
+    whole = {("linear", "3e-1"): 24, ("linear", "1e-1"): 15, ("rank", "3e-3"): 21, ("rank", "1e-3"): 23}
+    steps: list[list[str]] = []
+
+    def carry_out(cells: Sequence[plan.Cell], *_: Any, **__: Any) -> dict[plan.Cell, Any]:
+        steps.append([f"{cell.method} {cell.rate} {cell.setting}" for cell in cells])
+        return {cell: None for cell in cells if (cell.method, cell.rate) != ("context", "1e-2")}  # another's at work
+
+    def read_(cell: plan.Cell, _: Any) -> Scored:
+        small = few[cell.method].get(cell.rate, 30)
+        error = small if cell.setting == "16_shots" else whole[cell.method, cell.rate]
+        return made(cell.method, cell.seed, [0], rate=cell.rate, setting=cell.setting, **{"val/mae": error})
+
+    monkeypatch.setattr(rates, "carry_out", carry_out)
+    monkeypatch.setattr(rates, "read", read_)
+    choice = rates.choose_rates(["linear", "rank", "context"], plan.FIRST_RATES, [], widen=True, dry=False)
+    # linear's best was at the upper edge, and the next one is not learned with all images; rank's was at the lower
+    # edge, is worse with all images as well, and kept, since the next lower one is worse still.
+    assert choice.rates == {"linear": "1e-1", "rank": "3e-3"}
+    first, *wider, proof, lower = (set(step) for step in steps)
+    assert first == {f"{name} {rate} 16_shots" for name in few for rate in plan.FIRST_RATES}
+    assert wider[0] - first == {"linear 3e-1 16_shots", "rank 1e-3 16_shots"}
+    assert wider[1] - wider[0] == {"linear 1 16_shots"}
+    assert proof == {"linear 3e-1 full", "rank 3e-3 full"}
+    assert lower == {"linear 1e-1 full", "rank 1e-3 full"}
+    assert {run.cell.method for run in choice.tried} == {"linear", "rank"}
+    assert {run.cell.rate for run in choice.proved if run.cell.method == "rank"} == {"3e-3", "1e-3"}
+
+
 def test_a_difference_counts_seeds_and_images() -> None:
     rng = np.random.default_rng(0)
     image = rng.gamma(2.0, 5.0, 400)
     a = [made("rank", s, image + rng.normal(0, 1, 400) + shift) for s, shift in enumerate((-1.0, -1.4, -0.6))]
     b = [made("linear", s, image + rng.normal(0, 1, 400)) for s in range(3)]
     found = error_difference(a, b)
-    deltas = np.array([x.errors - y.errors for x, y in zip(a, b, strict=True)])
+    deltas = np.array([x.errors["mae"] - y.errors["mae"] for x, y in zip(a, b, strict=True)])
     seeds, images = deltas.mean(1).var(ddof=1) / 3, deltas.mean(0).var(ddof=1) / 400
     assert found.value == pytest.approx(deltas.mean())
     assert found.error == pytest.approx((seeds + images) ** 0.5, rel=0.02)  # the images' part is a bootstrap's
@@ -108,9 +156,28 @@ def test_a_difference_counts_seeds_and_images() -> None:
     assert error_difference(a[::-1], [*b, made("linear", 9, image)]).value == pytest.approx(found.value)
     assert np.isnan(error_difference(a, []).value)
     assert np.isnan(error_difference(a[:1], b[:1]).low)
-    by_seed = score_difference(a, b, "mae")
-    reference = stats.ttest_1samp(deltas.mean(1), 0).confidence_interval()
-    assert (by_seed.low, by_seed.high) == pytest.approx((reference.low, reference.high))
+    assert error_difference(a, b, "mae_argmax").value == pytest.approx(2 * found.value)
+    assert np.isnan(error_difference(a, b, weak=True).value)  # there are no weak ranks
+
+
+def test_a_difference_on_weak_ranks_counts_seeds_and_people() -> None:
+    rng = np.random.default_rng(1)
+    people = np.arange(400) // 5
+    weak = rng.random((3, 400)) < 0.4  # other ranks under each seed
+    deltas = rng.normal(0, 2, 80)[people] + rng.normal(0, 1, (3, 400)) + [[1.0], [1.2], [0.9]]
+    a = [made("rank", s, 10 + deltas[s], weak=weak[s], family=people) for s in range(3)]
+    b = [made("linear", s, np.full(400, 10.0), weak=weak[s], family=people) for s in range(3)]
+    found = error_difference(a, b, weak=True)
+    by_seed = np.array([deltas[s][weak[s]].mean() for s in range(3)])
+    assert found.value == pytest.approx(by_seed.mean())
+    draws = []
+    for _ in range(2000):
+        drawn = np.concatenate([np.flatnonzero(people == one) for one in rng.integers(80, size=80)])
+        draws.append(np.mean([deltas[s][drawn][weak[s][drawn]].mean() for s in range(3)]))
+    assert found.error == pytest.approx((by_seed.var(ddof=1) / 3 + np.var(draws)) ** 0.5, rel=0.05)
+    # As if every picture were of another person, it would seem surer.
+    alone = [replace(run, family=None) for run in a]
+    assert error_difference(alone, b, weak=True).error < 0.8 * found.error
 
 
 def test_verdicts_name_the_settings() -> None:
@@ -132,11 +199,33 @@ def test_verdicts_name_the_settings() -> None:
     assert mean_of(groups["", "full", "linear"], "mae").value == pytest.approx(11.9)
 
 
-def test_weak_ranks_are_those_with_less_than_half_the_images() -> None:
-    rank = np.repeat([0, 1, 2, 3], [8, 4, 3, 0])
-    table = pd.DataFrame({"rank": [*rank, 3], "split": ["train"] * len(rank) + ["test"]})
-    job: Any = SimpleNamespace(manifest=SimpleNamespace(table=table, num_ranks=4))
-    assert weak_ranks(job).tolist() == [False, False, True, True]
+def test_weak_ranks_are_those_that_the_setting_takes_more_than_half_of() -> None:
+    whole = pd.DataFrame({"rank": [0] * 8 + [1] * 3 + [2] * 6 + [3] * 2 + [4], "split": ["train"] * 19 + ["test"]})
+    taken = [*range(4), 12, 13, 14, 15, 17, 18]  # four of eight, none of three, four of six, both
+    left = whole.assign(split_before_subset=whole["split"], split=whole["split"].mask(whole.index.isin(taken)))
+    for table, weak in ((whole, []), (left, [2, 3])):
+        job: Any = SimpleNamespace(manifest=SimpleNamespace(table=table, num_ranks=5))
+        assert np.flatnonzero(weak_ranks(job)).tolist() == weak
+
+
+def test_what_is_read_of_a_run(tmp_path: Path) -> None:
+    rank, answer = [1, 3, 3, 2], [1.0, 2.0, 3.5, 2.0]
+    directory = with_predictions(made_run(tmp_path, "0"), rank, answer, subject=["b", "a", "a", "b"])
+    ordered = {"score": 1.0, "off_diagonal": 0.5}
+    for name, content in (("ordinality", {"before": ordered, "best": ordered}), ("val_stats", {"val/mae": 4})):
+        (directory / f"{name}.json").write_text(json.dumps(content))
+    table = pd.DataFrame({"rank": [1, 2, 3, 3], "split": ["train", "train", "train", None]})
+    table["split_before_subset"] = ["train"] * 4
+    table.loc[2, "split"] = None
+    job: Any = SimpleNamespace(run=Run(directory), manifest=SimpleNamespace(table=table, num_ranks=10))
+    found = read(plan.Cell("rank", "shift", 0, "1", ()), job)
+    assert found.errors["mae"].tolist() == [0, 1, 0.5, 0]
+    assert found.errors["mae_argmax"].tolist() == [0, 1, 0, 0]
+    assert found.weak.tolist() == [False, True, True, False]
+    assert found.family is not None
+    assert found.family[0] == found.family[3] != found.family[1] == found.family[2]
+    expected = {"mae": 0.375, "mae_weak": 0.75, "mae_argmax_weak": 0.5, "val/mae": 4, "ordinality_before": 1}
+    assert {name: found.stats[name] for name in expected} == expected
 
 
 def test_what_people_wrote_stays_on_the_page() -> None:
@@ -145,6 +234,23 @@ def test_what_people_wrote_stays_on_the_page() -> None:
     made_anew = filled(page, {"errors": r"new \1", "unknown": "y"})
     assert made_anew == page.replace("old\n\nold", r"new \1")
     assert filled(made_anew, {"errors": r"new \1"}) == made_anew
+
+
+def test_the_page_s_tables_are_those_that_are_written() -> None:
+    """What stands between marks is lost with the next `make evidence` unless the program writes it."""
+    page = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(encoding="utf-8")
+    nothing = Choice([], [], dict.fromkeys((one.name for one in plan.METHODS), "1"))
+    written = sections(nothing, {}, plan.METHODS, plan.SETTINGS, planned=0)
+    blocks = dict(re.findall(r"^<!-- numbers: ([\w ]+) -->\n(.*?)\n<!-- /numbers -->$", page, re.MULTILINE | re.DOTALL))
+    assert set(blocks) == {*written, "variants"}
+    for name in ("errors", "argmax", "differences", "argmax differences", "ordinality"):
+        titles = [[line.split(" | ")[0] for line in text.splitlines()] for text in (blocks[name], written[name])]
+        assert titles[0] == titles[1]
+        assert blocks[name].splitlines()[0] == written[name].splitlines()[0]
+    assert re.sub(r"\d+", "0", blocks["setup"]).startswith(re.sub(r"\d+", "0", written["setup"]))
+    assert [line.partition(":")[0] for line in blocks["controls"].splitlines()] == [
+        line.partition(":")[0] for line in written["controls"].splitlines()
+    ]
 
 
 @pytest.mark.slow
