@@ -59,9 +59,15 @@ class Group:
     def summary(self, level: float) -> Estimate:
         """Mean with Student's t interval over seeds, or over folds, whose training images overlap."""
         sets = self.by_test_set()
-        if len(sets) == 1 or np.isnan(self.overlap):
+        if len(sets) == 1:
             return mean_estimate(self.scores, level)
-        return mean_estimate(np.array(list(sets.values())), level, self.overlap)
+        overlap = overlap_of_folds(len(sets)) if np.isnan(self.overlap) else self.overlap
+        return mean_estimate(np.array(list(sets.values())), level, overlap)
+
+
+def overlap_of_folds(num_folds: int) -> float:
+    """Test / training images where records do not say: 1 / (K - 1), as of K folds of all images."""
+    return 1 / (num_folds - 1)
 
 
 def groups_of(frame: pd.DataFrame, by: Sequence[str], metric: str) -> tuple[list[Group], list[str]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.difference import DRAWS, Source, difference, of_draws, of_images, of_seeds, over_test_sets
 from analysis.estimate import Estimate, Floats
-from analysis.groups import Group
+from analysis.groups import Group, overlap_of_folds
 from analysis.tested import Tested
 from ordinalclip.metrics.bootstrap import bootstrap_scores, group_index
 
@@ -55,7 +55,7 @@ def pair_of(a: Group, b: Group, metric: str, level: float) -> Pair:
         differences = np.array([sets_a[key] - sets_b[key] for key in common])
         overlap = float(np.nanmean([a.overlap, b.overlap])) if not np.isnan([a.overlap, b.overlap]).all() else np.nan
         if np.isnan(overlap):
-            estimate = over_test_sets(differences, 1 / max(len(common) - 1, 1), level)
+            estimate = over_test_sets(differences, overlap_of_folds(len(common)), level)
             return Pair(a, b, estimate, f"{len(common)} folds of all images{without}", True)
         how = f"{len(common)} test sets, corrected{without}"
         return Pair(a, b, over_test_sets(differences, overlap, level), how, True)

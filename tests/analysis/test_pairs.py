@@ -47,6 +47,13 @@ def test_folds_are_corrected(tmp_path: Path) -> None:
     assert group.summary(0.95).error == pytest.approx(
         np.sqrt((1 / 5 + 200 / 800) * np.var(list(group.by_test_set().values()), ddof=1))
     )
+    # Records that do not say how many images were trained on, as imported ones: as of folds of all images.
+    for file in tmp_path.glob("*/manifest.parquet"):
+        file.unlink()
+    (pair,) = compared(tmp_path).pairs
+    assert pair.how == "5 folds of all images"
+    by_fold = list(pair.a.by_test_set().values())
+    assert pair.a.summary(0.95).error == pytest.approx(np.sqrt((1 / 5 + 1 / 4) * np.var(by_fold, ddof=1)))
 
 
 def test_subjects_that_one_record_knows_count_for_both(tmp_path: Path) -> None:
