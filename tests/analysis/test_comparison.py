@@ -55,22 +55,24 @@ def test_against_a_baseline(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_equal_methods_are_seldom_ahead(tmp_path: Path) -> None:
-    """Three equal methods of three seeds each: some method is called ahead of all others in at most 5 % of tries.
+@pytest.mark.parametrize(("of_subjects", "of_seeds"), [(0.3, 0.02), (0.02, 0.3)])
+def test_equal_methods_are_seldom_ahead(tmp_path: Path, of_subjects: float, of_seeds: float) -> None:
+    """Three equal methods of three seeds each, the whole way through files: hardly ever does one win.
 
-    How often pairs are told apart is tested without files in test_difference.py; this is the whole way.
+    Chance lies in what methods make of a subject, whose ten images are alike, or in seeds; where either is left out,
+    most tries have a winner. That the rate is the nominal one is tested without files in test_difference.py.
     """
     rng = np.random.default_rng(5)
-    rank = np.tile(np.arange(2, 8), 10)
-    subject = [f"s{i // 3}" for i in range(60)]
+    rank = np.tile(np.arange(2, 7), 24)
+    subject = [f"s{i // 10}" for i in range(120)]
     winners = []
-    for attempt in range(15):
+    for attempt in range(8):
         root = tmp_path / str(attempt)
         for prompt in ("rank", "context", "linear"):
-            method = rng.normal(0, 0.3, 20).repeat(3)  # what it makes of each subject
+            method = rng.normal(0, of_subjects, 12).repeat(10)
             for seed in range(3):
-                error = 1 + method + rng.normal(0, 0.15) + rng.normal(0, 0.2, 60)
+                error = 1 + method + rng.normal(0, of_seeds) + rng.normal(0, 0.05, 120)
                 directory = made_run(root, f"{prompt}{seed}", {"prompt.name": prompt, "seed": seed})
                 with_predictions(directory, rank, rank + error.clip(0, 2), subject=subject)
         winners.append(compared(root).winner is not None)
-    assert sum(winners) <= 2
+    assert sum(winners) <= 1
