@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 Item = TypeVar("Item")
 
@@ -43,13 +43,6 @@ class Team:
         for tensor in tensors:
             dist.all_reduce(tensor)
             tensor /= self.size
-
-    def agree(self, model: nn.Module) -> None:
-        """Gives every process the parameters and buffers of process 0."""
-        if self.size == 1:
-            return
-        for tensor in (*model.parameters(), *model.buffers()):
-            dist.broadcast(tensor.detach(), 0)
 
 
 ALONE = Team()
