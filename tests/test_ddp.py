@@ -1,5 +1,6 @@
 """A run on two processes (CPU, gloo) beside the same run on one: the same gradients, metrics, record."""
 
+import json
 import os
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from ordinalclip import fit
 from ordinalclip.callbacks import EpochRecord
 from ordinalclip.job import run_job
 from ordinalclip.prepare import Job, prepare
+from ordinalclip.runs import find_runs
+from tests.cli import SMALL, train
 from tests.close_runs import assert_close
 from tests.conftest import Compose
 from tests.counted_tower import read_passes
 
 TWO = "trainer.devices=2"
+ROOT = Path(__file__).parent.parent
 
 
 def job_in(compose_cfg: Compose, folder: str, *overrides: str) -> Job:
@@ -64,16 +68,25 @@ def test_prompts_on_features_and_a_resume(compose_cfg: Compose, monkeypatch: pyt
 
 
 @pytest.mark.slow
-def test_features_are_computed_once_by_the_first_process_and_shared(compose_cfg: Compose, tmp_path: Path) -> None:
+def test_a_sweep_starts_once_computes_features_once_and_names_the_whole_batch_of_a_loss_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
     passes = tmp_path / "passes.txt"
     words = ["backbone._target_=tests.counted_tower.build_counted", f"+backbone.passes={passes}"]
-    words += ["~backbone.width", "~backbone.size", "~backbone.projection"]
-    job = job_in(compose_cfg, "two", *words, f"paths.cache={tmp_path / 'cache'}", "epochs=2", TWO)
-    run_job(job, in_sweep=True)
-    assert job.run.epochs_done() == 2
+    words += ["~backbone.width", "~backbone.size", "~backbone.projection", "batch_size=14"]
+    done = train(tmp_path, *SMALL, *words, "-m", "trainer=ddp", "trainer.accelerator=cpu", "trainable.rank=1e30,1e-3")
+    assert done.stderr.splitlines()[0] == "2 runs: 2 new"
+    runs = {run.state(): run for run in find_runs(tmp_path / "runs")}
+    assert runs.keys() == {"failed", "finished"}
+    attempts = [path for run in runs.values() for path in (run.directory / "attempts").glob("*.json")]
+    assert [path.name for path in attempts] == ["0001.json", "0001.json"]
+    assert runs["finished"].epochs_done() == 2
+    # Either process had seven of the images.
+    assert "and 9 more (14 of the batch)" in runs["failed"].status()["error"]
     used = read_passes(passes)
-    assert {process for process, _ in used} == {os.getpid()}
-    assert sum(images for _, images in used) == len(job.manifest.table)
+    assert {process for process, _ in used} == {json.loads(path.read_text())["pid"] for path in attempts}
+    assert sum(images for _, images in used) == 5 * 12
 
 
 @pytest.mark.slow
