@@ -117,7 +117,7 @@ def _hash(files: Mapping[str, Path]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _copy(files: Mapping[str, Path], folder: Path, about: str, diff: str) -> None:
+def _copy(files: Mapping[str, Path], folder: Path, about: str, diff: bytes) -> None:
     """Makes the folder whole or not at all; another process that makes the same one does no harm."""
     draft = folder.with_name(f".{folder.name}-{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}")
     try:
@@ -127,7 +127,7 @@ def _copy(files: Mapping[str, Path], folder: Path, about: str, diff: str) -> Non
             shutil.copyfile(file, target)
         (draft / SNAPSHOT).write_text(about, encoding="utf-8")
         if diff:
-            (draft / "code.diff").write_text(diff, encoding="utf-8")
+            (draft / "code.diff").write_bytes(diff)
         with contextlib.suppress(FileExistsError, NotADirectoryError):  # the same code, made by somebody else meanwhile
             draft.rename(folder)
     except OSError:

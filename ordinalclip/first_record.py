@@ -40,7 +40,7 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
     data = {"manifest": job.manifest.content_hash, "root": root, "notes": list(job.manifest.notes)}
     run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
     if diff := code_diff():
-        run.write("code.diff", diff)
+        run.publish("code.diff", lambda draft: draft.write_bytes(diff))
     names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
     run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | stamp(cfg))
     run.publish("manifest.parquet", job.manifest.table.to_parquet)

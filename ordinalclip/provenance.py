@@ -1,6 +1,5 @@
 """Which code, versions and machine made a run."""
 
-import difflib
 import json
 import os
 import platform
@@ -28,52 +27,61 @@ _SLURM = (
     "SLURM_GPUS_ON_NODE",
     "CUDA_VISIBLE_DEVICES",
 )
-_MAX_DIFF = 2_000_000  # characters; a large file among the options is named, not kept
+_MAX_DIFF = 2_000_000  # bytes; a large file among the options is named, not kept
+# Whatever a user's git is set to, `git apply` takes it.
+_DIFF = (
+    *("diff", "--binary", "--unified=3", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("--src-prefix=a/", "--dst-prefix=b/"),
+)
 
 
-def _git(*arguments: str) -> str | None:
-    here = Path(ordinalclip.__file__).parent
+def _git(*arguments: str, ok: int = 0) -> bytes | None:
+    """What a git command says in the checkout's root, to the byte; None where it ends with another code than `ok`."""
     try:
-        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(["git", "-C", str(_root()), *arguments], capture_output=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == ok else None
+
+
+def _root() -> Path:
+    return Path(ordinalclip.__file__).parent.parent
 
 
 @cache
 def code_version() -> dict[str, Any]:
     """Package version, git commit and, for a checkout with changes, the changed files."""
-    root = Path(ordinalclip.__file__).parent.parent
-    if (root / SNAPSHOT).is_file():  # a copy of the code, made when the job was submitted
-        made: dict[str, Any] = json.loads((root / SNAPSHOT).read_text(encoding="utf-8"))
+    if (_root() / SNAPSHOT).is_file():  # a copy of the code, made when the job was submitted
+        made: dict[str, Any] = json.loads((_root() / SNAPSHOT).read_text(encoding="utf-8"))
         return made
-    # A checkout has the package one level below its root; anything else is an installed copy inside some other tree.
-    inside = _git("rev-parse", "--show-prefix") == "ordinalclip/"
-    changed = _git("status", "--porcelain", "--untracked-files=all", "--", *_CODE) if inside else None
+    # A checkout has the package right below its root; anything else is an installed copy inside some other tree.
+    inside = _git("rev-parse", "--show-prefix") == b"\n"
+    changed = (_git("status", "--porcelain", "--untracked-files=all", "--", *_CODE) or b"") if inside else None
+    commit = _git("rev-parse", "HEAD") if inside else None
     return {
         "version": ordinalclip.__version__,
-        "git": _git("rev-parse", "HEAD") if inside else None,
+        "git": commit.decode().strip() if commit else None,
         "dirty": bool(changed) if inside else None,
-        "changed": changed.splitlines() if changed else [],
+        "changed": (changed or b"").decode(errors="replace").splitlines(),
     }
 
 
 @cache
-def code_diff() -> str:
-    """What the code has changed since its commit, new files included; "" where that is nothing, or not known."""
-    root = Path(ordinalclip.__file__).parent.parent
-    if (root / SNAPSHOT).is_file():
-        kept = root / "code.diff"
-        return kept.read_text(encoding="utf-8") if kept.is_file() else ""
+def code_diff() -> bytes:
+    """What the code has changed since its commit, new files included, for `git apply`.
+
+    Nothing where that is nothing, or not known. Bytes: files may be in any encoding.
+    """
+    if (_root() / SNAPSHOT).is_file():
+        kept = _root() / "code.diff"
+        return kept.read_bytes() if kept.is_file() else b""
     if not code_version()["dirty"]:
-        return ""
-    parts = [_git("diff", "HEAD", "--no-color", "--no-ext-diff", "--", *_CODE) or ""]
-    new = _git("ls-files", "-z", "--others", "--exclude-standard", "--full-name", "--", *_CODE) or ""
-    for name in filter(None, new.split("\0")):
-        lines = (root / name).read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-        parts.append("".join(difflib.unified_diff([], lines, "/dev/null", f"b/{name}")))
-    whole = "\n".join(part.removesuffix("\n") for part in parts if part) + "\n"
-    return whole if len(whole) <= _MAX_DIFF else whole[:_MAX_DIFF] + f"\n… cut: {len(whole):,} characters\n"
+        return b""
+    parts = [_git(*_DIFF, "HEAD", "--", *_CODE)]
+    new = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *_CODE) or b""
+    parts += [_git(*_DIFF, "--no-index", "--", os.devnull, os.fsdecode(name), ok=1) for name in new.split(b"\0")[:-1]]
+    whole = b"".join(filter(None, parts))
+    return whole if len(whole) <= _MAX_DIFF else whole[:_MAX_DIFF] + f"\n… cut: {len(whole):,} bytes\n".encode()
 
 
 def provenance() -> dict[str, Any]:

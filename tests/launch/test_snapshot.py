@@ -16,7 +16,7 @@ ROOT = Path(ordinalclip.__file__).parent.parent
 _TELL = """
 import json
 from ordinalclip import provenance
-print(json.dumps([provenance.__file__, provenance.code_version(), provenance.code_diff()]))
+print(json.dumps([provenance.__file__, provenance.code_version(), provenance.code_diff().decode()]))
 """
 _TAKE = """
 import sys
@@ -83,7 +83,7 @@ def test_a_job_from_a_snapshot_names_commit_and_changes(checkout: Path, tmp_path
     other = copied_with(module, before + "# again\n", checkout, tmp_path / "runs")
     assert where.startswith(str(folder))
     assert (code["git"], code["dirty"], code["version"]) == (commit, True, ordinalclip.__version__)
-    assert code["changed"] == ["M ordinalclip/errors.py", "?? conf/prompt/mine.yaml"]
+    assert code["changed"] == [" M ordinalclip/errors.py", "?? conf/prompt/mine.yaml"]
     assert other != folder
 
     # The kept changes make of the commit what ran.

@@ -91,7 +91,7 @@ def test_code_edited_while_jobs_wait_does_not_change_them(cluster: Cluster, tmp_
     (run,) = find_runs(cluster.folder / "edited")
     code = run.read_json("provenance.json")["code"]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    assert (code["git"], code["dirty"], code["changed"]) == (commit, True, ["M ordinalclip/stop.py"])
+    assert (code["git"], code["dirty"], code["changed"]) == (commit, True, [" M ordinalclip/stop.py"])
     assert "+# changed" in (run.directory / "code.diff").read_text()
     assert run.read_json("provenance.json")["slurm"]["SLURM_JOB_ID"] == array
 
