@@ -16,6 +16,7 @@ import numpy as np
 from ordinalclip.datasets.files import sweep_drafts
 from ordinalclip.image_shards import read_shard, write_shard
 from ordinalclip.progress import progress
+from ordinalclip.stop import check_stop
 
 CHUNK = 256  # images a shard: seconds of work, all that a kill can cost; 50 MB at 256 pixels
 
@@ -41,6 +42,7 @@ def build_shards(
 
     Raises:
         DataError: naming the file, where an image cannot be read.
+        Stopped: a signal asked for it; shards that were written stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep_drafts(folder)
@@ -62,10 +64,11 @@ def build_shards(
                     continue
                 images = []
                 for image in pool.map(pixels, [paths[number] for number in chunk]):
+                    check_stop()
                     images.append(image)
                     bar.update()
                 write_shard(shard, members, images)
-        except BaseException:  # neither Ctrl-C nor a broken image waits for all that is queued
+        except BaseException:  # no signal and no broken image waits for all that is queued
             pool.shutdown(cancel_futures=True)
             raise
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from ordinalclip.image_geometry import Geometry
 from ordinalclip.image_shards import read_shard
 from ordinalclip.preprocessing import Preprocessing, reference_preprocessing
 from ordinalclip.samplers import EpochSampler
+from ordinalclip.stop import Stopped, signals_stop
 from tests.made_images import SIZES, manifest_of, select, write_images
 
 NUM_IMAGES = 30
@@ -191,6 +193,23 @@ def test_a_broken_image_is_named_and_what_was_decoded_stays(
     broken.write_bytes(good)
     assert load_images(manifest, ALL, geometry(), cache_dir=tmp_path / "cache").stored.all()
     assert before.items() < shards(tmp_path / "cache").items()
+
+
+def test_a_signal_stops_decoding_and_what_was_decoded_stays(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard, written = image_build.write_shard, []
+
+    def write(path: Path, *more: Any) -> None:
+        write_shard(path, *more)
+        written.append(path)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    monkeypatch.setattr(image_build, "write_shard", write)
+    with pytest.raises(Stopped), signals_stop():
+        load_images(manifest, ALL, geometry(), cache_dir=tmp_path / "cache")
+    assert len(written) == 1
+    assert len(shards(tmp_path / "cache")) == 2
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".npy"])

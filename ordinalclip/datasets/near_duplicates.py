@@ -25,6 +25,7 @@ from ordinalclip.datasets.files import write_atomically
 from ordinalclip.datasets.images import open_rgb
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.progress import progress
+from ordinalclip.stop import check_stop
 
 SIDE, KEPT = 32, 8  # pixels looked at, frequencies kept: 64 bits
 NULL_RATE = 0.001  # share of the test images that may pass when compared with mirror images
@@ -126,7 +127,12 @@ def _hash_all(files: Sequence[Path]) -> list[tuple[int, int]]:
         progress("looking for near duplicates", len(files), " images") as bar,
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
     ):
-        for pair in pool.map(lambda file: perceptual_hash(open_rgb(file)), files):
-            found.append(pair)
-            bar.update()
+        try:
+            for pair in pool.map(lambda file: perceptual_hash(open_rgb(file)), files):
+                check_stop()
+                found.append(pair)
+                bar.update()
+        except BaseException:  # no signal waits for all that is queued
+            pool.shutdown(cancel_futures=True)
+            raise
     return found

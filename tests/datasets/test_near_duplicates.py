@@ -1,4 +1,6 @@
 import io
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from PIL import Image, ImageOps
 
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.near_duplicates import near_duplicates, perceptual_hash
+from ordinalclip.stop import Stopped, signals_stop
 from tests.datasets.made import make_manifest
 
 
@@ -54,6 +57,12 @@ def test_altered_photos_are_found_and_no_others(photos: Manifest, tmp_path: Path
     for path in tmp_path.glob("*.png"):
         path.unlink()
     assert near_duplicates(replace(photos, table=table), tmp_path / "cache") == found  # remembered
+
+
+def test_a_signal_ends_the_search(photos: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(Stopped), signals_stop():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGUSR2)
+        near_duplicates(photos, tmp_path / "cache")
 
 
 def test_the_mirrored_hash_is_that_of_the_mirror_image() -> None:
