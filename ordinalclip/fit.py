@@ -56,7 +56,9 @@ def fit(job: Job, mirror: Mirror) -> None:
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
     before_RD = _rank_features(model, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    run.set_status("running", device=name, threads=torch.get_num_threads())  # equal ones give equal bits
+    where = {"device": name, "threads": torch.get_num_threads()}  # equal ones give equal bits
+    run.set_status("running", **where)
+    run.write_json("provenance.json", (run.read_json("provenance.json") or {}) | where)  # kept when another goes on
 
     if any(parameter.requires_grad for parameter in model.parameters()):
         check_statistics(model, cfg["trainer"].get("devices", 1))

@@ -251,16 +251,21 @@ def test_a_runs_folder_that_cannot_be_written_is_one_error(compose_cfg: Compose,
         run_job(prepare(cfg), in_sweep=True)
 
 
-def test_a_resumed_run_says_which_code_made_its_first_epochs(small_job: Job) -> None:
+def test_a_resumed_run_says_which_code_and_device_made_its_first_epochs(small_job: Job) -> None:
     with patched(OrdinalModule, "training_step", failing_at(1, Boom())), pytest.raises(Boom):
         run_job(small_job, in_sweep=True)
     made = small_job.run.read_json("provenance.json")
+    assert (made["device"], made["threads"]) == ("cpu", torch.get_num_threads())
     made["code"]["version"] = "0.0.older"
+    made["device"] = "NVIDIA H100"
     (small_job.run.directory / "provenance.json").write_text(json.dumps(made))
     run_job(small_job, in_sweep=True)
     now = small_job.run.read_json("provenance.json")
     assert now["code"]["version"] != "0.0.older"
-    assert [earlier["code"]["version"] for earlier in now["earlier"]] == ["0.0.older"]
+    assert now["device"] == "cpu"
+    assert [(earlier["code"]["version"], earlier["device"]) for earlier in now["earlier"]] == [
+        ("0.0.older", "NVIDIA H100")
+    ]
 
 
 def test_a_run_is_found_whatever_its_data_set_is_called(compose_cfg: Compose) -> None:
