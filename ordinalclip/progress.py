@@ -1,12 +1,16 @@
 """Progress bars: one line that moves on a terminal, a plain line every half minute in a file."""
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 FILE_EVERY_S = 30.0
+
+# Bars are drawn by threads of one process. Its own lock is for several: a killed one leaves it behind, with a warning.
+tqdm.set_lock(threading.RLock())
 
 
 class _Lines(tqdm):

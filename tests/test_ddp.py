@@ -77,6 +77,7 @@ def test_a_sweep_starts_once_computes_features_once_and_names_the_whole_batch_of
     words += ["~backbone.width", "~backbone.size", "~backbone.projection", "batch_size=14"]
     done = train(tmp_path, *SMALL, *words, "-m", "trainer=ddp", "trainer.accelerator=cpu", "trainable.rank=1e30,1e-3")
     assert done.stderr.splitlines()[0] == "2 runs: 2 new"
+    assert "leaked" not in done.stderr
     runs = {run.state(): run for run in find_runs(tmp_path / "runs")}
     assert runs.keys() == {"failed", "finished"}
     attempts = [path for run in runs.values() for path in (run.directory / "attempts").glob("*.json")]
