@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ordinalclip.command import composed, read_flag, read_words, run_command
 from ordinalclip.errors import ConfigError
-from ordinalclip.exporting.folder import MODELS, PRECISIONS, is_exported
+from ordinalclip.exporting.folder import MODELS, PRECISIONS, is_only_exported
 from ordinalclip.inference.naming import RUN_WORDS, name_run
 from ordinalclip.reopen import open_record, recorded_cfg
 
@@ -72,8 +72,9 @@ def export(words: Sequence[str]) -> Path:
     out = Path(typed.get("out", f"exports/{run.directory.name}-{format_}-{precision}")).expanduser()
     if out.exists() and not overwrite:
         raise ConfigError("out", out, "is there already", remedy="overwrite=true, or another name")
-    if out.exists() and not is_exported(out):
-        raise ConfigError("out", out, "is there, and is no exported folder; it is not replaced", remedy="another name")
+    if out.exists() and not is_only_exported(out):
+        problem = "is there, and is no exported folder, or holds other files too; it is not replaced"
+        raise ConfigError("out", out, problem, remedy="another name")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -36,8 +36,23 @@ class Exported:
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder looks like one of ours."""
+    """Whether a folder is opened as an export: one with a config.json; `open_exported` looks closer."""
     return (folder / CONFIG).is_file()
+
+
+def is_only_exported(folder: Path) -> bool:
+    """Whether a folder is an export and holds nothing else, so that nothing is lost with it.
+
+    Other programs write a config.json as well, and people put files of their own beside an export's.
+    """
+    try:
+        _read_config(folder)
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError, DataError):
+        return False
+    named = {line.partition("  ")[2] for line in lines}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    return there <= named | {SUMS}
 
 
 def write_sums(folder: Path) -> None:
@@ -64,11 +79,8 @@ def open_exported(folder: Path, *, trusted: bool = False) -> Exported:
         ConfigError: an archive of torch.export that is not called trusted.
         DataError: a file is missing, truncated or another than was written.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        model = MODELS[config["format"]]
-    except (ValueError, KeyError) as error:
-        raise DataError(f"{folder / CONFIG}: is damaged ({type(error).__name__}: {error})") from None
+    config = _read_config(folder)
+    model = MODELS[config["format"]]
     if config.get("version") != _VERSION:
         raise DataError(f"{folder / CONFIG}: version {config.get('version')}; this program reads {_VERSION}")
     check_sums(folder, (CONFIG, model), "export the run again, or copy the folder anew")
@@ -77,6 +89,21 @@ def open_exported(folder: Path, *, trusted: bool = False) -> Exported:
         remedy = "where you made it yourself: trusted=true, in Python load(…, trusted=True); others run no code"
         raise ConfigError("run", folder, problem, remedy=remedy)
     return Exported(folder, config)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Content of config.json, with a format that there is.
+
+    Raises:
+        DataError: it is damaged, or of another program.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{folder / CONFIG}: is damaged ({type(error).__name__}: {error})") from None
+    if not isinstance(config, dict) or config.get("format") not in MODELS:
+        raise DataError(f"{folder / CONFIG}: is damaged, or of another program: it names no format of an export")
+    return config
 
 
 def architecture_of(backbone: Mapping[str, Any]) -> dict[str, Any]:

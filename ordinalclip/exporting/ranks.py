@@ -38,7 +38,8 @@ def reinterpolated(record: Record, ranks: Ranks, values: Sequence[float]) -> tup
     """
     scale = np.array(ranks.scale)
     wanted = np.array(values, dtype=float)
-    if len(wanted) < 2 or (np.diff(wanted) <= 0).any() or wanted[0] < scale[0] or wanted[-1] > scale[-1]:
+    rising = len(wanted) > 1 and bool((np.diff(wanted) > 0).all())  # nan is not
+    if not rising or wanted[0] < scale[0] or wanted[-1] > scale[-1]:
         allowed = f"two or more, rising, within {scale[0]:g} … {scale[-1]:g}"
         raise ConfigError("values", list(values), "cannot be ranks of this run", allowed=allowed)
     model = rebuild(record)

@@ -213,6 +213,7 @@ def test_ranks_at_other_values(run: Run, photos: list[Path], tmp_path: Path) -> 
         (["values=[1,a]"], "are no numbers"),
         (["values=[3,1]"], "cannot be ranks of this run"),
         (["values=[0,99]"], "cannot be ranks of this run"),
+        (["values=[0,nan,4]"], "cannot be ranks of this run"),
         (["num_ranks=2"], "(?s)3 base ranks, more than the 2.*ask for 3 ranks or more"),
         (["overwrite=maybe"], "neither true nor false"),
         (["out=/proc/none/out"], "cannot be written to"),
@@ -231,11 +232,28 @@ def test_what_is_there_stays(exported: Path, run: Run) -> None:
         export([f"run={run.directory}", f"out={exported}"])
 
 
-def test_a_folder_of_something_else_is_never_replaced(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [None, '{"model_type": "clip"}', "[]", '{"format": "onnx"}', "torn"])
+def test_a_folder_of_something_else_is_never_replaced(run: Run, tmp_path: Path, config: str | None) -> None:
+    """Also where it has a config.json, as checkpoints of other libraries have."""
     (tmp_path / "thesis.txt").touch()
+    if config is not None:
+        (tmp_path / "config.json").write_text(config, encoding="utf-8")
+        with pytest.raises(DataError, match=r"config\.json|SHA256SUMS"):
+            ordinalclip.load(tmp_path)
     with pytest.raises(ConfigError, match="is no exported folder"):
         export([f"run={run.directory}", f"out={tmp_path}", "overwrite=true"])
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_an_export_is_replaced_unless_it_holds_other_files_too(exported: Path, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    (folder / "thesis.txt").touch()
+    words = [f"run={run.directory}", f"out={folder}", "overwrite=true", "values=[0,1.5,4]"]
+    with pytest.raises(ConfigError, match="holds other files too"):
+        export(words)
+    (folder / "thesis.txt").unlink()
+    assert len(ordinalclip.load(export(words), device="cpu").ranks.names) == 3
 
 
 def test_prompts_without_base_ranks_have_no_others(folder: Path, tmp_path: Path) -> None:
