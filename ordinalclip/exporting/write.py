@@ -11,7 +11,7 @@ import torch
 
 from ordinalclip.backbones.tokenizer_files import copy_tokenizer
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.exporting.compare import TOLERANCE, Comparison, compare
+from ordinalclip.exporting.compare import Comparison, compare
 from ordinalclip.exporting.folder import MODELS, TOKENIZER, architecture_of, write_config, write_sums
 from ordinalclip.exporting.graph import Graph, export_onnx, export_torch
 from ordinalclip.exporting.pages import write_pages
@@ -43,7 +43,7 @@ def write_export(
 
     Raises:
         ConfigError: ranks that cannot be interpolated, or nothing to read an int8 model's ranges off.
-        DataError: the export differs from the model by more than its precision may.
+        DataError: the export differs from the model by more than its precision may, or answers with nan.
     """
     model = rebuild(record)
     ranker, preprocessing = ranker_from(model, record)
@@ -84,12 +84,9 @@ def write_export(
         loaded = load_exported(draft, _CPU, trusted=True)
         size = (draft / MODELS[format_]).stat().st_size
         check = compare(model, expected, loaded.logits, pixels, size)
-        differs = check.mean if precision == "int8" else check.largest
-        if differs > TOLERANCE[precision]:
-            raise DataError(
-                f"{out}: not kept: on {check.num_images} images its probabilities differ from the model's by "
-                f"{differs:.2g}, more than {TOLERANCE[precision]:g}\n  what to do: another precision"
-            )
+        problem = check.problem(precision)
+        if problem:
+            raise DataError(f"{out}: not kept: {problem}\n  what to do: another precision")
         write_pages(draft, config, record, check, real=real, changed_ranks=values is not None)
         write_sums(draft)
         if out.exists():

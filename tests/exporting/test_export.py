@@ -1,5 +1,7 @@
+import copy
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -8,15 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnxruntime import InferenceSession
 from PIL import Image
 
 import ordinalclip
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.export import export
-from ordinalclip.exporting.folder import write_sums
+from ordinalclip.exporting.compare import moved_share
+from ordinalclip.exporting.folder import MODELS, write_sums
 from ordinalclip.exporting.ranks import reinterpolated, values_between
+from ordinalclip.inference.exported import load_exported, save_ranker
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.opening import ranks_of
+from ordinalclip.inference.ranker import ImageRanker
 from ordinalclip.reopen import load_run, open_record, recorded_cfg
 from ordinalclip.runs import Run
 from tests.trained import train
@@ -29,7 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Run:
-    return train(folder, "trainable.image=1e-3", "backbone.projection=linear")
+    """With images enough for a temperature and for intervals."""
+    words = ["dataset.images_per_rank=40", "protocol.readout=median"]
+    return train(folder, "trainable.image=1e-3", "backbone.projection=linear", *words)
 
 
 @pytest.fixture(scope="module")
@@ -56,23 +64,51 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         ("onnx", "fp16", 2e-2),
         ("onnx", "int8", 3e-2),
         ("torch_export", "fp32", 1e-5),
+        ("torch_export", "fp16", 2e-2),
     ],
 )
 def test_an_export_says_what_the_run_says(
-    run: Run, whole: RankModel, photos: list[Path], tmp_path: Path, format_: str, precision: str, atol: float
+    run: Run,
+    whole: RankModel,
+    photos: list[Path],
+    tmp_path: Path,
+    format_: str,
+    precision: str,
+    atol: float,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = export([f"run={run.directory}", f"format={format_}", f"precision={precision}", f"out={tmp_path / 'out'}"])
+    printed = capsys.readouterr().out
+    size = sum((out / name).stat().st_size for name in MODELS.values() if (out / name).is_file()) / 1e6
+    assert re.search(rf"size, MB +{size:.1f}   \d+\.\d\n  one image, ms +\d+\.\d   \d+\.\d ", printed)
+    assert re.search(r"on 16 images: \S+ of the probability at most .* off by \S+ ranks", printed, re.DOTALL)
     model = ordinalclip.load(out, device="cpu", trusted=True)
     found, expected = model.predict(photos), whole.predict(photos)
+    assert whole.calibration is not None
+    assert whole.calibration["temperature"] not in (None, 1.0)
     assert np.allclose(found.probs, expected.probs, atol=atol)
-    assert found.coverage == expected.coverage
+    assert found.coverage == expected.coverage == 0.9
+    assert np.isfinite(found.interval()).all()
+    if precision == "fp32":
+        assert np.array_equal(found.interval(), expected.interval())
+    if format_ == "onnx":  # whose second output is what programs without OrdinalCLIP read
+        pixels = torch.stack([model.pixels(photo) for photo in photos]).numpy()
+        (probs,) = InferenceSession(out / "model.onnx").run(["probs"], {"images": pixels})
+        assert np.allclose(probs, expected.probs, atol=atol)
+    if format_ == "torch_export":
+        with pytest.raises(ConfigError, match="runs code of its maker"):
+            ordinalclip.load(out, device="cpu")
+    if format_ != "safetensors":  # computed elsewhere than it was written for, a graph does not run at all
+        elsewhere = load_exported(out, torch.device("cuda"), trusted=True)
+        assert np.array_equal(elsewhere.predict(photos).probs, found.probs)
     assert model.ranks == whole.ranks
     assert not list(tmp_path.glob(".*"))
     sums = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=out, check=False)
     assert sums.returncode == 0
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     stats = run.read_json("test_stats.json") or {}
-    assert f"{stats['test/mae']:.3f}" in card
+    assert whole.ranks.readout == "median"
+    assert f"| MAE in ranks, median | {stats['test/mae_median']:.3f} | " in card
     assert f"{stats['test/constant_mae']:.3f}" in card
     assert "- weights (image and text): random: none, since they were drawn at random\n" in card
     assert (f"how far {precision} is from it" in card) == (precision != "fp32")
@@ -176,11 +212,30 @@ def test_a_folder_cannot_point_out_of_itself(exported: Path, tmp_path: Path) -> 
         ordinalclip.load(folder, device="cpu")
 
 
-@pytest.mark.slow
-def test_archives_are_loaded_where_they_are_trusted_only(run: Run, tmp_path: Path) -> None:
-    out = export([f"run={run.directory}", "format=torch_export", f"out={tmp_path / 'out'}"])
-    with pytest.raises(ConfigError, match="runs code of its maker"):
-        ordinalclip.load(out, device="cpu")
+@pytest.mark.parametrize(("harm", "told"), [(float("nan"), "not finite"), (0.2, "of the probability lies on other")])
+def test_an_export_that_is_not_the_model_is_not_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: float, told: str
+) -> None:
+    """Fp16 overflows to nan, which is larger than no tolerance."""
+
+    def write(ranker: ImageRanker, file: Path, *, half: bool) -> None:
+        changed = copy.deepcopy(ranker)
+        changed.rank_features += harm * torch.arange(len(changed.rank_features))[:, None]
+        save_ranker(changed, file, half=half)
+
+    monkeypatch.setattr("ordinalclip.exporting.write.save_ranker", write)
+    with pytest.raises(DataError, match=rf"(?s)not kept: .*{told}.*another precision"):
+        export([f"run={run.directory}", "precision=fp16", f"out={tmp_path / 'out'}"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("num_ranks", [5, 101, 1001])
+def test_a_tolerance_means_the_same_for_any_number_of_ranks(num_ranks: int) -> None:
+    """Distributions of the same form on a finer scale: moved by as much of the scale, they differ by as much."""
+    places = torch.linspace(0, 1, num_ranks, dtype=torch.float64)
+    before, after = ((-((places - mean) ** 2) / (2 * 0.2**2)).softmax(0)[None] for mean in (0.4, 0.6))
+    assert moved_share(before, after).item() == pytest.approx(0.36, abs=0.03)
+    assert moved_share(before, before).item() == 0
 
 
 def test_ranks_of_training_are_found_again_between_others(run: Run) -> None:
