@@ -1,5 +1,7 @@
 """An exported folder opened for prediction, whatever format it is in."""
 
+import logging
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,8 @@ from ordinalclip.inference.predictions import Ranks
 from ordinalclip.inference.ranker import ImageRanker, logits_of
 from ordinalclip.preprocessing import Preprocessing
 
+log = logging.getLogger("ordinalclip")
+
 Logits = Callable[[Tensor], Tensor]
 # Of conf/backbone: they build networks by name, and no file that they read can run code.
 _BUILDERS = tuple(
@@ -33,7 +37,7 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
 
     Args:
         folder: made by `ordinalclip.export`.
-        device: to compute on; ONNX graphs run on the CPU.
+        device: to compute on; ONNX graphs and archives of torch.export run on the CPU, which is told for another one.
         trusted: whether its maker is trusted: to have archives of torch.export unpickled, and towers built by code that
             is not OrdinalCLIP's.
 
@@ -43,12 +47,13 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
     """
     exported = open_exported(folder, trusted=trusted)
     config = exported.config
-    readers: dict[str, Callable[[Exported, torch.device], Logits]] = {
-        "safetensors": partial(_of_safetensors, trusted=trusted),
-        "onnx": _of_onnx,
-        "torch_export": _of_archive,
-    }
-    logits = readers[config["format"]](exported, device)
+    if config["format"] == "safetensors":
+        logits = _of_safetensors(exported, device, trusted=trusted)
+    else:  # where they compute was written into them
+        if device.type != "cpu":
+            told = "%s: format=%s computes on the CPU, not on %s; format=safetensors computes anywhere"
+            log.warning(told, folder, config["format"], device)
+        logits = {"onnx": _of_onnx, "torch_export": _of_archive}[config["format"]](exported)
     prepared = config["preprocessing"] | {key: tuple(config["preprocessing"][key]) for key in ("mean", "std")}
     ranks = config["ranks"]
     return RankModel(
@@ -76,7 +81,8 @@ def _of_safetensors(exported: Exported, device: torch.device, *, trusted: bool) 
     if builder not in _BUILDERS and not trusted:  # config.json may name any function of any module
         problem = f"its image tower is built by {builder}, which is not OrdinalCLIP's and may do anything"
         raise ConfigError("run", exported.folder, problem, remedy=_TRUST)
-    backbone = load_backbone(backbone_cfg, cache_dir=Path(".cache"), trainable={"image": 1.0}, seed=0)
+    with tempfile.TemporaryDirectory() as cache:  # an export brings all that it needs; nothing is left where it is used
+        backbone = load_backbone(backbone_cfg, cache_dir=Path(cache), trainable={"image": 1.0}, seed=0)
     image = backbone.image.ready() if isinstance(backbone.image, LazyTower) else backbone.image
     state = load_file(exported.model)
     empty = torch.zeros_like(state["rank_features"], dtype=torch.float32)
@@ -92,7 +98,7 @@ def _full(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _of_onnx(exported: Exported, device: torch.device) -> Logits:
+def _of_onnx(exported: Exported) -> Logits:
     try:
         import onnxruntime
     except ImportError:
@@ -107,12 +113,12 @@ def _of_onnx(exported: Exported, device: torch.device) -> Logits:
     return logits
 
 
-def _of_archive(exported: Exported, device: torch.device) -> Logits:
-    program = torch.export.load(exported.model).module().to(device)
+def _of_archive(exported: Exported) -> Logits:
+    program = torch.export.load(exported.model).module()
 
     def logits(images: Tensor) -> Tensor:
         with torch.inference_mode():
-            logits_BR: Tensor = program(images.to(device))[0]
-        return logits_BR.cpu()
+            logits_BR: Tensor = program(images)[0]
+        return logits_BR
 
     return logits

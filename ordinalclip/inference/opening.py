@@ -34,13 +34,13 @@ def load(
     from ordinalclip.inference.exported import load_exported
     from ordinalclip.inference.ranker import logits_of, ranker_of
 
+    place = _device(device)
     if is_exported(Path(source).expanduser()):
-        return load_exported(Path(source).expanduser(), _device(device), trusted=trusted)
+        return load_exported(Path(source).expanduser(), place, trusted=trusted)
     here = composed([] if runs is None else [f"paths.runs={runs}"])
     run = name_run(str(source), Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     ranker, preprocessing = ranker_of(record)
-    place = _device(device)
     return RankModel(
         partial(logits_of, ranker.to(place), device=place),
         preprocessing,
