@@ -11,13 +11,12 @@ from ordinalclip.metrics.score_intervals import score_intervals
 from ordinalclip.predictions import read_predictions
 from ordinalclip.reopen import Record
 
+_ERRORS = {"mae": "MAE in ranks", "mae_value": "MAE in the unit"}  # of the readout that the card names
 # Score of test_stats.json → how it is shown.
-_SHOWN = {
-    "mae": ("MAE in ranks", "{:.3f}"),
-    "mae_value": ("MAE in the unit", "{:.3f}"),
-    "accuracy": ("accuracy", "{:.1%}"),
-    "accuracy_within_1": ("within-1 accuracy", "{:.1%}"),
-    "qwk": ("quadratic weighted kappa", "{:.3f}"),
+_OTHERS = {
+    "accuracy": ("accuracy, argmax", "{:.1%}"),
+    "accuracy_within_1": ("within-1 accuracy, argmax", "{:.1%}"),
+    "qwk": ("quadratic weighted kappa, argmax", "{:.3f}"),
     "ece": ("expected calibration error", "{:.3f}"),
 }
 _NOT_KNOWN = "not stated; dataset.licence='…' does it"
@@ -75,16 +74,21 @@ def _measured(record: Record) -> dict[str, Any]:
         intervals = score_intervals(read_predictions(record.run))
     except DataError:
         intervals = {"scores": {}, "by": "images", "num_groups": 0}
+    readout = record.cfg["protocol"]["readout"]
+    errors = (record.run.read_json("test_details.json") or {}).get("readouts", {}).get(readout, {})
+    suffix = "" if readout == "expectation" else f"_{readout}"
+    found = {f"{name}{suffix}": errors.get(name, stats.get(f"test/{name}{suffix}")) for name in _ERRORS}
+    found |= {name: stats.get(f"test/{name}") for name in _OTHERS}
+    shown = {f"{name}{suffix}": (f"{title}, {readout.replace('_', ' ')}", "{:.3f}") for name, title in _ERRORS.items()}
     scores = []
-    for name, (title, how) in _SHOWN.items():
-        if f"test/{name}" not in stats:
+    for name, (title, how) in (shown | _OTHERS).items():
+        if found[name] is None:
             continue
-        ends = intervals["scores"].get(name)
-        constant = stats.get(f"test/constant_{name}")
+        ends, constant = intervals["scores"].get(name), stats.get(f"test/constant_{name.removesuffix(suffix)}")
         scores.append(
             {
                 "name": title,
-                "value": how.format(stats[f"test/{name}"]),
+                "value": how.format(found[name]),
                 "interval": "–" if ends is None else f"{how.format(ends[0])} to {how.format(ends[1])}",
                 "constant": "" if constant is None else how.format(constant),
             }
