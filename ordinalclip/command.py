@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import plain
@@ -74,7 +77,35 @@ def read_flag(typed: Mapping[str, str], key: str, default: bool) -> bool:
     return word == "true"
 
 
-def composed(overrides: Sequence[str]) -> dict[str, Any]:
-    """The configuration of training with these overrides, as plain dicts and lists."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return plain(compose("train", list(overrides)))
+def composed(overrides: Sequence[str], values: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The configuration of training with these overrides, as plain dicts and lists.
+
+    A program that is itself Hydra's may ask for it: what it initialised is as it was afterwards.
+
+    Args:
+        overrides: in Hydra's grammar.
+        values: key → text that is taken as it stands, such as a path with spaces and commas.
+
+    Raises:
+        ConfigError: there is no such key among the values.
+    """
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().hydra = None
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = compose("train", list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = outer
+    for key, text in (values or {}).items():
+        try:
+            OmegaConf.update(cfg, key, text)
+        except OmegaConfBaseException:
+            raise ConfigError(
+                key, text, f"there is no such key{' with ' if overrides else ''}{' '.join(overrides)}"
+            ) from None
+    return plain(cfg)
+
+
+def settings_here(typed: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration of training, for its paths and its store, with the folder of runs that was typed."""
+    return composed([], {key: word for key, word in typed.items() if key == "paths.runs"})

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ordinalclip.command import composed
+from ordinalclip.command import settings_here
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import check_finished
 from ordinalclip.inference.naming import name_run
@@ -47,7 +47,7 @@ def evaluate_table(typed: Mapping[str, str]) -> dict[str, float]:
         raise ConfigError("split", split, "has no predictions in a record", allowed=", ".join(_SPLITS))
     words = [word for word in typed["metrics"].strip("[]").replace(" ", "").split(",") if word]
     names = checked_names(words) if words else checked_names(["all"])
-    here = composed([f"paths.runs={typed['paths.runs']}"] if "paths.runs" in typed else [])
+    here = settings_here(typed)
     run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     check_finished(run, "run")
     predictions = read_predictions(run, split)

@@ -20,7 +20,7 @@ def find_run(name: str, root: Path, key: str) -> Run:
     """
     for directory in (Path(name).expanduser(), root / name):
         if (directory / "config.yaml").is_file():
-            return Run(directory.absolute())
+            return Run(directory.resolve())  # of a link, whose name is not the run's
     runs = find_runs(root)
     found = [run for run in runs if run.run_id == name]
     if len(found) == 1:

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ordinalclip.command import composed, read_words, run_command
+from ordinalclip.command import read_words, run_command, settings_here
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import find_run
 
@@ -30,7 +30,6 @@ Sets of runs: python -m analysis.ordinality.
 
 Example
   python -m ordinalclip.ordinality run=f13567ff29"""
-_KEYS = ("run", "ranks")
 _MOST_PAIRS = 8
 
 
@@ -60,7 +59,7 @@ def show_ordinality(words: Sequence[str], console: Console | None = None) -> pd.
         words, ("run", "ranks", "paths.runs"), {"run": "a run's directory, its name below paths.runs, or its id"}
     )
     ranks = _slice(typed["ranks"]) if "ranks" in typed else None
-    here = composed([word for word in words if word.partition("=")[0] not in _KEYS])
+    here = settings_here(typed)
     run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")
     scores = ordinality_of_run(run, ranks)
     console = console or Console(highlight=False)

@@ -43,7 +43,8 @@ def register_run(words: Sequence[str]) -> str:
         ConfigError: for what cannot be used; tracking=offline, which has no store.
     """
     typed = read_words(words, _KEYS, {"run": RUN_WORDS})
-    here = composed([f"{key}={word}" for key, word in typed.items() if key in _KEYS[2:]])
+    store = [f"tracking={typed['tracking']}"] if "tracking" in typed else []
+    here = composed(store, {key: word for key, word in typed.items() if key in ("paths.runs", "tracking.uri")})
     uri = here["tracking"].get("uri")
     if uri is None:
         raise ConfigError("tracking", "offline", "has no store to register in", allowed="local, server")

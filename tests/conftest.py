@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import plain
+from ordinalclip.command import composed
 
 os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"  # nobody's, lest tracking=server writes to somebody's server
 for _name in ("ORDINALCLIP_RUNS", "ORDINALCLIP_DATA", "ORDINALCLIP_CACHE"):  # the user's own folders are no test's
@@ -48,8 +45,6 @@ def compose_cfg(tmp_path: Path, shared_data: Path) -> Compose:
             f"paths.data={shared_data / 'data'}",
             f"paths.cache={shared_data / 'cache'}",
         ]
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return plain(compose("train", [*(SMALL if small else ()), *paths, *overrides]))
+        return composed([*(SMALL if small else ()), *paths, *overrides])
 
     return build

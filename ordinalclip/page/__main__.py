@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from ordinalclip.command import composed, read_words, run_command
+from ordinalclip.command import read_words, run_command, settings_here
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import check_finished, find_run
 from ordinalclip.find_sweep import runs_of_sweep
@@ -46,7 +46,7 @@ def write_reports(words: Sequence[str]) -> list[Path]:
         ConfigError: for what cannot be used.
     """
     typed = read_words(words, ("run", "sweep", "paths.runs"), {} if _names_sweep(words) else {"run": _WHICH})
-    here = composed([word for word in words if word.startswith("paths.")])
+    here = settings_here(typed)
     pages = []
     for run in _chosen(typed, Path(here["paths"]["runs"])):
         pages.append(_write_report(run))
