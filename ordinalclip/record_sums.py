@@ -19,15 +19,19 @@ _FILES = (
 
 def write_record_sums(run: Run) -> None:
     """Writes SHA256SUMS over what a claimed run is opened from; the last thing before it is called finished."""
-    there = [name for name in _FILES if (run.directory / name).is_file()]
-    run.write(SUMS, sums_of(run.directory, there))
+    run.write(SUMS, sums_of(run.directory, _there(run)))
 
 
 def check_record_sums(run: Run) -> None:
     """Compares a finished run's files with its sums; a run by an older version has none.
 
     Raises:
-        DataError: a file is missing, truncated or another than was written.
+        DataError: a file is missing, truncated or another than was written, or the sums name one of them no more.
     """
     if (run.directory / SUMS).is_file():
-        check_sums(run.directory, (), "copy the run's directory anew, or type its command with rerun=true")
+        remedy = "copy the run's directory anew, or type its command with rerun=true"
+        check_sums(run.directory, _there(run), remedy)
+
+
+def _there(run: Run) -> list[str]:
+    return [name for name in _FILES if (run.directory / name).is_file()]

@@ -60,6 +60,14 @@ def test_a_file_that_is_not_what_was_written_is_refused(copy: Path, name: str, h
             use()
 
 
+@pytest.mark.parametrize("kept", [0, 3])
+def test_sums_that_were_emptied_or_cut_off_switch_no_check_off(copy: Path, kept: int) -> None:
+    lines = (copy / "SHA256SUMS").read_text(encoding="utf-8").splitlines(keepends=True)
+    (copy / "SHA256SUMS").write_text("".join(lines[:kept]), encoding="utf-8")
+    with pytest.raises(DataError, match="is not the file that was written"):
+        ordinalclip.load(copy, device="cpu")
+
+
 def test_a_run_by_an_older_version_has_none_and_is_opened(copy: Path) -> None:
     (copy / "SHA256SUMS").unlink()
     assert len(ordinalclip.load(copy, device="cpu").ranks.names) > 1
