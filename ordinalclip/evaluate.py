@@ -84,6 +84,8 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
         cfg["features"] = here["features"] | {"precision": precision}
     if other_data or "protocol" in typed:
         cfg["protocol"] = here["protocol"]
+        if "protocol.readout" not in typed:  # how a rank is read off belongs to the run, which declared it
+            cfg["protocol"]["readout"] = recorded["protocol"]["readout"]
     if other_data:
         cfg |= {"dataset": here["dataset"], "subset": here["subset"]}
     check(here | {group: cfg[group] for group in ("dataset", "protocol", "subset", "backbone") if group in cfg})

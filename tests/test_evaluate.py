@@ -28,7 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Run:
     """A run whose image tower was trained, so that its checkpoint has a bit of everything."""
-    return train(folder, "backbone.projection=linear", "trainable.image=1e-3", "trainable.logit_scale=1e-3")
+    words = ["trainable.image=1e-3", "trainable.logit_scale=1e-3", "protocol.readout=median"]
+    return train(folder, "backbone.projection=linear", *words)
 
 
 def again(folder: Path, run: Run, *words: str) -> dict[str, float]:
@@ -98,7 +99,12 @@ def test_other_data_with_the_same_ranks(folder: Path, run: Run, tmp_path: Path) 
     other = ["dataset=gauge", "dataset.num_ranks=5", "dataset.images_per_rank=12", "dataset.size=40"]
     stats = again(folder, run, *other)
     assert stats["test/num_trained_on"] == 0
-    assert len(list((run.directory / "evaluations").glob("gauge-test-*"))) >= 1
+    for words, readout in ((["protocol.readout=argmax"], "argmax"), (["protocol=random"], "median"), ([], "median")):
+        again(folder, run, *other, *words)
+        newest = max(
+            (run.directory / "evaluations").glob("gauge-test-*/details.json"), key=lambda file: file.stat().st_mtime_ns
+        )
+        assert json.loads(newest.read_text())["readout"] == readout  # the run's, unless it is typed
     fewer = again(folder, run, "dataset=gauge", "dataset.num_ranks=4", "dataset.images_per_rank=12", "dataset.size=40")
     assert 0 < fewer["test/num_images"] < stats["test/num_images"]
     with pytest.raises(DataError, match="gauge has 6 ranks, the run 5; values only in gauge: 5"):
