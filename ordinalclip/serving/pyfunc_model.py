@@ -5,13 +5,15 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+import torch
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel
+from torch import Tensor
 
 from ordinalclip.errors import DataError
 from ordinalclip.inference.exported import load_exported
-from ordinalclip.inference.model import RankModel
+from ordinalclip.inference.model import BATCH_SIZE, RankModel, chunks
 from ordinalclip.serving.sent_images import image_roots, sent_image
 
 
@@ -22,8 +24,6 @@ class ServedRanks(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Opens the export that was registered, every file checked."""
-        import torch
-
         self.model = load_exported(Path(context.artifacts["export"]), torch.device("cpu"))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -37,22 +37,25 @@ class ServedRanks(PythonModel):
         Raises:
             MlflowException: naming the row whose image cannot be used; a server answers 400.
         """
-        roots, images = image_roots(), []
-        image: bytes | Path = b""
-        for row, text in enumerate(model_input["image"]):
-            try:
-                image = sent_image(text, roots, self.model.limits)
-                images.append(self.model.pixels(image))
-            except DataError as error:
-                told = str(error)
-                if isinstance(image, Path):  # not where the server's folders lie
-                    told = told.replace(str(image), str(text))
-                raise MlflowException(f"row {row}: {told}", error_code=BAD_REQUEST) from None
-        if not images:
+        rows = enumerate(model_input["image"])
+        logits = [
+            self.model.logits(torch.stack([self._pixels(row, text) for row, text in batch]))
+            for batch in chunks(rows, BATCH_SIZE)  # of however many are sent, so many are held decoded
+        ]
+        if not logits:
             raise MlflowException("there are no images: send a row for each", error_code=BAD_REQUEST)
-        import torch
+        return self.model.read(torch.cat(logits)).to_frame()
 
-        return self.model.read(self.model.logits(torch.stack(images))).to_frame()
+    def _pixels(self, row: int, text: object) -> Tensor:
+        image: bytes | Path = b""
+        try:
+            image = sent_image(text, image_roots(), self.model.limits)
+            return self.model.pixels(image)
+        except DataError as error:
+            told = str(error)
+            if isinstance(image, Path):  # not where the server's folders lie
+                told = told.replace(str(image), str(text))
+            raise MlflowException(f"row {row}: {told}", error_code=BAD_REQUEST) from None
 
 
 mlflow.models.set_model(ServedRanks())

@@ -78,17 +78,19 @@ def register(record: Record, uri: str, mlflow_id: str, name: str | None = None) 
         status = client.get_run(mlflow_id).info
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's own, about its own defaults
-            with mlflow.start_run(run_id=mlflow_id):
-                logged = mlflow.pyfunc.log_model(
-                    name="model",
-                    python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-                    artifacts={"export": str(export)},
-                    code_paths=[str(Path(ordinalclip.__file__).parent)],
-                    signature=signature,
-                    input_example=_example(),
-                    pip_requirements=[f"{package}=={metadata.version(package)}" for package in _REQUIRED],
-                )
-        client.set_terminated(mlflow_id, status.status, end_time=status.end_time)
+            try:
+                with mlflow.start_run(run_id=mlflow_id):
+                    logged = mlflow.pyfunc.log_model(
+                        name="model",
+                        python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+                        artifacts={"export": str(export)},
+                        code_paths=[str(Path(ordinalclip.__file__).parent)],
+                        signature=signature,
+                        input_example=_example(),
+                        pip_requirements=[_pinned(package) for package in _REQUIRED],
+                    )
+            finally:  # MLflow calls a run FAILED in which something fails; this one ended long ago
+                client.set_terminated(mlflow_id, status.status, end_time=status.end_time)
     try:
         version = mlflow.register_model(logged.model_uri, name, tags=_tags(record))
     except mlflow.exceptions.MlflowException as error:
@@ -123,6 +125,11 @@ def is_registered(run: Run, uri: str) -> bool:
     return len(versions) > 0
 
 
+def _pinned(package: str) -> str:
+    """A package at the version that is installed, without a build's name (`+cu126`), which no registry has."""
+    return f"{package}=={metadata.version(package).partition('+')[0]}"
+
+
 def _example() -> pd.DataFrame:
     """A request: a grey image of 8 pixels."""
     file = io.BytesIO()
@@ -132,5 +139,5 @@ def _example() -> pd.DataFrame:
 
 def _tags(record: Record) -> dict[str, Any]:
     labels = record.run.read_json("labels.json") or {}
-    stamps = {key: labels[key] for key in ("selected_on",) if key in labels}
+    stamps = {"selected_on": labels["selected_on"]} if "selected_on" in labels else {}
     return {"ordinalclip.run_id": record.run.run_id, "directory": record.run.directory.name} | stamps

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,18 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from mlflow.exceptions import MlflowException
 
 import ordinalclip
 from ordinalclip.errors import ConfigError
+from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.naming import name_run
 from ordinalclip.register import register_run
 from ordinalclip.runs import Run
-from ordinalclip.serving.register import find_shown, is_registered
+from ordinalclip.serving.pyfunc_model import ServedRanks
+from ordinalclip.serving.register import _example, _pinned, find_shown, is_registered
+from tests.serving.made_model import made_model
 from tests.trained import train
 
 pytestmark = pytest.mark.slow
@@ -48,6 +54,44 @@ def address(run: Run, folder: Path) -> str:
 def photo(run: Run) -> Path:
     table = pd.read_parquet(run.directory / "predictions.parquet")
     return Path((run.read_json("provenance.json") or {})["root"]) / table["path"][0]
+
+
+def test_a_model_that_cannot_be_logged_leaves_the_run_as_it_was(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
+    client, mlflow_id = mlflow.MlflowClient(uri), find_shown(run, uri)
+    before = client.get_run(mlflow_id).info
+
+    def full(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(mlflow.pyfunc, "log_model", full)
+    with pytest.raises(OSError, match="No space left"):
+        register_run([f"run={run.directory}", f"paths.runs={folder / 'runs'}"])
+    after = client.get_run(mlflow_id).info
+    assert (after.status, after.end_time) == (before.status, before.end_time)
+    assert after.status == "FINISHED"
+
+
+def test_many_images_in_one_request_are_computed_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    served, plain, sizes = ServedRanks(), made_model(5, cls=RankModel), []
+
+    def logits(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return plain.logits(images)
+
+    served.model = replace(plain, logits=logits)
+    found = served.predict(None, pd.DataFrame({"image": [_example()["image"][0]] * 70}))
+    assert len(found) == 70
+    assert sizes == [32, 32, 6]
+    with pytest.raises(MlflowException, match=r"row 40: image: not an image"):
+        served.predict(None, pd.DataFrame({"image": [_example()["image"][0]] * 40 + ["bm9uZQ=="]}))
+
+
+def test_versions_are_pinned_without_a_builds_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "2.9.1+cu126")
+    assert _pinned("torch") == "torch==2.9.1"
 
 
 def test_it_answers_as_the_run_does(run: Run, address: str, folder: Path, photo: Path) -> None:
