@@ -6,7 +6,7 @@ torch is imported once everything that was typed has been checked.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, read_flag, read_words, run_command
+from ordinalclip.command import read_flag, read_words, run_command, settings_here
 from ordinalclip.errors import ConfigError
 from ordinalclip.exporting.folder import MODELS, PRECISIONS, is_only_exported
 from ordinalclip.inference.naming import RUN_WORDS, name_run
@@ -67,7 +67,7 @@ def export(words: Sequence[str]) -> Path:
     overwrite = read_flag(typed, "overwrite", False)
     _check_installed(format_)
     values = _values(typed)
-    here = composed([f"{key}={word}" for key, word in typed.items() if key == "paths.runs"])
+    here = settings_here(typed)
     run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     out = Path(typed.get("out", f"exports/{run.directory.name}-{format_}-{precision}")).expanduser()
@@ -91,9 +91,8 @@ def export(words: Sequence[str]) -> Path:
         print(f"  {name:<16}{ours:>10}   {theirs}")
     moved = f"{check.largest:.2g} of the probability at most, {check.mean:.2g} in the mean, lies on other ranks;"
     print(f"\n  on {check.num_images} images: {moved}")
-    print(
-        f"  expectations are off by {check.shift:.2g} ranks in the mean; {check.agreement:.1%} have the same likeliest rank"
-    )
+    same = f"{check.agreement:.1%} have the same most probable rank"
+    print(f"  expectations are off by {check.shift:.2g} ranks in the mean, {same}")
     return out
 
 
