@@ -41,6 +41,11 @@ def check_sums(folder: Path, needed: Iterable[str], remedy: str) -> None:
             raise DataError(f"{path}: {problem}\n  what to do: {remedy}")
 
 
+def hash_of_sums(folder: Path) -> str:
+    """SHA-256 of a folder's SHA256SUMS, which stands for all files that it names; empty where there is none."""
+    return _sha256(folder / SUMS) if (folder / SUMS).is_file() else ""
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

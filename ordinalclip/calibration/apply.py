@@ -15,6 +15,8 @@ from ordinalclip.errors import ConfigError
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
 
+NONE = "nothing was calibrated for these ranks"  # an old run, or an export with other ranks than its run
+
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
@@ -43,20 +45,27 @@ def apply_calibration(probs: Floats, record: Mapping[str, Any] | None, level: fl
     Args:
         probs: probabilities [N, R], as the model gives them.
         record: content of the run's calibration.json; None where it has none.
-        level: stated coverage, one of the record's; None: the record's default.
+        level: stated coverage, one of the record's; None: the record's default, of which there may be no sets.
 
     Raises:
-        ConfigError: the record has no such level.
+        ConfigError: the record has no such level, or no sets of it.
     """
     probs = np.asarray(probs)
     if record is None:
-        stated = 0.9 if level is None else level
-        return Calibrated(probs.astype(float), None, None, stated, "the run has no calibration.json")
+        if level is not None:
+            raise ConfigError("level", level, f"there are no intervals: {NONE}", remedy="leave level out")
+        return Calibrated(probs.astype(float), None, None, 0.9, NONE)
     name = record["default"] if level is None else level_name(level)
     if name not in record["levels"]:
         problem = "is not among the levels that the run was calibrated for"
         raise ConfigError("level", level, problem, allowed=", ".join(record["levels"]))
     entry, temperature = record["levels"][name], record["temperature"]
+    if level is not None and entry["threshold"] is None:
+        fitted = [name for name, entry in record["levels"].items() if entry["threshold"] is not None]
+        problem = f"there are no such intervals: {entry['reason']}"
+        raise ConfigError(
+            "level", level, problem, allowed=", ".join(fitted), remedy="" if fitted else "leave level out"
+        )
     scaled = probs.astype(float) if temperature is None else scale(probs, temperature)
     if entry["threshold"] is None:
         return Calibrated(scaled, None, None, float(name), entry["reason"])

@@ -96,13 +96,16 @@ def _inspect(name: str) -> tuple[str | None, str | None]:
     return hashlib.sha256(data).hexdigest(), None
 
 
-def decode_rgb(data: bytes, path: str, *, max_pixels: int | None = None) -> Image.Image:
+def decode_rgb(
+    data: bytes, path: str, *, max_pixels: int | None = None, formats: tuple[str, ...] | None = None
+) -> Image.Image:
     """`open_rgb` of a file's bytes.
 
     Args:
         data: the file's content.
         path: what it is called in messages.
         max_pixels: refuse images with more, before they are decoded; None: Pillow's own limit.
+        formats: those of Pillow's that are tried; None: all.
 
     Raises:
         DataError: see `open_rgb`.
@@ -110,7 +113,7 @@ def decode_rgb(data: bytes, path: str, *, max_pixels: int | None = None) -> Imag
     if not data:
         raise DataError(f"{path}: the file is empty (0 bytes)")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
                 told = f"{image.width:,} × {image.height:,} pixels are more than the {max_pixels:,} that are decoded"
                 raise DataError(f"{path}: {told}")
@@ -123,7 +126,8 @@ def decode_rgb(data: bytes, path: str, *, max_pixels: int | None = None) -> Imag
     except Image.DecompressionBombError:  # of so many that Pillow does not even open it
         raise DataError(f"{path}: too many pixels to be decoded") from None
     except Image.UnidentifiedImageError:
-        raise DataError(f"{path}: not an image that Pillow can read") from None
+        which = "that Pillow can read" if formats is None else f"of a kind that is read: {', '.join(formats)}"
+        raise DataError(f"{path}: not an image {which}") from None
     except Exception as error:  # decoders raise nearly anything on broken files: OSError, SyntaxError, struct.error, …
         raise DataError(f"{path}: broken image: {str(error) or type(error).__name__}") from None
 

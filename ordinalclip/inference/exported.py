@@ -19,6 +19,7 @@ from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import Ranks
 from ordinalclip.inference.ranker import ImageRanker, logits_of
 from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.sums import hash_of_sums
 
 log = logging.getLogger("ordinalclip")
 
@@ -62,6 +63,7 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
         Ranks(tuple(ranks["names"]), tuple(ranks["values"]), ranks["unit"], ranks["readout"]),
         calibration=config["calibration"],
         facts=config["facts"] | {"format": config["format"], "precision": config["precision"]},
+        sums=hash_of_sums(folder),
     )
 
 

@@ -18,6 +18,7 @@ from ordinalclip.metrics.readout import read_out
 from ordinalclip.preprocessing import Preprocessing
 
 BATCH_SIZE = 32
+NOT_FINITE = "the model answers with numbers that are not finite"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class RankModel:
         calibration: content of the run's calibration.json; None where nothing was fitted, and there are no intervals.
         facts: where it comes from: run, data, protocol, stamps.
         limits: what files may be.
+        sums: SHA-256 of the SHA256SUMS that it was opened with, which tells models of the same facts apart; empty
+            where there is none.
     """
 
     logits: Callable[[Tensor], Tensor]
@@ -39,6 +42,7 @@ class RankModel:
     calibration: Mapping[str, Any] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = DEFAULT_LIMITS
+    sums: str = ""
 
     def predict(self, images: Any, *, batch_size: int = BATCH_SIZE, level: float | None = None) -> Predictions:
         """The ranks of images.
@@ -47,11 +51,12 @@ class RankModel:
             images: one image or many: paths, bytes of files, Pillow images, arrays [H, W, 3] or tensors [3, H, W] of
                 uint8 or of floats in 0…1; lists of them, or batches [N, H, W, 3] and [N, 3, H, W].
             batch_size: images that are computed at once.
-            level: coverage that intervals are to have, one of the calibration's; None: its default, mostly 0.9.
+            level: coverage that intervals are to have, one of the calibration's; None: its default, mostly 0.9, and no
+                intervals where it could not be fitted, see `no_intervals`.
 
         Raises:
-            ConfigError: there is no such level.
-            DataError: naming an image that cannot be read.
+            ConfigError: there is no such level, or too few images calibrated it.
+            DataError: naming an image that cannot be read, or the model answers with nan.
             ValueError: there are no images.
         """
         if batch_size < 1:
@@ -79,14 +84,29 @@ class RankModel:
 
     def check_level(self, level: float | None) -> None:
         """Raises a ConfigError for a level that the model was not calibrated for; see `predict`."""
-        apply_calibration(np.full((1, len(self.ranks.names)), 1 / len(self.ranks.names)), self.calibration, level)
+        apply_calibration(self._uniform(), self.calibration, level)
+
+    def no_intervals(self) -> str:
+        """Why predictions have no intervals where no level is asked for; empty where they have."""
+        return apply_calibration(self._uniform(), self.calibration).reason
+
+    def _uniform(self) -> np.ndarray:
+        num_ranks = len(self.ranks.names)
+        return np.full((1, num_ranks), 1 / num_ranks)
 
     def read(self, logits_NR: Tensor, level: float | None = None) -> Predictions:
         """Predictions from logits [N, R]; see `predict` for the level.
 
         Ranks and expectations are read off the probabilities as the model gives them, which is what its test scores
-        are of; the probabilities that are returned are calibrated.
+        are of; the probabilities that are returned are calibrated. An interval holds the median of its image's ranks; a
+        rank that is read off otherwise may lie outside.
+
+        Raises:
+            DataError: a logit is nan or infinite, as where float16 overflows.
         """
+        broken = (~logits_NR.isfinite().all(1)).nonzero().flatten().tolist()
+        if broken:
+            raise DataError(f"{NOT_FINITE} (image {broken[0]} of {len(logits_NR)}, counted from 0)")
         probs_NR = logits_NR.double().softmax(-1)
         calibrated = apply_calibration(probs_NR.numpy(), self.calibration, level)
         none = np.full(len(probs_NR), -1)
@@ -94,15 +114,16 @@ class RankModel:
             probs=calibrated.probs.astype(np.float32),
             rank=read_out(probs_NR, self.ranks.readout).round().long().numpy(),
             expectation=probs_NR.numpy() @ np.array(self.ranks.scale),
-            lower=none if calibrated.lower is None else calibrated.lower,
-            upper=none if calibrated.upper is None else calibrated.upper,
+            lower_rank=none if calibrated.lower is None else calibrated.lower,
+            upper_rank=none if calibrated.upper is None else calibrated.upper,
             coverage=None if calibrated.lower is None else calibrated.level,
             ranks=self.ranks,
         )
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last one shorter; nothing is taken before it is asked for."""
+    """Lists of `size` items, the last one shorter; nothing is taken before it is asked for, nor held after."""
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
+        del chunk

@@ -1,10 +1,11 @@
 """What a user calls a model, a run in many words or an exported folder, opened for prediction."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ordinalclip.command import composed
+from ordinalclip.command import settings_here
 from ordinalclip.derived import stamp
 from ordinalclip.errors import ConfigError
 from ordinalclip.exporting.folder import is_exported
@@ -13,6 +14,9 @@ from ordinalclip.inference.naming import name_run
 from ordinalclip.inference.predictions import Ranks
 from ordinalclip.reopen import Record, open_record, recorded_cfg
 from ordinalclip.runs import Run
+from ordinalclip.sums import hash_of_sums
+
+log = logging.getLogger("ordinalclip")
 
 
 def load(
@@ -36,18 +40,28 @@ def load(
 
     place = _device(device)
     if is_exported(Path(source).expanduser()):
-        return load_exported(Path(source).expanduser(), place, trusted=trusted)
-    here = composed([] if runs is None else [f"paths.runs={runs}"])
+        return _told(load_exported(Path(source).expanduser(), place, trusted=trusted), source)
+    here = settings_here({} if runs is None else {"paths.runs": str(runs)})
     run = name_run(str(source), Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     ranker, preprocessing = ranker_of(record)
-    return RankModel(
+    model = RankModel(
         partial(logits_of, ranker.to(place), device=place),
         preprocessing,
         ranks_of(record),
         calibration=run.read_json("calibration.json"),
         facts=facts_of(run, record.cfg),
+        sums=hash_of_sums(run.directory),
     )
+    return _told(model, source)
+
+
+def _told(model: RankModel, source: str | Path) -> RankModel:
+    """The model; what it lacks is told once."""
+    reason = model.no_intervals()
+    if reason:
+        log.warning("%s: its predictions have no intervals: %s", source, reason)
+    return model
 
 
 def ranks_of(record: Record) -> Ranks:

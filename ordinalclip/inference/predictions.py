@@ -1,5 +1,6 @@
 """What a model says of images: a rank each, with its value, an interval and all probabilities. N images, R ranks."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,8 @@ class Prediction:
         name: of the rank.
         value: of the rank, in the model's unit.
         expectation: mean value under the probabilities, in the same unit.
-        lower: lowest value of the interval, in the same unit; nan where the model has no interval.
+        lower: lowest value of the interval, in the same unit; nan where the model has no interval. An interval holds
+            the value of the median rank; `value`, where it is read off otherwise, and `expectation` may lie outside.
         upper: highest value of it.
         probs: [R], they add up to 1.
     """
@@ -55,8 +57,9 @@ class Predictions:
         probs: [N, R] float32, calibrated where the model is.
         rank: [N] the rank that the readout gives.
         expectation: [N] mean value under the probabilities before calibration, in the unit of `ranks`.
-        lower: [N] rank that the interval begins with, or -1 where the model has no interval.
-        upper: [N] rank that it ends with.
+        lower_rank: [N] index of the rank that the interval begins with, or -1 where the model has no interval; see
+            `interval` for its value.
+        upper_rank: [N] index of the rank that it ends with.
         coverage: share of images whose true rank such intervals contain, as promised for images like the calibration
             images; None where there is no interval.
         ranks: names, values and unit.
@@ -65,8 +68,8 @@ class Predictions:
     probs: np.ndarray
     rank: np.ndarray
     expectation: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    lower_rank: np.ndarray
+    upper_rank: np.ndarray
     coverage: float | None
     ranks: Ranks
 
@@ -74,9 +77,9 @@ class Predictions:
         return len(self.rank)
 
     def __getitem__(self, index: int) -> Prediction:
-        rank = int(self.rank[index])
-        low, high = (float(edge[index]) for edge in self.interval())
-        name, value = self.ranks.names[rank], self.ranks.scale[rank]
+        rank, scale = int(self.rank[index]), self.ranks.scale
+        low, high = (scale[end] if end >= 0 else math.nan for end in (self.lower_rank[index], self.upper_rank[index]))
+        name, value = self.ranks.names[rank], scale[rank]
         return Prediction(rank, name, value, float(self.expectation[index]), low, high, self.probs[index])
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -85,10 +88,10 @@ class Predictions:
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest value [N] of the intervals, in the unit of `ranks`; nan where there is none."""
         values = np.array([*self.ranks.scale, np.nan])  # index -1
-        return values[self.lower], values[self.upper]
+        return values[self.lower_rank], values[self.upper_rank]
 
     def to_frame(self, *, top: int = 0, probs: bool = True) -> pd.DataFrame:
-        """A row an image: rank, name, value, expectation, lower, upper, coverage.
+        """A row an image: rank, name, value, expectation, lower, upper, coverage. The ends of the interval are values.
 
         Args:
             top: so many of the most probable ranks besides, `top1`, `top1_prob`, …

@@ -27,14 +27,17 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+# What browsers send and cameras write, by Pillow's names. Of these it reads the size before it decodes anything; of
+# others it does not (an icon holds whole PNGs of any size), and for PostScript it would start a program.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
 
 def read_rgb(image: Any, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     """An upright 8-bit RGB image.
 
     Args:
-        image: a path; the bytes of a file; a Pillow image; an array or tensor [H, W] or [H, W, 3], or a tensor
-            [3, H, W], of uint8 in 0…255 or floats in 0…1.
+        image: the path or the bytes of a file of one of `FORMATS`; a Pillow image; an array or tensor [H, W] or
+            [H, W, 3], or a tensor [3, H, W], of uint8 in 0…255 or floats in 0…1.
         limits: what files may be.
 
     Raises:
@@ -44,7 +47,7 @@ def read_rgb(image: Any, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     if isinstance(image, str | Path):
         return _of_file(Path(image), limits)
     if isinstance(image, bytes | bytearray | memoryview):
-        return decode_rgb(_checked(bytes(image), "image", limits), "image", max_pixels=limits.max_pixels)
+        return _decoded(_checked(bytes(image), "image", limits), "image", limits)
     if isinstance(image, Image.Image):
         return to_rgb(ImageOps.exif_transpose(image))
     if isinstance(image, np.ndarray) or hasattr(image, "detach"):
@@ -67,6 +70,8 @@ def images_in(images: Any) -> Iterator[Any]:
 
 def _of_file(path: Path, limits: Limits) -> Image.Image:
     try:
+        if "\0" in str(path):  # Python raises something else than for other names that no file has
+            raise FileNotFoundError
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise DataError(f"{path}: is a folder; name the images in it, or use python -m ordinalclip.predict")
@@ -79,7 +84,11 @@ def _of_file(path: Path, limits: Limits) -> Image.Image:
         raise DataError(f"{path}: file not found") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return decode_rgb(data, str(path), max_pixels=limits.max_pixels)
+    return _decoded(data, str(path), limits)
+
+
+def _decoded(data: bytes, name: str, limits: Limits) -> Image.Image:
+    return decode_rgb(data, name, max_pixels=limits.max_pixels, formats=FORMATS)
 
 
 def _checked(data: bytes, name: str, limits: Limits) -> bytes:

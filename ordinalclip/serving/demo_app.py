@@ -18,7 +18,7 @@ from ordinalclip.inference.predictions import Predictions, Ranks
 from ordinalclip.inference.reading import Limits
 from ordinalclip.serving.demo_page import demo_page
 from ordinalclip.serving.guard import Guard
-from ordinalclip.serving.request_body import TooLarge, check_format, read_body
+from ordinalclip.serving.request_body import TooLarge, read_body
 from ordinalclip.serving.training_images import TrainingImages
 
 log = logging.getLogger("ordinalclip")
@@ -31,7 +31,8 @@ def demo_app(model: RankModel, images: TrainingImages | None = None, limits: Lim
     """The server as an ASGI app.
 
         GET /               the page
-        POST /predict       an image file as the body → see `answer`; 400 for no image, 413 for too large a one
+        POST /predict       an image file as the body → see `answer`, and `no_interval`, why there is none, and
+                            `seconds`; 400 for no image, 413 for too large a one
         GET /training/N     JPEG of training image number N; 404 where it is gone
 
     Failures are {"error": what is wrong}.
@@ -43,15 +44,16 @@ def demo_app(model: RankModel, images: TrainingImages | None = None, limits: Lim
     """
     model = replace(model, limits=limits)
     page = demo_page(model.facts, model.ranks, limits.max_bytes, limits.max_pixels)
+    no_intervals = model.no_intervals()
     one_at_a_time = threading.Lock()
     app = FastAPI(title="OrdinalCLIP", docs_url=None, redoc_url=None, openapi_url=None)
 
     def work(data: bytes) -> dict[str, Any]:
         started = time.perf_counter()
-        check_format(data)
         with one_at_a_time:
             predictions = model.predict(data, batch_size=1)
-        return answer(predictions, images) | {"seconds": time.perf_counter() - started}
+        told = {"no_interval": no_intervals, "seconds": time.perf_counter() - started}
+        return answer(predictions, images) | told
 
     @app.get("/")
     def show() -> HTMLResponse:
@@ -96,7 +98,11 @@ def answer(predictions: Predictions, images: TrainingImages | None) -> dict[str,
     """
     ranks: Ranks = predictions.ranks
     rank, coverage = int(predictions.rank[0]), predictions.coverage
-    interval = {"lower": int(predictions.lower[0]), "upper": int(predictions.upper[0]), "coverage": coverage}
+    interval = {
+        "lower": int(predictions.lower_rank[0]),
+        "upper": int(predictions.upper_rank[0]),
+        "coverage": coverage,
+    }
     scale = zip(ranks.names, ranks.scale, predictions.probs[0].tolist(), strict=True)
     return {
         "rank": rank,

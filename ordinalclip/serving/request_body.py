@@ -1,15 +1,8 @@
 """An image file as the body of a request, within limits that hold while it arrives."""
 
-import io
-
-from PIL import Image
 from starlette.requests import Request
 
 from ordinalclip.errors import DataError
-
-# What browsers send and cameras write. Pillow knows more; for EPS, say, it would start a PostScript interpreter.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-TOLD = "JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF, JPEG 2000 or PPM"
 
 
 class TooLarge(DataError):
@@ -32,17 +25,3 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         if len(body) > max_bytes:
             raise TooLarge(problem)
     return bytes(body)
-
-
-def check_format(data: bytes) -> None:
-    """Raises DataError where the bytes of a file are no image of `FORMATS`; decodes no pixels."""
-    if not data:
-        raise DataError("the file is empty (0 bytes)")
-    try:
-        Image.open(io.BytesIO(data), formats=FORMATS).close()
-    except Image.DecompressionBombError:  # of so many pixels that Pillow does not even open it
-        raise DataError("too many pixels to be decoded") from None
-    except Image.UnidentifiedImageError:
-        raise DataError(f"no image that can be read: {TOLD}") from None
-    except Exception as error:  # decoders raise nearly anything on broken files
-        raise DataError(f"broken image: {str(error) or type(error).__name__}") from None

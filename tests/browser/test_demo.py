@@ -119,7 +119,7 @@ def check_shown(page: "Page", model: RankModel, data: bytes) -> None:
     names, rank, probs = model.ranks.names, int(expected.rank[0]), expected.probs[0]
     wait_for(page, f"document.querySelector('#status').textContent.includes('rank {names[rank]}')")
     assert page.inner_text("#rank") == names[rank]
-    interval = f"Interval: {names[expected.lower[0]]} to {names[expected.upper[0]]}"
+    interval = f"Interval: {names[expected.lower_rank[0]]} to {names[expected.upper_rank[0]]}"
     assert page.inner_text("#interval").startswith(interval)
     assert "90 % of images" in page.inner_text("#interval")
     page.click("summary")
@@ -134,7 +134,7 @@ def check_shown(page: "Page", model: RankModel, data: bytes) -> None:
     assert len(lengths) == len(names)
     np.testing.assert_allclose(lengths / lengths.max(), probs / probs.max(), atol=0.01)
     assert page.locator("#plot .bar.rank").count() == 1
-    inside = sum(int(expected.lower[0]) <= other <= int(expected.upper[0]) for other in range(len(names)))
+    inside = sum(int(expected.lower_rank[0]) <= other <= int(expected.upper_rank[0]) for other in range(len(names)))
     assert page.locator("#plot .bar.in").count() == inside - 1
     page.click("summary")
 

@@ -65,9 +65,11 @@ def test_too_few_images_are_said_and_promise_nothing(num_images):
     assert "test" not in nothing
     assert (record["temperature"] is None) == (num_images < 10)
     assert bool(stats_of(record)) == (num_images >= 9)
-    found = apply_calibration(predictions(3).probs, record, 0.95)
+    found = apply_calibration(predictions(3).probs, record | {"default": "0.95"})
     assert found.lower is found.upper is None
     assert found.reason == nothing["reason"]
+    with pytest.raises(ConfigError, match=f"level=0.95: there are no such intervals: {num_images} calibration images"):
+        apply_calibration(predictions(3).probs, record, 0.95)
     if num_images == 0:
         assert found.probs == pytest.approx(predictions(3).probs)
         assert record["reason"] == "0 calibration images; a temperature takes at least 10"
@@ -86,7 +88,9 @@ def test_a_level_of_ones_own():
 def test_a_run_without_a_record():
     found = apply_calibration(predictions(3).probs, None)
     assert found.lower is None
-    assert found.reason == "the run has no calibration.json"
+    assert found.reason == "nothing was calibrated for these ranks"
+    with pytest.raises(ConfigError, match=r"level=0\.9: there are no intervals: nothing was calibrated"):
+        apply_calibration(predictions(3).probs, None, 0.9)
 
 
 def test_two_ranks_and_one_that_is_always_right():

@@ -17,8 +17,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def run(folder: Path) -> Run:
-    """Its image tower is trained, so that a prediction needs the checkpoint and the weights."""
-    return train(folder, "trainable.image=1e-3", "trainable.logit_scale=1e-3", "backbone.projection=linear")
+    """Its image tower is trained, so that a prediction needs the checkpoint and the weights; it has intervals."""
+    words = ["trainable.image=1e-3", "trainable.logit_scale=1e-3", "backbone.projection=linear"]
+    return train(folder, "dataset.images_per_rank=40", *words)
 
 
 @pytest.fixture(scope="package")

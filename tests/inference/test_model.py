@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import initialize_config_dir
 from PIL import Image
 from torch import nn
 
 import ordinalclip
+from ordinalclip.conf_dir import conf_dir
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import prob_columns
@@ -29,6 +31,10 @@ def test_a_loaded_run_says_what_it_recorded(model: RankModel, tested: Tested) ->
     assert np.allclose(found.expectation, probs @ values, atol=1e-4)
     assert found[3].value == values[found.rank[3]]
     assert [one.rank for one in found] == found.rank.tolist()
+    calibrated = model.predict(paths)  # by the run's own calibration
+    assert np.abs(calibrated.probs - probs).max() > 1e-3
+    assert calibrated.coverage == 0.9
+    assert np.isfinite(calibrated.interval()).all()
 
 
 def test_cached_features_and_images_agree(folder: Path) -> None:
@@ -114,7 +120,8 @@ def test_ranks_of_one_name_have_columns_of_their_own() -> None:
 def test_intervals_are_in_the_unit_of_the_values(model: RankModel, tested: Tested) -> None:
     num_ranks = len(model.ranks.names)
     ranks = replace(model.ranks, scale=tuple(10.0 * rank for rank in range(num_ranks)))
-    levels = {"0.8": {"threshold": 0.0}, "0.9": {"threshold": 1.0}, "0.95": {"threshold": None, "reason": "too few"}}
+    few = {"threshold": None, "reason": "12 calibration images; this level takes at least 19"}
+    levels = {"0.8": {"threshold": 0.0}, "0.9": {"threshold": 1.0}, "0.95": few}
     fitted = {"default": "0.9", "temperature": 2.0, "levels": levels}
     calibrated = replace(model, calibration=fitted, ranks=ranks)
     found = calibrated.predict(tested[0][:2])
@@ -125,11 +132,55 @@ def test_intervals_are_in_the_unit_of_the_values(model: RankModel, tested: Teste
     warm = np.sqrt(as_is.probs.astype(float))  # temperature 2
     assert np.allclose(found.probs, warm / warm.sum(1, keepdims=True), atol=1e-6)
     assert np.array_equal(found.expectation, as_is.expectation)  # of what the test scores are of
-    for none in (as_is, calibrated.predict(tested[0][:2], level=0.95)):
+    assert calibrated.no_intervals() == ""
+    lacking = replace(calibrated, calibration=fitted | {"default": "0.95"})
+    assert lacking.no_intervals() == few["reason"]
+    for none in (as_is, lacking.predict(tested[0][:2])):
         assert np.isnan(none[0].lower)
         assert np.isnan(none.to_frame()["coverage"][0])
-    with pytest.raises(ConfigError, match=r"^level=0\.5"):
-        calibrated.predict(tested[0][0], level=0.5)
+    for level, told in (0.5, "not among the levels"), (0.95, r"(?s)no such intervals: 12 calib.*allowed: 0\.8, 0\.9$"):
+        with pytest.raises(ConfigError, match=told):
+            calibrated.predict(tested[0][0], level=level)
+    with pytest.raises(ConfigError, match="nothing was calibrated"):
+        replace(model, calibration=None).predict(tested[0][0], level=0.9)
+
+
+def test_what_a_loaded_model_lacks_is_told_once(folder: Path, caplog: pytest.LogCaptureFixture, tested: Tested) -> None:
+    run = train(folder, "prompt=linear", "protocol.calibration=0")
+    caplog.clear()
+    model = ordinalclip.load(run.directory, device="cpu")
+    model.predict(tested[0][:2])
+    (told,) = caplog.messages
+    assert "no intervals: 0 calibration images; this level takes at least 9" in told
+
+
+def test_predictions_are_gone_through_in_linear_time(model: RankModel, tested: Tested) -> None:
+    """One by one they look at their own rows only: of a million, all intervals a million times is days."""
+    found = model.predict(tested[0])
+    calls = 0
+
+    class Counted(type(found)):
+        def interval(self):
+            nonlocal calls
+            calls += 1
+            return super().interval()
+
+    lower = [one.lower for one in Counted(**vars(found))]
+    assert calls == 0
+    assert np.array_equal(lower, found.interval()[0], equal_nan=True)
+
+
+def test_a_run_is_found_in_a_folder_of_any_name_by_a_program_that_is_hydras_itself(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    runs, latest = tmp_path / "My Runs (old), a=b", tmp_path / "latest"
+    runs.symlink_to(folder / "runs")
+    latest.symlink_to(run.directory)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        found = ordinalclip.load(run.run_id, runs=runs, device="cpu")
+        linked = ordinalclip.load(latest, device="cpu")
+    assert found.facts == linked.facts
+    assert linked.facts["run_id"] == run.run_id
 
 
 def test_importing_the_package_takes_no_torch() -> None:

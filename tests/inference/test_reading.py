@@ -1,4 +1,6 @@
+import io
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ordinalclip.datasets.images import decode_rgb
 from ordinalclip.errors import DataError
 from ordinalclip.inference.reading import Limits, images_in, read_rgb
 
@@ -59,7 +62,23 @@ def test_no_program_is_started_for_postscript(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
     drawn = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
     with pytest.raises(DataError, match="PostScript is a program"):
+        decode_rgb(drawn, "image")
+    with pytest.raises(DataError, match="not an image of a kind that is read"):
         read_rgb(drawn)
+
+
+def test_an_icon_is_not_decoded_before_its_size_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says 16 × 16 and holds a PNG of any size, which Pillow decodes when it opens the icon."""
+    held = io.BytesIO()
+    Image.new("L", (200, 200)).save(held, "PNG")
+    header = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 8, len(held.getvalue()), 22)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", refuse)
+    with pytest.raises(DataError, match="not an image of a kind that is read: JPEG, PNG"):
+        read_rgb(header + held.getvalue(), Limits(max_pixels=10_000))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class MadeModel(RankModel):
         predictions = super().read(logits_NR)
         last = len(self.ranks.names) - 1
         lower, upper = np.maximum(predictions.rank - 1, 0), np.minimum(predictions.rank + 1, last)
-        return replace(predictions, lower=lower, upper=upper, coverage=0.9)
+        return replace(predictions, lower_rank=lower, upper_rank=upper, coverage=0.9)
 
 
 def made_model(

@@ -13,7 +13,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +84,7 @@ def test_the_reply_is_what_the_model_predicts(images: TrainingImages) -> None:
 def test_a_model_without_calibration_has_no_interval_and_an_export_no_training_images() -> None:
     content = client(demo_app(made_model(3, cls=RankModel))).post("/predict", content=GREY).json()
     assert content["interval"] is None
+    assert content["no_interval"] == "nothing was calibrated for these ranks"
     assert content["training"] is None
 
 
@@ -148,13 +148,13 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\
     ("body", "told"),
     [
         (b"", "empty"),
-        (b"no image", "no image that can be read: JPEG"),
+        (b"no image", "not an image of a kind that is read: JPEG"),
         (GREY[:60], "broken image"),
         (encoded(Image.effect_noise((60, 60), 50).convert("RGB"), "JPEG")[:-900], "broken image"),
         (encoded(Image.new("RGB", (101, 100))), "101 × 100 pixels"),
         (bomb(), ""),
-        (POSTSCRIPT, "no image that can be read"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image that can be read"),
+        (POSTSCRIPT, "not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
     ],
 )
 def test_what_is_no_image_is_told_in_words(body: bytes, told: str) -> None:
@@ -319,9 +319,7 @@ def test_a_run_is_served_until_ctrl_c(tmp_path: Path) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
             raw.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n\r\n")
             assert raw.recv(12) == b"HTTP/1.1 413"
-        started = time.monotonic()
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read().decode()
         assert process.wait(60) == 0, rest
         assert rest.strip() == "ended"
-        assert time.monotonic() - started < 60
