@@ -9,6 +9,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ordinalclip.command import read_flag, read_words, run_command
@@ -38,8 +39,9 @@ OrdinalCLIP predicts the ranks of images with a trained run; no text tower is ne
   trusted=true  for exported folders whose maker you trust: archives of torch.export run code of theirs
 
 A row an image: path, rank, name, value, expectation, lower, upper, coverage, p_<rank> …; value, expectation and the
-interval are in the unit of the data. Images that cannot be read are listed in <out>-broken.csv. Interrupted and typed
-again, it goes on where it was.
+interval from lower to upper are in the unit of the data. An interval surrounds the median rank: value, read off as the
+run's protocol says, may lie outside. Images that cannot be read are listed in <out>-broken.csv. Interrupted and typed
+again, it goes on where it was, and looks again at those that it could not read.
 
 Examples
   python -m ordinalclip.predict run=0123456789 images=photos
@@ -72,8 +74,10 @@ def predict(words: Sequence[str]) -> Path:
     out = Path(typed.get("out", "predictions.csv")).expanduser()
     if out.suffix not in _FORMATS:
         raise ConfigError("out", out, "is no format that is written", allowed="a .csv or a .parquet")
-    if out.exists() and not overwrite:
-        raise ConfigError("out", out, "is there already", remedy="overwrite=true, or another name")
+    listed = out.with_name(f"{out.stem}-broken.csv")
+    for file in (out, listed):
+        if file.exists() and not overwrite:
+            raise ConfigError("out", out, f"{file.name} is there already", remedy="overwrite=true, or another name")
     if not out.parent.is_dir():
         raise ConfigError("out", out, f"there is no folder {out.parent}", remedy=f"mkdir -p {out.parent}")
     paths = list_images(typed["images"])
@@ -92,15 +96,18 @@ def predict(words: Sequence[str]) -> Path:
     if model.facts.get("selected_on") == "test":
         log.warning("the run's epoch was selected on test: its test scores are no estimate for these images")
     started = time.perf_counter()
-    made_with = {"model": dict(model.facts), "images": typed["images"], "top": top, "probs": probs, "level": level}
+    made_with = {
+        "model": [dict(model.facts), model.sums, asdict(model.ranks), asdict(model.preprocessing), model.calibration],
+        "images": typed["images"],
+        "columns": [top, probs, level],
+    }
     parts = out.with_name(f".{out.name}.parts")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the model's own limit is told by image
         worked = predict_parts(model, paths, parts, made_with, How(batch_size, top, probs, level))
     seconds = time.perf_counter() - started
-    done, broken = write_predictions(parts_of(parts), out)
+    done, broken = write_predictions(parts_of(parts), out, listed)
     shutil.rmtree(parts)
-    listed = out.with_name(f"{out.stem}-broken.csv")
     if not done:
         raise DataError(f"images={typed['images']}: none of the {broken:,} images can be read; {listed} says why")
     if broken:

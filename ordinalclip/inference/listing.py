@@ -19,7 +19,7 @@ _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PALM", "PDF", "WMF"
 
 
 def list_images(images: str) -> Iterator[str]:
-    """Paths of images, one after another.
+    """Paths of images, one after another: a table's row by row, a folder's folder by folder, a pattern's all at once.
 
     Args:
         images: an image; a folder, searched to its depths for files with an image's name, sorted, hidden ones and links

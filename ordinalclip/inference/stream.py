@@ -1,14 +1,20 @@
-"""Predictions of any number of images in constant memory: parts that are done stay done, a kill costs one part."""
+"""Predictions of any number of images, of which a window is held at a time: parts that are done stay done.
+
+What grows with the number of images lies on the disk, but for their names where `list_images` has to sort them: those
+of one folder, or of all that a pattern matches. A kill costs one part.
+"""
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -17,7 +23,7 @@ from tqdm import tqdm
 from ordinalclip.datasets.files import write_atomically
 from ordinalclip.errors import DataError
 from ordinalclip.image_build import num_threads
-from ordinalclip.inference.model import RankModel, chunks
+from ordinalclip.inference.model import NOT_FINITE, RankModel, chunks
 from ordinalclip.progress import progress
 
 PART = 1024  # images; what a kill costs at most
@@ -44,7 +50,7 @@ def predict_parts(model: RankModel, paths: Iterator[str], folder: Path, key: Map
     """Predicts image after image into `folder/000000.parquet`, …; parts of the same images are not made again.
 
     A part has a row an image: `path`, the columns of `Predictions.to_frame`, and `error`, which says what is wrong with
-    an image that could not be read.
+    an image that has no prediction. Those with an error are looked at again: a share may have been away.
 
     Args:
         model: what predicts.
@@ -64,16 +70,18 @@ def predict_parts(model: RankModel, paths: Iterator[str], folder: Path, key: Map
             part.unlink()
         write_atomically(note, lambda draft: draft.write_text(text, encoding="utf-8"))
     worked = number = 0
-    with ThreadPoolExecutor(num_threads()) as pool, progress("predicting", None, " images", delay=0) as bar:
+    with _decoders() as pool, progress("predicting", None, " images", delay=0) as bar:
         for number, chunk in enumerate(chunks(paths, PART), start=1):
             part = _part_file(folder, number)
-            if _is_of(part, chunk):
-                bar.initial += len(chunk)
-                bar.update(len(chunk))
-                continue
-            frame = _part(model, chunk, pool, how, bar)
-            write_atomically(part, frame.to_parquet)
-            worked += len(chunk)
+            done = _done(part, chunk)
+            bar.initial += len(done)
+            bar.update(len(done))
+            left = [place for place in range(len(chunk)) if place not in done.index]
+            if left:
+                frame = _part(model, [chunk[place] for place in left], pool, how, bar).set_index(pd.Index(left))
+                frame = frame if done.empty else pd.concat([done, frame]).sort_index()
+                write_atomically(part, frame.to_parquet)
+                worked += len(left)
     while (rest := _part_file(folder, number + 1)).is_file():  # of images that are no longer there
         rest.unlink()
         number += 1
@@ -90,12 +98,25 @@ def _part_file(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}.parquet"
 
 
-def _is_of(part: Path, paths: Sequence[str]) -> bool:
-    """Whether a part is there, whole, and of these images."""
+@contextmanager
+def _decoders() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(num_threads()) as pool:
+        try:
+            yield pool
+        except BaseException:  # Ctrl-C must not wait for all that is queued
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _done(part: Path, paths: Sequence[str]) -> pd.DataFrame:
+    """The rows without an error of a part, by their place; none where it is not there, torn, or of other images."""
     try:
-        return pd.read_parquet(part, columns=["path"])["path"].tolist() == [_written(path) for path in paths]
+        table = pd.read_parquet(part)
+        if table["path"].tolist() == [_written(path) for path in paths]:
+            return table[table["error"].isna()]
     except (OSError, ValueError, KeyError):
-        return False
+        pass
+    return pd.DataFrame()
 
 
 def _written(path: str) -> str:
@@ -105,7 +126,7 @@ def _written(path: str) -> str:
 
 def _part(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how: How, bar: tqdm) -> pd.DataFrame:
     """Predictions of some paths, in order, broken ones with an error in place of the rest."""
-    tried = _ahead(model, paths, pool, 4 * how.batch_size)
+    tried = _ahead(model, paths, pool, max(how.batch_size, 2 * num_threads()))
     frames: list[pd.DataFrame] = []
     errors: dict[int, str] = {}
     place = 0
@@ -114,10 +135,15 @@ def _part(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how:
         errors |= {place + index: word for index, word in enumerate(batch) if isinstance(word, str)}
         place += len(batch)
         if sound:
-            predictions = model.read(model.logits(torch.stack([pixels for _, pixels in sound])), how.level)
-            frame = predictions.to_frame(top=how.top, probs=how.probs)
-            frames.append(frame.set_index(pd.Index([index for index, _ in sound])))
+            logits = model.logits(torch.stack([pixels for _, pixels in sound]))
+            finite = logits.isfinite().all(1)
+            places = np.array([index for index, _ in sound])
+            errors |= dict.fromkeys(places[~finite.numpy()].tolist(), NOT_FINITE)
+            if finite.any():
+                frame = model.read(logits[finite], how.level).to_frame(top=how.top, probs=how.probs)
+                frames.append(frame.set_index(pd.Index(places[finite.numpy()])))
         bar.update(len(batch))
+        del batch, sound  # they would live on while the next ones are decoded
     table = pd.concat(frames) if frames else pd.DataFrame()
     table = table.reindex(range(len(paths)))
     table.insert(0, "path", pd.Series([_written(path) for path in paths], dtype="str"))
@@ -126,7 +152,7 @@ def _part(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how:
 
 
 def _ahead(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, window: int) -> Iterator[Tensor | str]:
-    """Pixels, or what is wrong, of each path in order; a window of them is decoded ahead."""
+    """Pixels, or what is wrong, of each path in order; at most a window of them is decoded and not taken yet."""
 
     def read(path: str) -> Tensor | str:
         try:

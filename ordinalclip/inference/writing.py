@@ -11,19 +11,18 @@ import pyarrow.parquet as pq
 FORMATS = (".csv", ".parquet")
 
 
-def write_predictions(parts: Iterator[pd.DataFrame], out: Path) -> tuple[int, int]:
-    """Writes predictions to `out` and, where there are any, broken images to `<out's stem>-broken.csv`.
+def write_predictions(parts: Iterator[pd.DataFrame], out: Path, listed: Path) -> tuple[int, int]:
+    """Writes predictions and, where there are any, a list of images that have none.
 
     Args:
         parts: from `parts_of`; held one at a time.
-        out: a .csv or .parquet; replaced when it is complete.
+        out: a .csv or .parquet of predictions.
+        listed: a .csv of the others; like `out` it is replaced when it is complete, and removed where it lists none.
 
     Returns:
         How many images were predicted, and how many are broken.
     """
-    draft = out.with_name(f".{out.name}.part")
-    broken_file = out.with_name(f"{out.stem}-broken.csv")
-    broken_file.unlink(missing_ok=True)
+    draft, broken_draft = (file.with_name(f".{file.name}.part") for file in (out, listed))
     done = broken = 0
     begun = False
     writer: pq.ParquetWriter | None = None
@@ -31,9 +30,9 @@ def write_predictions(parts: Iterator[pd.DataFrame], out: Path) -> tuple[int, in
         for part in parts:
             wrong = part["error"].notna()
             if wrong.any():
-                listed = part.loc[wrong, ["path", "error"]]
-                listed.to_csv(broken_file, mode="a", header=broken == 0, index=False)
-                broken += len(listed)
+                rows = part.loc[wrong, ["path", "error"]]
+                rows.to_csv(broken_draft, mode="a" if broken else "w", header=broken == 0, index=False)
+                broken += len(rows)
             sound = part.loc[~wrong].drop(columns="error")
             if len(sound) == 0:
                 continue
@@ -51,4 +50,8 @@ def write_predictions(parts: Iterator[pd.DataFrame], out: Path) -> tuple[int, in
             writer.close()
     if begun:
         os.replace(draft, out)
+    if broken:
+        os.replace(broken_draft, listed)
+    else:
+        listed.unlink(missing_ok=True)
     return done, broken

@@ -2,6 +2,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
+import weakref
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -9,12 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.export import export
 from ordinalclip.inference import stream
 from ordinalclip.inference.model import RankModel
+from ordinalclip.inference.reading import FORMATS
 from ordinalclip.predict import predict
 from ordinalclip.runs import Run
+from tests.serving.made_model import made_model
 
 Tested = tuple[list[Path], np.ndarray]
 
@@ -40,7 +47,10 @@ def test_a_folder_with_broken_images(run: Run, images: Path, model: RankModel) -
     table, broken = pd.read_csv(out), pd.read_csv(out.with_name("out-broken.csv"))
     assert [Path(path).name for path in table["path"]] == [f"{index}.png" for index in range(8)]
     assert [Path(path).name for path in broken["path"]] == ["2b.png", "9.png"]
-    assert broken["error"].tolist() == ["not an image that Pillow can read", "the file is empty (0 bytes)"]
+    assert broken["error"].tolist() == [
+        f"not an image of a kind that is read: {', '.join(FORMATS)}",
+        "the file is empty (0 bytes)",
+    ]
     found = model.predict([images / f"{index}.png" for index in range(8)]).to_frame(top=1)
     expected = pd.read_csv(StringIO(found.to_csv(index=False)))
     pd.testing.assert_frame_equal(table.drop(columns="path"), expected, rtol=1e-4)
@@ -68,7 +78,7 @@ def test_intervals_of_another_level(run: Run, images: Path, monkeypatch: pytest.
 
 def test_both_formats_say_the_same(run: Run, images: Path) -> None:
     table = pd.read_csv(predict(typed(run, images)), dtype={"name": "str"})
-    other = pd.read_parquet(predict([*typed(run, images), f"out={images.parent / 'out.parquet'}"]))
+    other = pd.read_parquet(predict([*typed(run, images), f"out={images.parent / 'other.parquet'}"]))
     assert list(other) == list(table)
     assert other["rank"].dtype == table["rank"].dtype == np.int64
     pd.testing.assert_frame_equal(other, table, check_dtype=False, rtol=1e-6)
@@ -82,6 +92,7 @@ def test_a_killed_one_goes_on_after_its_last_part(
     whole = predict(words)
     expected = whole.read_bytes()
     whole.unlink()
+    whole.with_name("out-broken.csv").unlink()
     monkeypatch.setattr(stream, "PART", 3)
     seen: list[str] = []
     pixels = RankModel.pixels
@@ -149,7 +160,103 @@ def test_other_images_than_before_are_seen(
     pd.testing.assert_frame_equal(resumed, anew, rtol=1e-5)
     assert len(resumed) == len(list(images.iterdir())) - 2
     if change == "a torn part":
-        assert "8 images, 7 of them before" in caplog.text
+        assert "8 images, 6 of them before" in caplog.text  # nor was 9.png of another part, which is broken
+
+
+def test_another_models_parts_are_not_gone_on_with(run: Run, images: Path, tmp_path: Path) -> None:
+    """Two exports of a run, alike in all but their ranks."""
+    ours, finer = (
+        export([f"run={run.directory}", f"num_ranks={number}", f"out={tmp_path / str(number)}"]) for number in (5, 9)
+    )
+    interrupted([*typed(run, images), f"run={ours}"])
+    assert "p_0.5" in pd.read_csv(predict([*typed(run, images), f"run={finer}"]))
+
+
+def test_an_image_that_was_broken_is_looked_at_again(
+    run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A share that was away for a while; one part has a sound image beside it, one has none."""
+    monkeypatch.setattr(stream, "PART", 3)
+    (images / "8.png").touch()
+    interrupted(typed(run, images))
+    for name in ("2b", "8", "9"):
+        shutil.copy(images / "2.png", images / f"{name}.png")
+    with caplog.at_level("INFO", "ordinalclip"):
+        resumed = pd.read_csv(predict(typed(run, images)))
+    assert "11 images, 8 of them before" in caplog.text
+    assert not (images.parent / "out-broken.csv").exists()
+    pd.testing.assert_frame_equal(resumed, pd.read_csv(predict(typed(run, images, "overwrite=true"))), rtol=1e-5)
+
+
+def test_a_list_of_broken_images_is_not_overwritten_either(run: Run, images: Path) -> None:
+    listed = images.parent / "out-broken.csv"
+    listed.write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"out-broken\.csv is there already"):
+        predict(typed(run, images))
+    assert listed.read_text(encoding="utf-8") == "mine"
+    for name in ("2b.png", "9.png"):
+        (images / name).unlink()
+    predict(typed(run, images, "overwrite=true"))
+    assert not listed.exists()  # it would be read as of these predictions
+
+
+def test_a_path_that_no_file_has_and_an_answer_that_is_no_number_cost_their_rows_only(
+    run: Run, images: Path, model: RankModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = images.parent / "table.csv"
+    table.write_bytes(b"path\nimages/0.png\nimages/a\0b.png\nimages/1.png\nimages/2.png\n")
+    third = model.pixels(images / "1.png")
+    logits = model.logits
+    broken = replace(model, logits=lambda x: logits(x).where((x != third).any((1, 2, 3))[:, None], float("nan")))
+    with pytest.raises(DataError, match=r"not finite \(image 1 of 2"):
+        broken.predict([images / "0.png", images / "1.png"])
+    monkeypatch.setattr("ordinalclip.inference.opening.load", lambda *_, **__: broken)
+    out = predict([*typed(run, images), f"images={table}"])
+    assert [Path(path).name for path in pd.read_csv(out)["path"]] == ["0.png", "2.png"]
+    told = pd.read_csv(images.parent / "out-broken.csv")["error"]
+    assert told.tolist() == ["file not found", "the model answers with numbers that are not finite"]
+
+
+def test_no_more_than_a_window_of_decoded_images_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive, most, lock = 0, 0, threading.Lock()
+
+    def count(change: int) -> None:
+        nonlocal alive, most
+        with lock:
+            alive += change
+            most = max(most, alive)
+
+    class Counting(RankModel):
+        def pixels(self, image: str) -> torch.Tensor:
+            pixels = torch.zeros(3, 8, 8)
+            count(1)
+            weakref.finalize(pixels, count, -1)
+            return pixels
+
+    monkeypatch.setattr(stream, "num_threads", lambda: 2)
+    worked = stream.predict_parts(
+        made_model(5, cls=Counting), map(str, range(300)), tmp_path, {}, stream.How(batch_size=8)
+    )
+    assert worked == 300
+    assert most <= 8 + 8  # decoded ahead, and the batch that is computed
+    assert alive == 0
+
+
+def test_ctrl_c_does_not_wait_for_the_images_that_are_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Slow(RankModel):
+        def pixels(self, image: str) -> torch.Tensor:
+            seen.append(image)
+            if image == "0":
+                raise KeyboardInterrupt
+            time.sleep(0.05)
+            return torch.zeros(3, 8, 8)
+
+    monkeypatch.setattr(stream, "num_threads", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        stream.predict_parts(made_model(5, cls=Slow), map(str, range(64)), tmp_path, {}, stream.How(batch_size=64))
+    assert len(seen) < 64
 
 
 def test_where_no_image_can_be_read(run: Run, images: Path) -> None:
@@ -164,7 +271,7 @@ def test_where_no_image_can_be_read(run: Run, images: Path) -> None:
 def test_a_name_of_other_bytes_than_utf_8(run: Run, images: Path) -> None:
     os.rename(images / "0.png", os.fsencode(images) + b"/\xff.png")
     for kind in ("csv", "parquet"):
-        out = predict([*typed(run, images), f"out={images.parent / f'out.{kind}'}"])
+        out = predict([*typed(run, images), f"out={images.parent / f'{kind}.{kind}'}"])
         paths = (pd.read_csv if kind == "csv" else pd.read_parquet)(out)["path"]
         assert len(paths) == 8
         assert rf"{images}/\xff.png" in paths.tolist()
