@@ -11,7 +11,7 @@ from torch import Tensor
 from ordinalclip.model import OrdinalCLIP
 
 # Share of an image's probability that may have moved to other ranks: the largest of the images; int8: in the mean.
-TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2, "int8": 1e-1}
+TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2, "int8": 1e-1}  # mini on ELPV: 2e-6, 1.5e-2 and 5e-2
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_an_export_says_what_the_run_says(
     printed = capsys.readouterr().out
     size = sum((out / name).stat().st_size for name in MODELS.values() if (out / name).is_file()) / 1e6
     assert re.search(rf"size, MB +{size:.1f}   \d+\.\d\n  one image, ms +\d+\.\d   \d+\.\d ", printed)
-    assert re.search(r"on 16 images: \S+ of the probability at most .* off by \S+ ranks", printed, re.DOTALL)
+    assert re.search(r"on 16 images: \S+ of the probability at most, .* off by \S+ ranks", printed, re.DOTALL)
     model = ordinalclip.load(out, device="cpu", trusted=True)
     found, expected = model.predict(photos), whole.predict(photos)
     assert whole.calibration is not None

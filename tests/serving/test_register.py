@@ -27,12 +27,12 @@ from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.naming import name_run
 from ordinalclip.register import register_run
 from ordinalclip.runs import Run
-from ordinalclip.serving.pyfunc_model import ServedRanks
 from ordinalclip.serving.register import _example, _pinned, find_shown, is_registered
 from tests.serving.made_model import made_model
 from tests.trained import train
 
-pytestmark = pytest.mark.slow
+# MLflow's warning is of its own code, when pyfunc is imported.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*Any type hint")]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,9 @@ def test_a_model_that_cannot_be_logged_leaves_the_run_as_it_was(
     assert after.status == "FINISHED"
 
 
-def test_many_images_in_one_request_are_computed_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_in_one_request_are_computed_in_batches() -> None:
+    from ordinalclip.serving.pyfunc_model import ServedRanks
+
     served, plain, sizes = ServedRanks(), made_model(5, cls=RankModel), []
 
     def logits(images: torch.Tensor) -> torch.Tensor:
