@@ -86,7 +86,7 @@ def export(words: Sequence[str]) -> Path:
     check = write_export(record, out, format_, precision, values)
     print(f"{out}\n")
     rows = [("", "export", "whole model"), ("size, MB", f"{check.size_mb:.1f}", f"{check.full_mb:.1f}")]
-    rows.append(("one image, ms", f"{check.latency_ms:.1f}", f"{check.full_ms:.1f} (its prompts encoded for it)"))
+    rows.append(("one image, ms", f"{check.latency_ms:.1f}", f"{check.full_ms:.1f} (text tower run for it, too)"))
     for name, ours, theirs in rows:
         print(f"  {name:<16}{ours:>10}   {theirs}")
     moved = f"{check.largest:.2g} of the probability at most, {check.mean:.2g} in the mean, lies on other ranks;"
