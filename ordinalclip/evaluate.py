@@ -33,7 +33,8 @@ OrdinalCLIP opens a finished run and evaluates it, on its own data or on another
   run       a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
   split     test, val, train, or all of them together
   corruption blur, noise, jpeg or resolution, with severity=1…5: the images are made worse first
-  dataset   another data set, with its keys and its protocol; by default the run's own
+  dataset   another data set, with its keys and its protocol; by default the run's own. Ranks are read off as the run
+            declared (protocol.readout), unless another readout is typed
   metrics   names such as amae,cs@5, or all: from the run's own predictions, without model or images
   other keys: dataset.KEY where the data have moved, backbone.weights, paths.KEY, num_workers, features.KEY, trainer=cpu
 
