@@ -1,5 +1,6 @@
 """README.md, MODEL_CARD.md and, for ONNX, predict.py of an exported folder."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,6 @@ _WHAT = {
     "onnx": "the graph with its weights, for onnxruntime and others; pixels in, logits and probabilities out",
     "torch_export": "an archive of torch.export, FOR TRUSTED USE ONLY",
 }
-_RESIZED = 'image = image.resize(side, PIL.Image.Resampling[way["interpolation"].upper()])'
-_LINES = {
-    "squash": ['side = [round(way["size"] * way["margin"])] * 2'],
-    "crop": [
-        'short, (width, height) = round(way["size"] * way["margin"]), image.size',
-        "side = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)",
-    ],
-}
 _MEAN = "int(numpy.rint(plain @ numpy.arange(len(plain))))"
 _READOUTS = {
     "expectation": _MEAN,
@@ -33,10 +26,6 @@ _READOUTS = {
     "argmax": "int(plain.argmax())",
     "median": "min(int((plain.cumsum() < 0.5).sum()), len(plain) - 1)",
 }
-_CUT = [
-    'left, top = (round((length - way["size"]) / 2) for length in side)',
-    'image = image.crop((left, top, left + way["size"], top + way["size"]))',
-]
 
 
 def write_pages(
@@ -70,7 +59,9 @@ def write_pages(
         "check_images": "real images of its data" if real else "made-up images, since those of its data are not here",
         "tolerance": TOLERANCE[config["precision"]],
         "rank_list": listed,
-        "resize": _resize(config["preprocessing"]),
+        "resize": _resize(Preprocessing(**config["preprocessing"])),
+        "mean": _by_channel(config["preprocessing"]["mean"]),
+        "std": _by_channel(config["preprocessing"]["std"]),
         "readout": _READOUTS[config["ranks"]["readout"]],
     }
     wanted = ["README.md", "MODEL_CARD.md", *(["predict.py"] if config["format"] == "onnx" else [])]
@@ -79,8 +70,20 @@ def write_pages(
         (folder / name).write_text(pages.get_template(f"{name}.j2").render(facts), encoding="utf-8")
 
 
-def _resize(way: dict[str, Any]) -> str:
-    """The lines of predict.py that do what `Preprocessing.scale` and `centre` do."""
-    prepared = Preprocessing(**way)
-    is_cut = prepared.resize == "crop" or prepared.scaled != prepared.size
-    return "\n".join(f"    {line}" for line in [*_LINES[prepared.resize], _RESIZED, *(_CUT if is_cut else [])])
+def _resize(way: Preprocessing) -> str:
+    """What predict.py does to an image as `Preprocessing.scale` and `centre` do it, with this export's numbers."""
+    how, size = f"PIL.Image.{way.interpolation.upper()}", way.size
+    if way.resize == "squash":
+        start = round((way.scaled - size) / 2)
+        cut = f".crop(({start}, {start}, {start + size}, {start + size}))" if way.scaled != size else ""
+        return f".resize(({way.scaled}, {way.scaled}), {how}){cut}"
+    lines = [
+        f"side = [int({way.scaled} * length / min(image.size)) for length in image.size]",
+        f"left, top = [round((length - {size}) / 2) for length in side]",
+        f"image = image.resize(side, {how}).crop((left, top, left + {size}, top + {size}))",
+    ]
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def _by_channel(values: Sequence[float]) -> str:
+    return f"[[[{']], [['.join(map(repr, values))}]]]"

@@ -122,6 +122,7 @@ def test_the_example_needs_no_torch(folder: Path, photos: list[Path], tmp_path: 
     out = export([f"run={run.directory}", "format=onnx", f"out={tmp_path / 'out'}"])
     code = "import sys, runpy; sys.argv = ['predict.py', *sys.argv[2:]]; "
     code += f"runpy.run_path({str(out / 'predict.py')!r}); assert 'torch' not in sys.modules"
+    assert len((out / "predict.py").read_text(encoding="utf-8").splitlines()) == 1 + 10  # its title, and ten lines
     words = [sys.executable, "-c", code, "-", *map(str, photos)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     expected = ordinalclip.load(run.directory, device="cpu").predict(photos)
