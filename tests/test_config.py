@@ -78,6 +78,16 @@ def test_what_changes_the_result_changes_the_id(compose_cfg: Compose, override: 
     assert id_of(compose_cfg(override)) != id_of(compose_cfg())
 
 
+def test_the_version_of_what_a_backbone_starts_from_is_in_the_id_of_its_runs_alone(
+    compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed, other = compose_cfg("backbone=vgg16_rn50text"), compose_cfg()
+    now = id_of(mixed), id_of(other)
+    monkeypatch.setattr("ordinalclip.identity._VERSIONS", {mixed["backbone"]["_target_"]: 3})
+    assert id_of(mixed) != now[0]
+    assert id_of(other) == now[1]
+
+
 def test_settings_of_features_enter_only_where_features_are_used(compose_cfg: Compose) -> None:
     identity_of = lambda *words: identity(compose_cfg(*words), manifest_hash="m", weights=WEIGHTS)  # noqa: E731
     assert "features" not in identity_of()  # as in the ids of runs before there were views
