@@ -33,6 +33,7 @@ class SplitData:
         self.backbone = backbone
         self.augment_seed = cfg["seed"] if augments(cfg) else None
         self.cache, self.cache_dir = cfg["cache"], Path(cfg["paths"]["cache"])
+        self.every_epoch = ("train", cfg["protocol"]["select_on"])
         self.num_views = cfg["features"]["views"]
         self.how = Extraction(
             batch_size=cfg["features"]["batch_size"],
@@ -69,7 +70,7 @@ class SplitData:
         geometry = Geometry(self.backbone.preprocessing, augmented)
         if not self.cache["images"]:
             return ImageSource(self.manifest.files(), geometry)
-        if name not in ("train", "val"):  # read once: from the cache where it is there, not worth filling the disk for
+        if name not in self.every_epoch:  # read once: from the cache where it is there, not worth filling the disk for
             return ImageSource(self.manifest.files(), geometry, self.manifest.hashes(), self.cache_dir)
         limit_gb = self.cache["limit_gb"]
         return load_images(self.manifest, rows, geometry, cache_dir=self.cache_dir, limit_gb=limit_gb)
