@@ -15,6 +15,7 @@ from ordinalclip.image_cache import ImageSource, load_images
 from ordinalclip.image_geometry import Geometry
 from ordinalclip.prepare import Job
 from ordinalclip.seal import Seal
+from ordinalclip.stored_features import StoredFeatures
 
 
 class SplitData:
@@ -43,7 +44,7 @@ class SplitData:
             label=cfg["backbone"].get("name") or "",
         )
         self._sources: dict[str, ImageSource] = {}
-        self.features: np.ndarray | None = None
+        self.features: StoredFeatures | None = None
         if uses_features(cfg):
             self.features = load_features(backbone, job.manifest, cache_dir=self.cache_dir, how=self.how)
 
