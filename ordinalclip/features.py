@@ -27,6 +27,7 @@ class Extraction:
         precision: that the tower computes in; bf16 is part of the key. Features are float32 either way: they are small,
             and float16 would overflow where a tower ends in large numbers.
         limit_gb: of decoded images and features together; None = as much as the disk holds.
+        gpu: whether the tower goes to a GPU where there is one.
         label: of the tower, for the list of what the cache holds.
     """
 
@@ -34,6 +35,7 @@ class Extraction:
     num_threads: int = 2
     precision: Literal["fp32", "bf16"] = "fp32"
     limit_gb: float | None = None
+    gpu: bool = True
     label: str = ""
 
 
@@ -103,7 +105,8 @@ def _compute(
         lacking.setdefault((lookup(folder, unique)[1] < 0).tobytes(), []).append(view)
     masks = {missing: np.frombuffer(missing, dtype=bool) for missing in lacking}
     number = sum(int(masks[missing].sum()) * len(views) for missing, views in lacking.items())
-    reason = refusal(cache_dir, number * backbone.feature_dim * 4, how.limit_gb)
+    twice = max((int(mask.sum()) for mask in masks.values()), default=0)  # a store's parts and the whole, when joined
+    reason = refusal(cache_dir, (number + twice) * backbone.feature_dim * 4, how.limit_gb)
     if reason:
         raise ConfigError("cache.limit_gb", how.limit_gb, f"features of {manifest.name}: {reason}")
     paths = manifest.files()

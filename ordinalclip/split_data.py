@@ -41,6 +41,7 @@ class SplitData:
             num_threads=num_threads(),
             precision=cfg["features"]["precision"],
             limit_gb=self.cache["limit_gb"],
+            gpu=cfg["trainer"]["accelerator"] != "cpu",
             label=cfg["backbone"].get("name") or "",
         )
         self._sources: dict[str, ImageSource] = {}

@@ -25,6 +25,7 @@ from ordinalclip.image_cache import load_images
 from ordinalclip.image_geometry import Geometry
 from ordinalclip.preprocessing import Preprocessing
 from ordinalclip.stored_features import StoredFeatures
+from ordinalclip.stores import list_stores, remove
 from tests.fakes import FakeText
 
 NUM_IMAGES = 23
@@ -206,21 +207,53 @@ def test_what_another_process_has_finished_meanwhile_is_used(manifest: Manifest,
 def test_chunks_that_another_process_sweeps_away_while_one_is_written_are_not_missed(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = extraction._save
+    save = extraction.save_part
 
     def overtaken(features: np.ndarray, path: Path) -> None:
-        monkeypatch.setattr(extraction, "_save", save)
+        monkeypatch.setattr(extraction, "save_part", save)
         load_features(backbone(), manifest, cache_dir=tmp_path)
         assert not path.parent.exists()
         save(features, path)
 
-    monkeypatch.setattr(extraction, "_save", overtaken)
+    monkeypatch.setattr(extraction, "save_part", overtaken)
     np.testing.assert_array_equal(load_features(backbone(), manifest, cache_dir=tmp_path), expected(manifest))
     assert set(files(tmp_path)) - {path.name for path in manifest.root.iterdir()} == STORE
 
-    monkeypatch.setattr(extraction, "_save", lambda _, path: shutil.rmtree(path.parent))
-    with pytest.raises(FileNotFoundError):  # by nobody who had joined them
+    monkeypatch.setattr(extraction, "save_part", lambda _, path: shutil.rmtree(path.parent))
+    with pytest.raises(FileNotFoundError):  # by nobody who had joined them, again and again
         load_features(backbone("other"), manifest, cache_dir=tmp_path)
+
+
+def test_a_cache_that_is_cleaned_during_an_extraction_costs_what_was_there(manifest: Manifest, tmp_path: Path) -> None:
+    lost: list[int] = []
+
+    class Cleaned(CountingTower):
+        def forward(self, images: Tensor) -> Tensor:
+            if not lost and self.num_images >= 10:
+                lost.append(self.num_images)
+                for store in list_stores(tmp_path / "cache"):
+                    remove(store)
+            return super().forward(images)
+
+    model = backbone()
+    model.image = Cleaned()
+    np.testing.assert_array_equal(load_features(model, manifest, cache_dir=tmp_path / "cache"), expected(manifest))
+    assert model.image.num_images == NUM_IMAGES - 1 + lost[0]
+
+
+def test_float32_features_are_computed_in_float32(manifest: Manifest, tmp_path: Path) -> None:
+    allowed: set[bool] = set()
+
+    class Seen(CountingTower):
+        def forward(self, images: Tensor) -> Tensor:
+            allowed.add(torch.backends.cudnn.allow_tf32)
+            return super().forward(images)
+
+    model, before = backbone(), torch.backends.cudnn.allow_tf32
+    model.image = Seen()
+    load_features(model, manifest, cache_dir=tmp_path)
+    assert allowed == {False}
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_a_broken_image_is_named(manifest: Manifest, tmp_path: Path) -> None:
@@ -319,7 +352,7 @@ def test_features_without_a_checksum_are_from_before_there_were_any(manifest: Ma
 
 
 def test_over_the_limit_nothing_is_decoded_and_the_key_is_named(manifest: Manifest, tmp_path: Path) -> None:
-    needed = (NUM_IMAGES - 1) * 6 * 4
+    needed = 2 * (NUM_IMAGES - 1) * 6 * 4  # parts and the whole, for the time in which they are joined
     model = backbone()
     with pytest.raises(ConfigError, match="make clean-cache") as caught:
         load_features(model, manifest, cache_dir=tmp_path / "cache", how=Extraction(limit_gb=(needed - 1) / 1e9))
