@@ -7,6 +7,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ordinalclip.backbones.settings import check_backbone, room_for_words
 from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.errors import ConfigError
 from ordinalclip.metrics.names import READOUTS
@@ -86,7 +87,8 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
     _check_protocol(cfg["protocol"], known)
     num_ranks = None if known.get("num_ranks") is None else int(known["num_ranks"])
     rank_names_of(cfg["prompt"], num_ranks)
-    check_prompt(cfg["prompt"], num_ranks)
+    check_backbone(cfg["backbone"])
+    check_prompt(cfg["prompt"], num_ranks, room_for_words(cfg["backbone"]))
     if cfg["augment"] is False and cfg["features"]["views"] > 0:
         problem = "keeps augmented views, which augment=false does not use"
         raise ConfigError("features.views", cfg["features"]["views"], problem, allowed="0, or augment=null")
