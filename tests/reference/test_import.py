@@ -263,16 +263,13 @@ def test_every_tensor_of_vgg16_beside_rn50s_text_has_its_place(tmp_path: Path) -
         "prompt_learner.rank_embeds": "prompt.base_ranks",
         "logit_scale": "backbone.logit_scale",
     }
-    state = {f"image_encoder.{name}": tensor for name, tensor in image.items()} | {
-        name: -torch.ones(1) for name in rest
-    }
+    other = -torch.ones(1)
+    state = {f"image_encoder.{name}": tensor for name, tensor in image.items()} | dict.fromkeys(rest, other)
     places = {name: f"backbone.image.tower.{name}" for name in names[:-1]}
     places |= {"classifier.6.weight": "backbone.projection.linear.weight"}
     own = {name: torch.zeros(1) for name in (*places.values(), *rest.values())}
     found = rename(state, read_settings(cfg), [], own)
-    assert found == {place: image[name] for name, place in places.items()} | dict.fromkeys(
-        rest.values(), -torch.ones(1)
-    )
+    assert found == {place: image[name] for name, place in places.items()} | dict.fromkeys(rest.values(), other)
 
 
 @pytest.mark.slow
