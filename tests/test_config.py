@@ -110,6 +110,14 @@ def test_float16_is_refused_on_a_cpu_which_would_compute_in_bfloat16(compose_cfg
         check(compose_cfg("trainer=cpu", "trainer.precision=16-mixed"))
 
 
+def test_fused_steps_and_clipped_float16_are_refused(compose_cfg: Compose) -> None:
+    words = ("trainer=gpu", "optimizer=adam", "trainer.precision=16-mixed", "trainer.gradient_clip_val=1.0")
+    with pytest.raises(ConfigError, match=r"optimizer\.fused=True: .*gradient_clip_val"):
+        check(compose_cfg(*words))
+    for other in ("optimizer.fused=false", "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=0"):
+        check(compose_cfg(*words, other))
+
+
 def test_milestones_in_epochs_are_told_before_data_are_read(compose_cfg: Compose) -> None:
     with pytest.raises(ConfigError, match=r"schedule\.milestones=\[60\]: not shares of the run"):
         check(compose_cfg("schedule=multistep", "schedule.milestones=[60]"))
