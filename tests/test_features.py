@@ -241,6 +241,23 @@ def test_a_cache_that_is_cleaned_during_an_extraction_costs_what_was_there(manif
     assert model.image.num_images == NUM_IMAGES - 1 + lost[0]
 
 
+def test_a_gpu_is_left_alone_where_the_run_computes_on_the_cpu(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[str] = set()
+
+    class Seen(CountingTower):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.add(images.device.type)
+            return super().forward(images)
+
+    model = backbone()
+    model.image = Seen()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    load_features(model, manifest, cache_dir=tmp_path, how=Extraction(gpu=False))
+    assert seen == {"cpu"}
+
+
 def test_float32_features_are_computed_in_float32(manifest: Manifest, tmp_path: Path) -> None:
     allowed: set[bool] = set()
 

@@ -20,6 +20,7 @@ def test_what_is_seen_every_epoch_is_decoded_once_and_nothing_else_is_stored(
     words = ("trainable.image=1e-3", f"protocol.select_on={select_on}", f"paths.cache={tmp_path}")
     job = prepare(compose_cfg(*words))
     data = SplitData(job, load_backbone(job.cfg["backbone"], cache_dir=tmp_path, weights=job.weights))
+    assert not data.how.gpu  # trainer=cpu: where features are computed, too
     decoded: Counter[Path] = Counter()
     open_rgb = image_geometry.open_rgb
 
