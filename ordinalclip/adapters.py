@@ -43,9 +43,13 @@ class LastLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Goes back to the initial weight, or draws N(0, 2/D) (Kaiming, fan out) from torch's global generator."""
+        """Goes back to the initial weight, or draws N(0, 1/D) from torch's global generator.
+
+        Kaiming's rule (He et al., ICCV 2015) by fan out and without a rectifier's gain, as in all image encoders of the
+        paper's code.
+        """
         if self.initial is None:
-            nn.init.kaiming_normal_(self.linear.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(self.linear.weight, mode="fan_out", nonlinearity="linear")
             return
         with torch.no_grad():
             self.linear.weight.copy_(self.initial)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ordinalclip.crops import crop_batch, draw, stack_batch
 from ordinalclip.image_cache import ImageSource
 from ordinalclip.samplers import EpochSampler, InOrder
+from ordinalclip.stored_features import StoredFeatures
 from ordinalclip.team import ALONE, Team
 
 
@@ -40,16 +41,16 @@ class Batch:
 
 
 class FeatureRows(Dataset[Batch]):
-    """Cached features of some rows of the manifest.
+    """Cached features of some rows of the manifest, a batch of them in memory at a time.
 
     Args:
-        features: [N, F] of all rows of the manifest, memory-mapped perhaps.
+        features: [N, F] in float32 of all rows of the manifest.
         rows: the rows of this split.
         rank: their ranks.
     """
 
-    def __init__(self, features: np.ndarray, rows: np.ndarray, rank: np.ndarray) -> None:
-        self.features = torch.from_numpy(np.ascontiguousarray(features[rows], dtype=np.float32))
+    def __init__(self, features: np.ndarray | StoredFeatures, rows: np.ndarray, rank: np.ndarray) -> None:
+        self.features = features
         self.rows, self.rank = torch.from_numpy(rows.copy()), torch.from_numpy(rank.copy())
 
     def __len__(self) -> int:
@@ -57,21 +58,24 @@ class FeatureRows(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         index = torch.tensor([position for _, position in keys])
-        return Batch(self.rank[index], self.rows[index], features=self.features[index])
+        rows = self.rows[index]
+        return Batch(self.rank[index], rows, features=torch.from_numpy(self.features[rows.numpy()]))
 
 
 class ViewRows(Dataset[Batch]):
     """Cached features of several augmented views of some rows; each epoch takes one of a row's, drawn at random.
 
     Args:
-        views: [V, N, F], the views of these rows.
+        views: [N, F] in float32 of these rows, for each of V views.
         rows: rows of the manifest [N].
         rank: their ranks.
         seed: the view is drawn from (seed, epoch, row), so that a resume changes nothing.
     """
 
-    def __init__(self, views: np.ndarray, rows: np.ndarray, rank: np.ndarray, seed: int) -> None:
-        self.views, self.seed = torch.from_numpy(views), seed
+    def __init__(
+        self, views: Sequence[np.ndarray | StoredFeatures], rows: np.ndarray, rank: np.ndarray, seed: int
+    ) -> None:
+        self.views, self.seed = views, seed
         self.rows, self.rank = torch.from_numpy(rows.copy()), torch.from_numpy(rank.copy())
         self._epoch, self._drawn = -1, torch.empty(0, dtype=torch.long)
 
@@ -80,7 +84,11 @@ class ViewRows(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         index = torch.tensor([position for _, position in keys])
-        return Batch(self.rank[index], self.rows[index], features=self.views[self.drawn(keys[0][0])[index], index])
+        drawn, place = self.drawn(keys[0][0])[index].numpy(), index.numpy()
+        features = np.empty((len(keys), self.views[0].shape[1]), dtype=np.float32)
+        for view in np.unique(drawn):
+            features[drawn == view] = self.views[view][place[drawn == view]]
+        return Batch(self.rank[index], self.rows[index], features=torch.from_numpy(features))
 
     def drawn(self, epoch: int) -> Tensor:
         """The view of each row in an epoch [N]; a row's does not depend on which others there are."""

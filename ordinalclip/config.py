@@ -7,6 +7,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ordinalclip.backbones.settings import check_backbone, room_for_words
 from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.errors import ConfigError
 from ordinalclip.metrics.names import READOUTS
@@ -86,7 +87,8 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
     _check_protocol(cfg["protocol"], known)
     num_ranks = None if known.get("num_ranks") is None else int(known["num_ranks"])
     rank_names_of(cfg["prompt"], num_ranks)
-    check_prompt(cfg["prompt"], num_ranks)
+    check_backbone(cfg["backbone"])
+    check_prompt(cfg["prompt"], num_ranks, room_for_words(cfg["backbone"]))
     if cfg["augment"] is False and cfg["features"]["views"] > 0:
         problem = "keeps augmented views, which augment=false does not use"
         raise ConfigError("features.views", cfg["features"]["views"], problem, allowed="0, or augment=null")
@@ -96,7 +98,7 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
     if cfg["trainer"].get("devices", 1) > cfg["batch_size"]:
         problem = f"a batch has only batch_size={cfg['batch_size']} images to share"
         raise ConfigError("trainer.devices", cfg["trainer"]["devices"], problem)
-    _check_optimizer(cfg["optimizer"])
+    _check_optimizer(cfg["optimizer"], cfg["trainer"])
     _check_schedule(cfg["schedule"])
     _check_image_rates(cfg["image_rates"], cfg["trainable"]["image"])
 
@@ -120,7 +122,7 @@ def _check_once(node: dict[str, Any], group: str, known: Mapping[str, float], ru
         _PASSED.add(key)
 
 
-def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+def _check_optimizer(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
     """What is ours in the group; the rest is checked against the optimiser's own signature."""
     decay_on, lookahead = optimizer.get("weight_decay_on", "weights"), optimizer.get("lookahead")
     if decay_on not in ("weights", "all"):
@@ -130,6 +132,11 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
         raise ConfigError(
             "optimizer.lr", optimizer["lr"], "is not used: every part has a rate of its own", remedy=remedy
         )
+    clipped = (trainer.get("gradient_clip_val") or 0) > 0
+    if optimizer.get("fused") is True and clipped and trainer.get("precision") == "16-mixed":
+        problem = "a fused optimiser unscales float16's gradients itself, too late for trainer.gradient_clip_val"
+        remedy = "optimizer.fused=false, or trainer.precision=bf16-mixed"
+        raise ConfigError("optimizer.fused", True, problem, remedy=remedy)
     if lookahead is not None:
         if not isinstance(lookahead, Mapping):
             allowed = 'null, or optimizer.lookahead="{steps: 5, alpha: 0.8}"'

@@ -5,10 +5,8 @@ starts takes the chunks that are missing, beginning at a place of its own, so se
 talking to each other; in the worst case a chunk is computed twice, with the same result.
 """
 
-import contextlib
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,8 +19,8 @@ from torch import Tensor
 
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.crops import crop_batch, draw, stack_batch
-from ordinalclip.datasets.files import sweep_drafts, write_atomically
-from ordinalclip.feature_store import checksum
+from ordinalclip.datasets.files import write_atomically
+from ordinalclip.feature_parts import assemble, part_file, save_part, unless_there
 from ordinalclip.features import Extraction
 from ordinalclip.image_cache import ImageSource
 from ordinalclip.image_geometry import Geometry
@@ -33,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _WORTH_SAYING = 1.0  # seconds: what takes less is nothing that a user waits for
 CHUNK = 64  # images a file: a few seconds of work, all that a kill can cost
+_ATTEMPTS = 3  # at a set of features whose parts `make clean-cache` takes away meanwhile
 
 
 def extract(
@@ -45,9 +44,10 @@ def extract(
     how: Extraction,
     name: str,
 ) -> None:
-    """Writes `features.npy` [U, F] and `images.txt` into a folder for each view, on a GPU where there is one.
+    """Writes `features.npy` [U, F] and `images.txt` into a folder for each view.
 
     Images come from the cache of decoded images where a run has left them there; one pass is not worth filling it for.
+    Chunks that are removed meanwhile are computed again.
 
     Args:
         backbone: with its preprocessing; its image tower comes back in eval mode and on the CPU.
@@ -62,19 +62,39 @@ def extract(
         DataError: if an image cannot be read.
     """
     source = ImageSource(paths, Geometry(backbone.preprocessing, None not in folders), hashes, cache_dir)
-    starts = list(range(0, len(paths), CHUNK))
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            _extract(backbone, source, hashes, folders, how, name)
+            return
+        except FileNotFoundError:
+            if attempts_left == 0:
+                raise
+            log.warning("features of %s: some were removed while others were computed; they are made again", name)
+
+
+def _extract(
+    backbone: Backbone,
+    source: ImageSource,
+    hashes: np.ndarray,
+    folders: Mapping[int | None, Path],
+    how: Extraction,
+    name: str,
+) -> None:
+    """One attempt; a FileNotFoundError where files of its own are gone."""
+    starts = list(range(0, len(hashes), CHUNK))
     turn = os.getpid() % len(starts)
     parts = {view: folder / "parts" for view, folder in folders.items()}
     for folder in parts.values():
         folder.mkdir(parents=True, exist_ok=True)
+    joined = {view for view, folder in folders.items() if (folder / "features.npy").is_file()}
     missing = {
-        start: [view for view in folders if not _part(parts[view], start).is_file()]
+        start: [view for view in folders if not part_file(parts[view], start).is_file() and view not in joined]
         for start in starts[turn:] + starts[:turn]
     }
     missing = {start: views for start, views in missing.items() if views}
-    total = len(paths) * len(folders)
-    left = sum(min(CHUNK, len(paths) - start) * len(views) for start, views in missing.items())
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    total = len(hashes) * len(folders)
+    left = sum(min(CHUNK, len(hashes) - start) * len(views) for start, views in missing.items())
+    device = torch.device("cuda" if how.gpu and torch.cuda.is_available() else "cpu")
     tower = backbone.image.eval().to(device)
     began = time.perf_counter()
     with (
@@ -84,19 +104,19 @@ def extract(
         for start, images in _decoded(source, list(missing), pool):
             check_stop()
             for view in missing[start]:
-                part = _part(parts[view], start)
+                part = part_file(parts[view], start)
                 if not part.is_file() and not (folders[view] / "features.npy").is_file():
                     pixels = _view(backbone, images, hashes[start : start + CHUNK], view)
                     features = _forward(tower, backbone, pixels, how, device)
-                    with _unless_there(folders[view] / "features.npy"):
-                        write_atomically(part, partial(_save, features))
+                    with unless_there(folders[view] / "features.npy"):
+                        write_atomically(part, partial(save_part, features))
                 bar.update(len(images))
     tower.to("cpu")
     seconds = time.perf_counter() - began
     if seconds > _WORTH_SAYING:
         log.info("features of %s: %d images in %.1f s, %.0f images/s", name, left, seconds, left / seconds)
     for view, folder in folders.items():
-        _assemble(folder, parts[view], starts, hashes)
+        assemble(folder, parts[view], starts, hashes)
 
 
 def _decoded(
@@ -125,52 +145,18 @@ def _forward(
     tower: torch.nn.Module, backbone: Backbone, pixels: Tensor, how: Extraction, device: torch.device
 ) -> np.ndarray:
     features = []
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=how.precision == "bf16"):
+    settings = torch.backends.cudnn
+    with (
+        torch.autocast(device.type, dtype=torch.bfloat16, enabled=how.precision == "bf16"),
+        # In float32 all of it: cuDNN's convolutions would take TF32's 10 bits of the mantissa by default.
+        settings.flags(
+            enabled=settings.enabled,
+            benchmark=settings.benchmark,
+            deterministic=settings.deterministic,
+            allow_tf32=False,
+        ),
+    ):
         for batch in pixels.split(how.batch_size):
             images = backbone.preprocessing.normalise_pixels(batch.to(device))
             features.append(tower(images).float().cpu())
     return torch.cat(features).numpy()
-
-
-def _part(parts: Path, start: int) -> Path:
-    return parts / f"{start:09d}.npy"
-
-
-def _save(features: np.ndarray, path: Path) -> None:
-    with path.open("wb") as file:  # np.save would add .npy to a temporary name
-        np.save(file, features)
-
-
-def _assemble(folder: Path, parts: Path, starts: Sequence[int], hashes: np.ndarray) -> None:
-    """Joins the chunks. Where another process has done so and swept them away, there is nothing left to do."""
-    target = folder / "features.npy"
-    sweep_drafts(folder)
-    if not target.is_file():
-        text = "\n".join(hashes) + "\n"
-        write_atomically(folder / "images.txt", lambda path: path.write_text(text, encoding="ascii"))
-        with _unless_there(target):
-            write_atomically(target, partial(_join, [_part(parts, start) for start in starts], len(hashes), folder))
-    shutil.rmtree(parts, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _unless_there(target: Path) -> Iterator[None]:
-    """Passes over files that have gone where another process has joined all of them and swept them away."""
-    try:
-        yield
-    except FileNotFoundError:
-        if not target.is_file():
-            raise
-
-
-def _join(files: Sequence[Path], num_rows: int, folder: Path, path: Path) -> None:
-    width = np.load(files[0], mmap_mode="r").shape[1]
-    joined = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(num_rows, width))
-    row = 0
-    for file in files:
-        chunk = np.load(file)
-        joined[row : row + len(chunk)] = chunk
-        row += len(chunk)
-    joined.flush()
-    value = checksum(path)  # before the features take their name, so that there are none without it
-    write_atomically(folder / "checksum.txt", lambda draft: draft.write_text(value + "\n", encoding="ascii"))

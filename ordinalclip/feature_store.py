@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.stored_features import StoredFeatures
 from ordinalclip.stores import mark_used
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def feature_key(tower_key: str, *, precision: str = "fp32", view: int | None = N
     return " ".join(words)
 
 
-def find_features(key: str, manifest: Manifest, cache_dir: Path) -> np.ndarray | None:
+def find_features(key: str, manifest: Manifest, cache_dir: Path) -> StoredFeatures | None:
     """Features [N, F] of every row of a manifest in its order, if they are on disk; needs neither torch nor the tower.
 
     Args:
@@ -44,20 +45,13 @@ def find_features(key: str, manifest: Manifest, cache_dir: Path) -> np.ndarray |
         cache_dir: the platform's cache.
 
     Returns:
-        A memory map where rows lie on disk in the manifest's order, else a copy; None where some image is missing.
+        Memory maps with each row's place in them; None where some image is missing.
     """
     unique, place = np.unique(manifest.hashes(), return_inverse=True)
     stores, store_of, row_of = lookup(folder_of(key, cache_dir), unique)
     if (store_of < 0).any():
         return None
-    store_of, row_of = store_of[place], row_of[place]
-    if len(stores) == 1:
-        in_place = np.array_equal(row_of, np.arange(len(stores[0])))
-        return stores[0] if in_place else np.asarray(stores[0][row_of])
-    features = np.empty((len(place), stores[0].shape[1]), dtype=np.float32)
-    for number, store in enumerate(stores):
-        features[store_of == number] = store[row_of[store_of == number]]
-    return features
+    return StoredFeatures(stores, store_of[place], row_of[place])
 
 
 def folder_of(key: str, cache_dir: Path) -> Path:

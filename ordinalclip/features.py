@@ -10,6 +10,7 @@ import numpy as np
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError
 from ordinalclip.feature_store import feature_key, find_features, folder_of, hash_of, lookup
+from ordinalclip.stored_features import StoredFeatures
 from ordinalclip.stores import describe, refusal
 
 if TYPE_CHECKING:  # reading features takes no torch
@@ -26,6 +27,7 @@ class Extraction:
         precision: that the tower computes in; bf16 is part of the key. Features are float32 either way: they are small,
             and float16 would overflow where a tower ends in large numbers.
         limit_gb: of decoded images and features together; None = as much as the disk holds.
+        gpu: whether the tower goes to a GPU where there is one.
         label: of the tower, for the list of what the cache holds.
     """
 
@@ -33,12 +35,13 @@ class Extraction:
     num_threads: int = 2
     precision: Literal["fp32", "bf16"] = "fp32"
     limit_gb: float | None = None
+    gpu: bool = True
     label: str = ""
 
 
 def load_features(
     backbone: "Backbone", manifest: Manifest, *, cache_dir: Path, how: Extraction = Extraction()
-) -> np.ndarray:
+) -> StoredFeatures:
     """Features [N, F] (float32) of every row of a manifest, in its order, from disk or from the image tower.
 
     An interrupted extraction goes on where it was, and several processes that want the same one share the work; neither
@@ -65,26 +68,26 @@ def load_views(
     num_views: int,
     cache_dir: Path,
     how: Extraction = Extraction(),
-) -> np.ndarray:
-    """Features [V, len(rows), F] of augmented views of some rows; otherwise like `load_features`.
+) -> list[StoredFeatures]:
+    """Features [len(rows), F] of some rows in each of V augmented views; otherwise like `load_features`.
 
     A view is a random crop, mirrored or not, drawn from its number and the image's hash: runs, seeds and splits share
     views, and more of them add to those that are there.
     """
     part = replace(manifest, table=manifest.table.iloc[rows].reset_index(drop=True))
-    return np.stack(_load(backbone, part, range(num_views), cache_dir, how))
+    return _load(backbone, part, range(num_views), cache_dir, how)
 
 
 def _load(
     backbone: "Backbone", manifest: Manifest, views: Sequence[int | None], cache_dir: Path, how: Extraction
-) -> list[np.ndarray]:
+) -> list[StoredFeatures]:
     keys = {view: feature_key(backbone.tower_key, precision=how.precision, view=view) for view in views}
     found = {view: find_features(key, manifest, cache_dir) for view, key in keys.items()}
     absent = [view for view in views if found[view] is None]
     if absent:
         _compute(backbone, manifest, {view: folder_of(keys[view], cache_dir) for view in absent}, cache_dir, how)
     found |= {view: find_features(keys[view], manifest, cache_dir) for view in absent}
-    features = [array for array in found.values() if array is not None]
+    features = [stored for stored in found.values() if stored is not None]
     if len(features) < len(views):
         raise RuntimeError(f"features in {cache_dir} were removed while they were made; start again")
     return features
@@ -102,7 +105,8 @@ def _compute(
         lacking.setdefault((lookup(folder, unique)[1] < 0).tobytes(), []).append(view)
     masks = {missing: np.frombuffer(missing, dtype=bool) for missing in lacking}
     number = sum(int(masks[missing].sum()) * len(views) for missing, views in lacking.items())
-    reason = refusal(cache_dir, number * backbone.feature_dim * 4, how.limit_gb)
+    twice = max((int(mask.sum()) for mask in masks.values()), default=0)  # a store's parts and the whole, when joined
+    reason = refusal(cache_dir, (number + twice) * backbone.feature_dim * 4, how.limit_gb)
     if reason:
         raise ConfigError("cache.limit_gb", how.limit_gb, f"features of {manifest.name}: {reason}")
     paths = manifest.files()

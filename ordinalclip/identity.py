@@ -43,6 +43,9 @@ _NEUTRAL: dict[str, Any] = {
     "features.views": 0,
     "features.precision": "fp32",
 }
+# Backbones that start from other numbers than they first did, by the version of what they do now, so that no run takes
+# an older one's place: the last layer of mixed ones was drawn from N(0, 2/D).
+_VERSIONS = {"ordinalclip.backbones.mixed.build_mixed": 2}
 _MISSING = object()
 
 
@@ -61,6 +64,8 @@ def identity(
     kept["trainer"] = {k: v for k, v in cfg["trainer"].items() if k in _TRAINER_IN_ID}
     kept["backbone"] = {k: v for k, v in cfg["backbone"].items() if k not in ("name", "weights", "tokenizer")}
     kept["backbone"]["weights"] = dict(weights)
+    if cfg["backbone"]["_target_"] in _VERSIONS:
+        kept["backbone"]["version"] = _VERSIONS[cfg["backbone"]["_target_"]]
     kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
     kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k not in ("split", "leakage", "calibration")}
     kept["augment"] = augments(cfg)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.backbones.weights import find_weights
-from ordinalclip.command import composed, run_command
+from ordinalclip.command import composed, read_flag, read_words, run_command
 from ordinalclip.config import check
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
@@ -15,7 +15,6 @@ from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.reference.ranks import names_of, ranks_of
 from ordinalclip.reference.settings import ReferenceSettings, read_settings
 from ordinalclip.reopen import Record
-from ordinalclip.signatures import did_you_mean
 
 _OWN = ("ckpt", "config", "clip", "rank_names", "trust")
 _PASSED_ON = (
@@ -58,25 +57,22 @@ def import_reference(words: Sequence[str]) -> Record:
         ConfigError: for files and settings that cannot be used or expressed here.
         DataError: for a data set with other ranks.
     """
-    typed = dict(word.partition("=")[::2] for word in words)
-    for word in words:
-        key = word.partition("=")[0].lstrip("+~")
-        if key not in _OWN and key.partition(".")[0] not in _PASSED_ON:
-            known = (*_OWN, *_PASSED_ON)
-            hint = did_you_mean(key, known)
-            raise ConfigError(key, typed.get(key, ""), "there is no such key", allowed=", ".join(known), remedy=hint)
+    group_of = {word: word.partition("=")[0].lstrip("+~").partition(".")[0] for word in words}
+    passed_on = [word for word in words if group_of[word] in _PASSED_ON]
+    typed = read_words([word for word in words if word not in passed_on], (*_OWN, *_PASSED_ON), {})
+    trust = read_flag(typed, "trust", default=False)
     ckpt, config = (_file(typed, key) for key in ("ckpt", "config"))
     settings = read_settings(config)
-    here = composed([word for word in words if word.partition("=")[0] not in _OWN])
+    here = composed(passed_on)
     cache_dir = Path(here["paths"]["cache"])
-    manifest = _manifest(here, settings) if "dataset" in typed else None
+    manifest = _manifest(here, settings) if any(word.startswith("dataset=") for word in words) else None
     names = names_of(typed.get("rank_names"), settings, config)
 
     from ordinalclip.reference.checkpoint import read_checkpoint
     from ordinalclip.reference.record import Import, write_run
     from ordinalclip.reference.translate import backbone_of, prompt_of, trainable_of
 
-    state = read_checkpoint(ckpt, trust=typed.get("trust", "false") == "true")
+    state = read_checkpoint(ckpt, trust=trust)
     cfg = here | {
         "seed": settings.seed,
         "epochs": settings.epochs,

@@ -143,7 +143,7 @@ class Features:
     """How features of a frozen image tower are extracted.
 
     Attributes:
-        batch_size: images per forward pass of the extraction.
+        batch_size: images per forward pass of the extraction; 64 at most, which are kept together.
         views: augmented views kept of each training image, one of which is drawn in each epoch; 0 = the plain image,
             or with `augment=true` a fresh view through the tower in each epoch.
         precision: that the tower computes in; what it gives is kept in float32.

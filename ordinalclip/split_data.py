@@ -15,6 +15,7 @@ from ordinalclip.image_cache import ImageSource, load_images
 from ordinalclip.image_geometry import Geometry
 from ordinalclip.prepare import Job
 from ordinalclip.seal import Seal
+from ordinalclip.stored_features import StoredFeatures
 
 
 class SplitData:
@@ -33,16 +34,18 @@ class SplitData:
         self.backbone = backbone
         self.augment_seed = cfg["seed"] if augments(cfg) else None
         self.cache, self.cache_dir = cfg["cache"], Path(cfg["paths"]["cache"])
+        self.every_epoch = ("train", cfg["protocol"]["select_on"])
         self.num_views = cfg["features"]["views"]
         self.how = Extraction(
             batch_size=cfg["features"]["batch_size"],
             num_threads=num_threads(),
             precision=cfg["features"]["precision"],
             limit_gb=self.cache["limit_gb"],
+            gpu=cfg["trainer"]["accelerator"] != "cpu",
             label=cfg["backbone"].get("name") or "",
         )
         self._sources: dict[str, ImageSource] = {}
-        self.features: np.ndarray | None = None
+        self.features: StoredFeatures | None = None
         if uses_features(cfg):
             self.features = load_features(backbone, job.manifest, cache_dir=self.cache_dir, how=self.how)
 
@@ -69,7 +72,7 @@ class SplitData:
         geometry = Geometry(self.backbone.preprocessing, augmented)
         if not self.cache["images"]:
             return ImageSource(self.manifest.files(), geometry)
-        if name not in ("train", "val"):  # read once: from the cache where it is there, not worth filling the disk for
+        if name not in self.every_epoch:  # read once: from the cache where it is there, not worth filling the disk for
             return ImageSource(self.manifest.files(), geometry, self.manifest.hashes(), self.cache_dir)
         limit_gb = self.cache["limit_gb"]
         return load_images(self.manifest, rows, geometry, cache_dir=self.cache_dir, limit_gb=limit_gb)

@@ -11,10 +11,14 @@ from typing import Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ordinalclip.whole_sentences import MAX_TOKENS, run_whole
+from ordinalclip.whole_sentences import run_whole
 
 _LOGGER = logging.getLogger(__name__)
 _said: set[str] = set()
+
+# Tokens that a GPU was measured to run faster than it launches what shares a prefix, see `few_for_a_gpu`.
+_FEW_TOKENS = 8 * 77
+_FEW_TOKENS_IN_HALF = 101 * 77
 
 
 class TextTower(Protocol):
@@ -108,12 +112,20 @@ def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
 
 
 def few_for_a_gpu(embeddings: Tensor) -> bool:
-    """Whether sentences [R, L, W] take a GPU longer to launch than to compute, so that fewer kernels beat less work.
+    """Whether sentences [R, L, W] have so few tokens that a GPU runs them as they are faster than it shares a prefix.
 
-    On an H200 the shared prefix's many small kernels made 5 to 101 ranks slower than even 77 tokens a rank; it gains
-    only where there are hundreds (docs/benchmarks.md).
+    The shared prefix is a thousand small kernels, which an H200 took 25 to 41 ms to launch, forward and backward, for 5
+    ranks of ViT-B/16 as for 1,024. R sentences of 77 tokens took 17 to 23 ms up to 8 ranks in float32 and up to 101
+    under autocast to half precision, and at the next number that was measured more than that: 45 ms for 101 in float32,
+    48 for 512 (docs/benchmarks.md). So whole sentences are run up to the tokens of which that is known. How they do in
+    between has not been measured.
     """
-    return embeddings.is_cuda and embeddings.shape[0] * embeddings.shape[1] <= MAX_TOKENS
+    if not embeddings.is_cuda:
+        return False
+    half = embeddings.dtype != torch.float32
+    if torch.is_autocast_enabled("cuda"):
+        half = torch.get_autocast_dtype("cuda") != torch.float32
+    return embeddings.shape[0] * embeddings.shape[1] <= (_FEW_TOKENS_IN_HALF if half else _FEW_TOKENS)
 
 
 def say_once(message: str) -> None:

@@ -124,7 +124,7 @@ def test_loading_draws_nothing_from_the_global_generator(paths: list[Path]) -> N
 def test_each_epoch_takes_one_view_of_a_row_by_seed_epoch_and_row_alone() -> None:
     rows = np.array([1, 4, 9, 17, 30])
     views = np.arange(3 * 5, dtype=np.float32).reshape(3, 5, 1)
-    dataset = ViewRows(views, rows, rows % 3, seed=2)
+    dataset = ViewRows(list(views), rows, rows % 3, seed=2)
 
     def taken(dataset: ViewRows, num_epochs: int, first: int = 0) -> list[dict[int, int]]:
         sampler = EpochSampler(len(dataset), batch_size=2, seed=0)
@@ -148,7 +148,7 @@ def test_each_epoch_takes_one_view_of_a_row_by_seed_epoch_and_row_alone() -> Non
     assert all(set(numbers) == set(rows.tolist()) for numbers in epochs)
     for row in rows.tolist():
         assert {numbers[row] for numbers in epochs} == {0, 1, 2}
-    assert taken(ViewRows(views, rows, rows % 3, seed=2), 3, first=40) == epochs[40:43]
-    assert taken(ViewRows(views, rows, rows % 3, seed=3), 60) != epochs
-    fewer = ViewRows(views[:, [0, 3]], rows[[0, 3]], rows[[0, 3]] % 3, seed=2)
+    assert taken(ViewRows(list(views), rows, rows % 3, seed=2), 3, first=40) == epochs[40:43]
+    assert taken(ViewRows(list(views), rows, rows % 3, seed=3), 60) != epochs
+    fewer = ViewRows(list(views[:, [0, 3]]), rows[[0, 3]], rows[[0, 3]] % 3, seed=2)
     assert [fewer.drawn(5)[index] for index in range(2)] == [dataset.drawn(5)[index] for index in (0, 3)]

@@ -20,6 +20,7 @@ from tests.datasets.published import make_published
 
 FILES = sorted(path for path in conf_dir().glob("**/*.yaml") if path.relative_to(conf_dir()).parts[0] != "local")
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in FILES if path.parent.parent == conf_dir()]
+# What backbones name trains in test_other_words.py, backbones/test_mixed.py and backbones/test_mini_grid.py, in small.
 TRAINED = ("prompt", "loss", "optimizer", "schedule", "trainer", "protocol", "tracking", "dataset")
 # Some are trained on; tests/datasets/test_age_yamls.py and test_set_yamls.py read them all.
 PUBLISHED = ("aesthetics", "hci", "eyepacs", "aptos", "gdrbench", "koniq", "ava")

@@ -78,6 +78,16 @@ def test_what_changes_the_result_changes_the_id(compose_cfg: Compose, override: 
     assert id_of(compose_cfg(override)) != id_of(compose_cfg())
 
 
+def test_the_version_of_what_a_backbone_starts_from_is_in_the_id_of_its_runs_alone(
+    compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed, other = compose_cfg("backbone=vgg16_rn50text"), compose_cfg()
+    now = id_of(mixed), id_of(other)
+    monkeypatch.setattr("ordinalclip.identity._VERSIONS", {mixed["backbone"]["_target_"]: 3})
+    assert id_of(mixed) != now[0]
+    assert id_of(other) == now[1]
+
+
 def test_settings_of_features_enter_only_where_features_are_used(compose_cfg: Compose) -> None:
     identity_of = lambda *words: identity(compose_cfg(*words), manifest_hash="m", weights=WEIGHTS)  # noqa: E731
     assert "features" not in identity_of()  # as in the ids of runs before there were views
@@ -98,6 +108,14 @@ def test_compiling_enters_only_where_something_is_compiled(compose_cfg: Compose)
 def test_float16_is_refused_on_a_cpu_which_would_compute_in_bfloat16(compose_cfg: Compose) -> None:
     with pytest.raises(ConfigError, match=r"trainer\.precision=16-mixed: is not for CPUs"):
         check(compose_cfg("trainer=cpu", "trainer.precision=16-mixed"))
+
+
+def test_fused_steps_and_clipped_float16_are_refused(compose_cfg: Compose) -> None:
+    words = ("trainer=gpu", "optimizer=adam", "trainer.precision=16-mixed", "trainer.gradient_clip_val=1.0")
+    with pytest.raises(ConfigError, match=r"optimizer\.fused=True: .*gradient_clip_val"):
+        check(compose_cfg(*words))
+    for other in ("optimizer.fused=false", "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=0"):
+        check(compose_cfg(*words, other))
 
 
 def test_milestones_in_epochs_are_told_before_data_are_read(compose_cfg: Compose) -> None:

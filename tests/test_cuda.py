@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ordinalclip.backbones.openclip_text import CausalText
 from ordinalclip.bench.naive import whole_sentences
-from ordinalclip.bench.text import random_text_tower
+from ordinalclip.bench.text import random_text_tower, shared_prefix
+from ordinalclip.bench.text_gpu import shared, trimmed
 from ordinalclip.prompts.rank import RankPrompt
 from ordinalclip.runs import Run, find_runs
-from ordinalclip.text import encode_prompts
 from tests.conftest import Compose
 
 pytestmark = [
@@ -30,7 +32,10 @@ pytestmark = [
 GPU = "trainer.accelerator=gpu"
 
 
-def text_pass(device: str, *, ours: bool, dtype: torch.dtype | None = None, num_ranks: int = 101) -> tuple[Tensor, ...]:
+Way = Callable[[CausalText, RankPrompt], Tensor]
+
+
+def text_pass(device: str, way: Way, *, dtype: torch.dtype | None = None, num_ranks: int = 101) -> tuple[Tensor, ...]:
     """Rank features of ViT-B/16's text tower, unit length, and gradients to context and base ranks; on the CPU."""
     tower = random_text_tower("ViT-B-16")
     torch.manual_seed(1)
@@ -41,7 +46,7 @@ def text_pass(device: str, *, ours: bool, dtype: torch.dtype | None = None, num_
     tower.to(device)
     prompt.to(device)
     with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
-        found = encode_prompts(tower, prompt()) if ours else whole_sentences(tower, prompt)
+        found = way(tower, prompt)
     features = F.normalize(found.float(), dim=-1)
     weights = torch.randn(features.shape, generator=torch.Generator().manual_seed(2)).to(device)
     gradients = torch.autograd.grad((features * weights).sum(), list(prompt.parameters()))
@@ -53,24 +58,25 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 
 def test_rank_features_and_gradients_are_those_of_the_cpu() -> None:
-    expected = text_pass("cpu", ours=False)
-    for ours in (False, True):
-        for found, wanted in zip(text_pass("cuda", ours=ours), expected, strict=True):
+    expected = text_pass("cpu", whole_sentences)
+    for way in (whole_sentences, trimmed, shared):
+        for found, wanted in zip(text_pass("cuda", way), expected, strict=True):
             assert relative(found, wanted) < 1e-4
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_is_as_near_as_for_whole_sentences(dtype: torch.dtype) -> None:
-    expected = text_pass("cpu", ours=False)
-    ours, whole = (text_pass("cuda", ours=ours, dtype=dtype) for ours in (True, False))
-    for found, other, wanted in zip(ours, whole, expected, strict=True):
-        assert torch.isfinite(found).all()
-        assert relative(found, wanted) < 1.5 * relative(other, wanted) + 1e-4
+    expected = text_pass("cpu", whole_sentences)
+    whole = text_pass("cuda", whole_sentences, dtype=dtype)
+    for way in (trimmed, shared):
+        for found, other, wanted in zip(text_pass("cuda", way, dtype=dtype), whole, expected, strict=True):
+            assert torch.isfinite(found).all()
+            assert relative(found, wanted) < 1.5 * relative(other, wanted) + 1e-4
 
 
 def test_thousands_of_ranks_are_run_in_chunks() -> None:
     for found, wanted in zip(
-        text_pass("cuda", ours=True, num_ranks=3000), text_pass("cpu", ours=True, num_ranks=3000), strict=True
+        text_pass("cuda", shared_prefix, num_ranks=3000), text_pass("cpu", shared_prefix, num_ranks=3000), strict=True
     ):
         assert relative(found, wanted) < 1e-4
 

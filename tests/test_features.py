@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,16 @@ from torch import Tensor, nn
 
 from ordinalclip import extraction
 from ordinalclip.backbones.backbone import Backbone
+from ordinalclip.batches import FeatureRows, ViewRows
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.feature_store import feature_key, find_features
+from ordinalclip.feature_store import feature_key, find_features, folder_of, hash_of
 from ordinalclip.features import Extraction, load_features, load_views
 from ordinalclip.image_cache import load_images
 from ordinalclip.image_geometry import Geometry
 from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.stored_features import StoredFeatures
+from ordinalclip.stores import list_stores, remove
 from tests.fakes import FakeText
 
 NUM_IMAGES = 23
@@ -107,7 +111,7 @@ def test_features_come_in_the_manifests_order_each_image_computed_once(manifest:
     model = backbone()
     features = load_features(model, manifest, cache_dir=tmp_path / "cache", how=Extraction(batch_size=3))
     np.testing.assert_array_equal(features, expected(manifest))
-    assert features.dtype == np.float32
+    assert features[np.arange(2)].dtype == np.float32
     assert isinstance(model.image, CountingTower)
     assert model.image.num_images == NUM_IMAGES - 1
     assert set(files(tmp_path / "cache")) == STORE
@@ -124,11 +128,41 @@ def test_a_second_reading_takes_no_tower(manifest: Manifest, tmp_path: Path) -> 
     assert model.image.num_images == 0
 
 
-def test_rows_in_the_files_order_are_mapped_and_not_copied(manifest: Manifest, tmp_path: Path) -> None:
-    load_features(backbone(), manifest, cache_dir=tmp_path)
-    order = manifest.table["sha256"].drop_duplicates().sort_values().index.tolist()
-    found = find_features("tower", select(manifest, order), tmp_path)
-    assert isinstance(found, np.memmap)
+def test_a_shuffled_manifests_splits_are_mapped_and_not_copied(manifest: Manifest, tmp_path: Path) -> None:
+    """In two stores and several views, of which a batch alone comes into memory."""
+    width = 1 << 14
+    halves = [np.sort(half.astype(str)) for half in np.array_split(np.unique(manifest.hashes()), 2)]
+    values = {sha256: np.float32(number) for number, sha256 in enumerate(np.concatenate(halves))}
+    keys = ["tower", feature_key("tower", view=0), feature_key("tower", view=1)]
+    for plus, key in enumerate(keys):
+        for half in halves:
+            folder = folder_of(key, tmp_path) / hash_of(half)
+            folder.mkdir(parents=True)
+            (folder / "images.txt").write_text("\n".join(half))
+            stored = np.repeat(np.array([[values[sha256] + 100 * plus] for sha256 in half], np.float32), width, axis=1)
+            np.save(folder / "features.npy", stored)
+    rows = np.random.default_rng(0).permutation(NUM_IMAGES)
+    truth = np.array([values[sha256] for sha256 in manifest.hashes()[rows]])
+    num_bytes = NUM_IMAGES * width * 4
+    tracemalloc.start()
+    try:
+        plain = FeatureRows(load_features(backbone(), manifest, cache_dir=tmp_path), rows, rows)
+        views = load_views(backbone(), manifest, rows, num_views=2, cache_dir=tmp_path)
+        augmented = ViewRows(views, rows, rows, seed=0)
+        assert tracemalloc.get_traced_memory()[1] < num_bytes / 4
+        for start in range(0, NUM_IMAGES, 2):
+            batch = [(3, position) for position in range(start, min(start + 2, NUM_IMAGES))]
+            places = [position for _, position in batch]
+            drawn = augmented.drawn(3)[places].numpy()
+            for found, expected in (
+                (plain.__getitems__(batch).features, truth[places]),
+                (augmented.__getitems__(batch).features, truth[places] + 100 * (1 + drawn)),
+            ):
+                np.testing.assert_array_equal(found, np.repeat(expected[:, None], width, axis=1))
+                del found
+        assert tracemalloc.get_traced_memory()[0] < num_bytes / 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_other_towers_and_new_images_are_not_found(manifest: Manifest, tmp_path: Path) -> None:
@@ -173,21 +207,70 @@ def test_what_another_process_has_finished_meanwhile_is_used(manifest: Manifest,
 def test_chunks_that_another_process_sweeps_away_while_one_is_written_are_not_missed(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = extraction._save
+    save = extraction.save_part
 
     def overtaken(features: np.ndarray, path: Path) -> None:
-        monkeypatch.setattr(extraction, "_save", save)
+        monkeypatch.setattr(extraction, "save_part", save)
         load_features(backbone(), manifest, cache_dir=tmp_path)
         assert not path.parent.exists()
         save(features, path)
 
-    monkeypatch.setattr(extraction, "_save", overtaken)
+    monkeypatch.setattr(extraction, "save_part", overtaken)
     np.testing.assert_array_equal(load_features(backbone(), manifest, cache_dir=tmp_path), expected(manifest))
     assert set(files(tmp_path)) - {path.name for path in manifest.root.iterdir()} == STORE
 
-    monkeypatch.setattr(extraction, "_save", lambda _, path: shutil.rmtree(path.parent))
-    with pytest.raises(FileNotFoundError):  # by nobody who had joined them
+    monkeypatch.setattr(extraction, "save_part", lambda _, path: shutil.rmtree(path.parent))
+    with pytest.raises(FileNotFoundError):  # by nobody who had joined them, again and again
         load_features(backbone("other"), manifest, cache_dir=tmp_path)
+
+
+def test_a_cache_that_is_cleaned_during_an_extraction_costs_what_was_there(manifest: Manifest, tmp_path: Path) -> None:
+    lost: list[int] = []
+
+    class Cleaned(CountingTower):
+        def forward(self, images: Tensor) -> Tensor:
+            if not lost and self.num_images >= 10:
+                lost.append(self.num_images)
+                for store in list_stores(tmp_path / "cache"):
+                    remove(store)
+            return super().forward(images)
+
+    model = backbone()
+    model.image = Cleaned()
+    np.testing.assert_array_equal(load_features(model, manifest, cache_dir=tmp_path / "cache"), expected(manifest))
+    assert model.image.num_images == NUM_IMAGES - 1 + lost[0]
+
+
+def test_a_gpu_is_left_alone_where_the_run_computes_on_the_cpu(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[str] = set()
+
+    class Seen(CountingTower):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.add(images.device.type)
+            return super().forward(images)
+
+    model = backbone()
+    model.image = Seen()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    load_features(model, manifest, cache_dir=tmp_path, how=Extraction(gpu=False))
+    assert seen == {"cpu"}
+
+
+def test_float32_features_are_computed_in_float32(manifest: Manifest, tmp_path: Path) -> None:
+    allowed: set[bool] = set()
+
+    class Seen(CountingTower):
+        def forward(self, images: Tensor) -> Tensor:
+            allowed.add(torch.backends.cudnn.allow_tf32)
+            return super().forward(images)
+
+    model, before = backbone(), torch.backends.cudnn.allow_tf32
+    model.image = Seen()
+    load_features(model, manifest, cache_dir=tmp_path)
+    assert allowed == {False}
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_a_broken_image_is_named(manifest: Manifest, tmp_path: Path) -> None:
@@ -222,6 +305,7 @@ def test_two_processes_may_extract_the_same(compose_cfg, tmp_path: Path) -> None
     code = f"""
 import json
 from pathlib import Path
+import numpy as np
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.features import load_features
@@ -229,7 +313,7 @@ cfg = json.loads({json.dumps(json.dumps(cfg))})
 cache = Path(cfg["paths"]["cache"])
 manifest = load_manifest(cfg["dataset"], cfg["protocol"], data_dir=Path(cfg["paths"]["data"]), cache_dir=cache)
 features = load_features(load_backbone(cfg["backbone"], cache_dir=cache), manifest, cache_dir=cache)
-print(features.shape, features.sum())
+print(features.shape, np.asarray(features).sum())
 """
     run = [sys.executable, "-c", code]
     both = [subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
@@ -285,7 +369,7 @@ def test_features_without_a_checksum_are_from_before_there_were_any(manifest: Ma
 
 
 def test_over_the_limit_nothing_is_decoded_and_the_key_is_named(manifest: Manifest, tmp_path: Path) -> None:
-    needed = (NUM_IMAGES - 1) * 6 * 4
+    needed = 2 * (NUM_IMAGES - 1) * 6 * 4  # parts and the whole, for the time in which they are joined
     model = backbone()
     with pytest.raises(ConfigError, match="make clean-cache") as caught:
         load_features(model, manifest, cache_dir=tmp_path / "cache", how=Extraction(limit_gb=(needed - 1) / 1e9))
@@ -297,7 +381,8 @@ def test_over_the_limit_nothing_is_decoded_and_the_key_is_named(manifest: Manife
 
 def test_views_are_crops_drawn_from_number_and_hash(manifest: Manifest, tmp_path: Path) -> None:
     rows = np.array([4, 0, 22, 7])  # 22 is a copy of 0
-    views = load_views(backbone(), manifest, rows, num_views=3, cache_dir=tmp_path / "cache")
+    found = load_views(backbone(), manifest, rows, num_views=3, cache_dir=tmp_path / "cache")
+    views = np.stack([np.asarray(view) for view in found])
     assert views.shape == (3, 4, 6)
     np.testing.assert_array_equal(views[:, 1], views[:, 2])
     for number in range(3):
@@ -338,11 +423,11 @@ def test_killed_views_go_on_to_the_same_bits(manifest: Manifest, tmp_path: Path)
 def test_bf16_is_kept_apart_and_in_float32(manifest: Manifest, tmp_path: Path) -> None:
     model = backbone()
     model.image = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
-    exact = load_features(model, manifest, cache_dir=tmp_path)
-    rough = load_features(model, manifest, cache_dir=tmp_path, how=Extraction(precision="bf16"))
+    exact = np.asarray(load_features(model, manifest, cache_dir=tmp_path))
+    rough = np.asarray(load_features(model, manifest, cache_dir=tmp_path, how=Extraction(precision="bf16")))
     assert rough.dtype == np.float32
     # What bfloat16 can hold: the lower 16 bits of a float32 are zero.
-    assert not (np.ascontiguousarray(rough).view(np.uint32) & 0xFFFF).any()
+    assert not (rough.view(np.uint32) & 0xFFFF).any()
     np.testing.assert_allclose(rough, exact, atol=0.03)
     assert not np.array_equal(rough, exact)
     assert len({feature_key("a"), feature_key("a", precision="bf16"), feature_key("a", view=0)}) == 3
@@ -353,7 +438,7 @@ def test_bf16_is_kept_apart_and_in_float32(manifest: Manifest, tmp_path: Path) -
 def test_images_that_a_run_has_left_in_the_cache_are_not_decoded(
     manifest: Manifest, tmp_path: Path, views: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(cache: Path) -> np.ndarray:
+    def load(cache: Path) -> StoredFeatures | list[StoredFeatures]:
         if views == 0:
             return load_features(backbone(), manifest, cache_dir=cache)
         return load_views(backbone(), manifest, rows, num_views=views, cache_dir=cache)

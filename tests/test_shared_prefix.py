@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ordinalclip.backbones.openclip_block import OpenClipBlock, split_blocks
-from ordinalclip.shared_prefix import run_shared
+from ordinalclip.shared_prefix import _attend, run_shared
 from tests.backbones.makers import tiny_clip
 
 
@@ -79,3 +79,18 @@ def test_a_single_block_and_evaluation(transformer: Any) -> None:
         for max_tokens in (3, 100):
             ours = run_shared(blocks_of(transformer)[:1], prefix, own, last, max_tokens=max_tokens)
             torch.testing.assert_close(ours, expected)
+
+
+def test_attention_in_float16_stays_finite_where_only_unscaled_products_would_not() -> None:
+    generator = torch.Generator().manual_seed(0)
+    near = lambda *shape: 50 + torch.randn(*shape, generator=generator)  # noqa: E731
+    queries, own, prefix = near(2, 3, 1, 64), near(2, 3, 4, 64), near(2, 5, 64)
+    assert torch.finfo(torch.float16).max < 64 * 50**2
+    values = torch.randn(2, 3, 4, 64, generator=generator), torch.randn(2, 5, 64, generator=generator)
+
+    def attended(dtype: torch.dtype) -> Tensor:
+        q, k, v, prefix_k, prefix_v = (t.to(dtype) for t in (queries, own, values[0], prefix, values[1]))
+        return _attend(q, k, v, (prefix_k, prefix_v), torch.ones(3, 1, 4, dtype=torch.bool))
+
+    found = attended(torch.float16)
+    assert torch.isfinite(found).all()

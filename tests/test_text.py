@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,3 +188,25 @@ def test_few_tokens_on_a_gpu_are_run_as_whole_trimmed_sentences(clip: Any, monke
 
 def test_on_a_cpu_no_sentences_are_too_few() -> None:
     assert not few_for_a_gpu(torch.zeros(2, 5, 8))
+
+
+@pytest.mark.parametrize(
+    ("num_ranks", "length", "dtype", "few"),
+    [
+        (8, 77, None, True),
+        (101, 14, None, False),
+        (101, 77, None, False),
+        (512, 14, None, False),
+        (101, 77, torch.bfloat16, True),
+        (101, 77, torch.float16, True),
+        (512, 77, torch.float16, False),
+        (1024, 14, torch.bfloat16, False),
+    ],
+)
+def test_sentences_are_few_for_a_gpu_where_that_was_measured(
+    num_ranks: int, length: int, dtype: torch.dtype | None, few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embeddings: Any = SimpleNamespace(is_cuda=True, dtype=torch.float32, shape=(num_ranks, length, 512))
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: dtype is not None)
+    monkeypatch.setattr(torch, "get_autocast_dtype", lambda device: dtype)
+    assert few_for_a_gpu(embeddings) == few

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from ordinalclip import weights
+from ordinalclip.backbones.weights import find_weights
+from ordinalclip.errors import ConfigError
 from tests.backbones.test_weights import write
 
 
@@ -47,6 +50,28 @@ def test_every_part_is_told_and_brought_into_one_folder(
         f"for machines without internet: copy {cache}/clip and {cache}/torchvision into the folder paths.cache there",
     ]
     assert (cache / "torchvision" / name).read_bytes() == content
+
+
+def test_what_is_gathered_from_the_hubs_cache_is_checked_wherever_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    hub = tmp_path / "hub/models--timm--vit_base_patch16_clip_224.openai"
+    digest = write(hub / "snapshots/abc/open_clip_model.safetensors", b"weights" * 9)
+    write(hub / "refs/main", b"abc")
+    (hub / "blobs").mkdir()
+    (hub / "snapshots/abc/open_clip_model.safetensors").rename(hub / "blobs" / digest)
+    (hub / "snapshots/abc/open_clip_model.safetensors").symlink_to(hub / "blobs" / digest)
+    run(monkeypatch, "backbone=vit_b16", f"paths.cache={tmp_path / 'cache'}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "none"))
+    shutil.copytree(tmp_path / "cache/clip", tmp_path / "node/clip")
+    cfg = {"model": "ViT-B-16", "weights": "openai", "tag": None}
+    assert find_weights(cfg, tmp_path / "node")["all"].sha256 == digest
+    (copied,) = (tmp_path / "node").rglob("*.safetensors")
+    copied.write_bytes(b"weights" * 4)
+    with pytest.raises(ConfigError, match="is not the published file"):
+        find_weights(cfg, tmp_path / "node")
 
 
 def test_files_of_packages_paths_and_random_weights_are_told_apart(

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ordinalclip.backbones.hub_hash import note_of
 from ordinalclip.backbones.published import Published
 from ordinalclip.backbones.weight_owner import owners_of
 from ordinalclip.backbones.weights import WeightFile
@@ -15,7 +16,7 @@ from ordinalclip.datasets.files import write_atomically
 def gather(
     backbone_cfg: Mapping[str, Any], found: Mapping[str, WeightFile], cache_dir: Path
 ) -> dict[str, tuple[Path, Path]]:
-    """Copies published weights that lie in the cache of another library into the platform's.
+    """Copies published weights that lie in the cache of another library into the platform's, their SHA-256 beside them.
 
     Args:
         backbone_cfg: the backbone's yaml.
@@ -33,9 +34,16 @@ def gather(
             continue
         target = _place(where, file.path, cache_dir)
         if not target.is_file():
+            # Whoever copies it further can tell whether all of it came; find_weights does.
+            note = f"{file.sha256}  {target.name}\n"
+            write_atomically(note_of(target), partial(_write, note))
             write_atomically(target, partial(shutil.copyfile, file.path))
         gathered[part] = (target, where.folder(cache_dir))
     return gathered
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _place(where: Published, path: Path, cache_dir: Path) -> Path:

@@ -36,7 +36,7 @@ def search(where: Published, cache_dir: Path) -> tuple[Path | None, list[Path]]:
 
 
 def fetch(where: Published, cache_dir: Path) -> tuple[Path | None, str]:
-    """Downloads published weights into the platform's cache, from the hub where they are on it.
+    """Downloads published weights into the platform's cache, from the hub where that has them, else from their address.
 
     Args:
         where: from `published_weights`.
@@ -47,21 +47,21 @@ def fetch(where: Published, cache_dir: Path) -> tuple[Path | None, str]:
     """
     from huggingface_hub import constants
 
+    problems = []
     if where.repository:
         problem = _unreachable(constants.ENDPOINT, "the hub")
-        if problem:
-            return None, problem
-        found, problem = _from_hub(where, cache_dir)
-        if found is not None or not where.url:
-            return found, problem
-    if not where.url:
-        return None, "not on this machine, and published nowhere"
-    problem = _unreachable(where.url, where.url)
-    if problem:
-        return None, problem
-    target = where.folder(cache_dir) / where.url_file
-    problem = download(where.url, target, where.sha256)
-    return (None, problem) if problem else (target, "")
+        if not problem:
+            found, problem = _from_hub(where, cache_dir)
+            if found is not None:
+                return found, ""
+        problems.append(problem)
+    if where.url:
+        target = where.folder(cache_dir) / where.url_file
+        problem = _unreachable(where.url, where.url) or download(where.url, target, where.sha256)
+        if not problem:
+            return target, ""
+        problems.append(problem)
+    return None, "; ".join(dict.fromkeys(problems)) or "not on this machine, and published nowhere"
 
 
 def fetch_folder(repository: str, patterns: Sequence[str], target: Path) -> tuple[Path | None, str]:

@@ -10,10 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ordinalclip.backbones.pooling import pool_to_grid
-
-CHANNELS = 1280
-# Channels and side of the map [C, S, S] that each layer gives at 224 pixels.
-MAPS = {"last": (CHANNELS, 7), "stage5": (112, 14)}
+from ordinalclip.backbones.settings import MAPS
 
 Layer = Literal["last", "stage5"]
 

@@ -14,9 +14,10 @@ from torch import nn
 from ordinalclip.adapters import LinearProjection, Perceptron, ResidualAdapter
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.backbones.lazy import LazyTower
-from ordinalclip.backbones.lite0 import MAPS, Lite0Image
+from ordinalclip.backbones.lite0 import Lite0Image
 from ordinalclip.backbones.minilm import MiniLMText
 from ordinalclip.backbones.sentence_projection import FEATURE_WIDTH, load_projection
+from ordinalclip.backbones.settings import MAPS, check_grid
 from ordinalclip.backbones.untrained_text import untrained_text
 from ordinalclip.backbones.weights import WeightFile, resolve
 from ordinalclip.errors import ConfigError
@@ -59,11 +60,9 @@ def build_mini(
     Raises:
         ConfigError: if `projection` does not fit `grid`, or weights are named that are of something else.
     """
-    channels, side = MAPS[layer]
-    if grid > side:
-        raise ConfigError("backbone.grid", grid, f"the map of backbone.layer={layer} has {side} × {side} cells")
+    check_grid(grid, layer, projection)
     image = LazyTower(lambda: Lite0Image(grid=grid, weights_file=_path(weights, "image"), layer=layer))
-    feature_dim = channels * grid**2
+    feature_dim = MAPS[layer][0] * grid**2
     return Backbone(
         image=image,
         text=_text_tower(text_tower, weights),
@@ -109,10 +108,6 @@ def _image_projection(
     kind: Literal["adapter", "perceptron", "linear", "none"], feature_dim: int, width: int, share: float
 ) -> nn.Module:
     if kind == "none":
-        if feature_dim != FEATURE_WIDTH:
-            raise ConfigError(
-                "backbone.projection", kind, "needs backbone.grid=1", allowed="adapter, perceptron, linear"
-            )
         return nn.Identity()
     if kind == "perceptron":
         return Perceptron(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH, width=width)

@@ -14,16 +14,19 @@ from ordinalclip.errors import ConfigError
 
 
 def load_whole(clip: Any, path: Path, model: str, key: str = "backbone.weights") -> None:
-    """Fills both towers of a model.
+    """Fills both towers of a model; the image tower's positions are interpolated where it has another size.
 
     Raises:
         ConfigError: if the file is of another model.
     """
     import open_clip
+    from open_clip.model import resize_pos_embed
 
     with _named(path, model, key), quiet():
         if is_torchscript(path):
-            clip.load_state_dict(_archive_state(path))
+            state = _archive_state(path)
+            resize_pos_embed(state, clip)
+            clip.load_state_dict(state)
         else:
             open_clip.load_checkpoint(clip, str(path))
 

@@ -64,7 +64,22 @@ def text_config(model: str) -> dict[str, Any]:
     Raises:
         ConfigError: if open_clip has no such model.
     """
-    files = {path.stem: path for path in (_folder() / "model_configs").glob("*.json")}
+    return dict(_config(_folder(), model)["text_cfg"])
+
+
+def patch_size(model: str) -> int | None:
+    """Pixels of a patch's side of its image tower; None where that has none.
+
+    Raises:
+        ConfigError: if open_clip has no such model.
+    """
+    patch: int | None = _config(_folder(), model)["vision_cfg"].get("patch_size")
+    return patch
+
+
+@cache
+def _config(folder: Path, model: str) -> dict[str, Any]:
+    files = {path.stem: path for path in (folder / "model_configs").glob("*.json")}
     if model not in files:
         near = get_close_matches(model, files, n=4, cutoff=0.5)
         remedy = "names are in open_clip.list_models()"
@@ -72,7 +87,7 @@ def text_config(model: str) -> dict[str, Any]:
             "backbone.model", model, "open_clip has no model of this name", allowed=", ".join(near), remedy=remedy
         )
     config: dict[str, Any] = json.loads(files[model].read_text(encoding="utf-8"))
-    return dict(config["text_cfg"])
+    return config
 
 
 def _unfit(text: dict[str, Any]) -> list[str]:

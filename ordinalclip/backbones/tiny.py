@@ -8,6 +8,7 @@ from torch import nn
 from ordinalclip.adapters import LinearProjection
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.backbones.settings import check_eights
 from ordinalclip.backbones.weights import WeightFile
 from ordinalclip.errors import ConfigError
 from ordinalclip.preprocessing import Preprocessing
@@ -41,9 +42,7 @@ def build_tiny(
 
     if any(file.path is not None for file in weights.values()):
         raise ConfigError("backbone.weights", "…", "tiny has no trained weights", allowed="random")
-    for key, value in (("width", width), ("size", size)):
-        if value % 8 != 0:
-            raise ConfigError(f"backbone.{key}", value, "is not a multiple of 8")
+    check_eights(width=width, size=size)
     vision = {"image_size": size, "patch_size": 8, "width": width, "layers": 2, "head_width": 8}
     text = {"context_length": 77, "vocab_size": VOCABULARY, "width": width, "heads": width // 8, "layers": 2}
     clip = CLIP(embed_dim, vision, text)

@@ -32,8 +32,8 @@ images of 300 × 300 pixels, then {val} validation images. *Naive* decodes every
 it is needed, and computes rank features for every batch, of validation too, rank by rank from 77 tokens. *Ours* is what
 `ordinalclip.train` runs: cached features, rank features once a step and once a validation, and all that Lightning, the
 optimiser and the metrics take. Features are computed before, once for all runs: that is one naive pass over the images
-without text, given as *features once*. *Differs by* is the difference of the validation's logits after the epoch,
-relative to their norm."""
+without text, timed once and given as *features once*. *Differs by* is the difference of the validation's logits after
+the epoch, relative to their norm."""
 
 
 def measure_epoch(*, quick: bool) -> Iterator[Section]:

@@ -15,7 +15,8 @@ from ordinalclip.bench.targets import limits, target_rows
 INTRODUCTION = """# Benchmarks
 
 Each row is a ratio against a naive mode of our own, measured in the same process, the two taking turns, medians of
-several rounds. Seconds depend on the machine, ratios much less. Written by `make bench`.
+several rounds, unless its section says otherwise. Seconds depend on the machine, ratios much less. Written by
+`make bench`.
 """
 TARGETS = "What this project set out to reach, and whether the rows below say that it does."
 

@@ -19,8 +19,9 @@ TEXT = """Nine runs, three prompts times three seeds, of {epochs} epochs on scik
 `mini`, from the first word typed to the last table, recorded in MLflow. *Sweep* is one command with `-m`: one process
 that shares towers, features and the data set. *Nine commands* are typed one after the other on features that are in the
 cache; *naive* besides extracts the features anew for each (taken from the first command's time, said to be
-extrapolated). *Beyond training* is what one more run of the sweep costs on top of its epochs: an eighth of the
-difference between the sweep and a sweep of one run, less what the epochs of the eight took by their records."""
+extrapolated). Each is a process of its own, and all are run once, one after the other. *Beyond training* is what one
+more run of the sweep costs on top of its epochs: an eighth of the difference between the sweep and a sweep of one run,
+less what the epochs of the eight took by their records."""
 
 
 def measure_sweep(*, quick: bool) -> Iterator[Section]:

@@ -13,13 +13,12 @@ from torch.nn import functional as F
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.continued import tokenize_continued
-from ordinalclip.prompts.settings import check_context
+from ordinalclip.prompts.settings import DEFAULT_NUM_CONTEXT_TOKENS, check_context
 from ordinalclip.text import PromptTokens, TextTower
 
 RankPosition = Literal["tail", "front", "middle"]
 
 RANDOM_STD = 0.02  # of randomly initialised token embeddings [CoOp, OrdinalCLIP]
-DEFAULT_NUM_CONTEXT_TOKENS = 10
 
 
 class Layout(NamedTuple):
@@ -129,6 +128,8 @@ class Sentence(nn.Module):
             num_ending=len(special_ids) - 1 - len(text.prefix_ids),
         )
         key, value = ("prompt.num_context_tokens", num_context) if context is None else ("prompt.context", context)
+        if max(num_rank_tokens) > num_context:
+            key, value = "prompt.tokens_per_rank", max(num_rank_tokens)
         check_length(layout.rows.shape[1], text, key, value)
         self.special: Tensor
         self.index: Tensor

@@ -6,15 +6,17 @@ from typing import Any
 
 from ordinalclip.errors import ConfigError
 
+DEFAULT_NUM_CONTEXT_TOKENS = 10
 _OURS = "ordinalclip.prompts."
 
 
-def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None) -> None:
+def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None, room: int | None = None) -> None:
     """Checks the group `prompt`, whose values are of the right types; one of a user's own checks itself when built.
 
     Args:
         prompt: the group.
         num_ranks: R, if it is known by now.
+        room: tokens that the text tower takes beside those that mark a sentence's ends, if that is known.
 
     Raises:
         ConfigError: two settings that do not fit together.
@@ -23,6 +25,8 @@ def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None) -> Non
         return
     if "num_context_tokens" in prompt:
         check_context(prompt.get("context"), prompt["num_context_tokens"])
+        if room is not None:
+            check_room(prompt, room)
     if "num_base_ranks" in prompt:
         check_base_rank_names(prompt.get("base_rank_names"), prompt["num_base_ranks"], prompt.get("rank_init", "names"))
     elif "tokens_per_rank" in prompt:
@@ -48,6 +52,18 @@ def check_context(context: str | None, num_context_tokens: int | None) -> None:
     if not context.strip():
         allowed = "a phrase, or null for a random one"
         raise ConfigError("prompt.context", repr(context), "has no words", allowed=allowed)
+
+
+def check_room(prompt: Mapping[str, Any], room: int) -> None:
+    """Sentences of as many tokens as are asked for fit into the text tower, words that are yet to be counted as one."""
+    tokens, context = prompt.get("tokens_per_rank"), prompt["num_context_tokens"]
+    of_rank = 1 if tokens is None else tokens if isinstance(tokens, int) else max(tokens, default=1)
+    of_context = context if context is not None else 1 if prompt.get("context") else DEFAULT_NUM_CONTEXT_TOKENS
+    needed = of_rank + of_context + (1 if prompt.get("ending", ".").strip() else 0)
+    if needed > room:
+        key, value = ("tokens_per_rank", tokens) if of_rank > of_context else ("num_context_tokens", context)
+        problem = f"sentences of {needed} tokens or more, special ones not counted; this text tower takes {room}"
+        raise ConfigError(f"prompt.{key}", value, problem, remedy="use fewer tokens for the context or the ranks")
 
 
 def check_base_rank_names(names: Sequence[str] | None, num_base_ranks: int, rank_init: str) -> None:

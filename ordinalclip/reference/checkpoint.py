@@ -13,6 +13,9 @@ from ordinalclip.reference.settings import ReferenceSettings
 
 _PREFIX = "module."
 _BASELINE_SCALE = 100.0  # written out in its code
+# How far a text tower may be from the CLIP's that it started from, relative to its norm: rounding if it was frozen,
+# else what fine-tuning does. Unrelated ones are about 1.4 apart.
+_NEAR, _FAR = 1e-3, 0.5
 _RENAMED = {"context_embeds": "prompt.sentence.context", "logit_scale": "backbone.logit_scale"}
 
 
@@ -92,6 +95,26 @@ def rename(
             kept = {name: own[name] for name in own if name.startswith(f"backbone.{tower}.")}
             renamed = kept | renamed
     return {name: tensor.detach().clone() for name, tensor in renamed.items()}
+
+
+def doubt_of_clip(state: Mapping[str, Tensor], settings: ReferenceSettings, own: Mapping[str, Tensor]) -> str:
+    """Why the CLIP that was given may not be the one that was trained from, which had the embeddings of words; or "".
+
+    Args:
+        state: from `read_checkpoint`, of a checkpoint that `rename` takes.
+        settings: from its configuration.
+        own: the model's own state, with that CLIP's text tower.
+    """
+    if settings.kind == "Baseline":
+        return ""
+    pairs = [(state[name], own[_name(name, settings, own)]) for name in state if name.startswith("text_encoder.")]
+    distance = sum(float((there - here).double().square().sum()) for there, here in pairs) ** 0.5
+    length = sum(float(here.double().square().sum()) for _, here in pairs) ** 0.5
+    trained = settings.rates["text"] is not None
+    if distance <= (_FAR if trained else _NEAR) * length:
+        return ""
+    how = "is far from that of" if trained else "was frozen, but is not that of"
+    return f"its text tower {how} the CLIP given as clip, whose embeddings of words were taken: it may be another one"
 
 
 def _name(name: str, settings: ReferenceSettings, own: Mapping[str, Tensor]) -> str:

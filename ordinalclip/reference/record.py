@@ -22,7 +22,7 @@ from ordinalclip.predictions import of_manifest
 from ordinalclip.provenance import provenance
 from ordinalclip.record_sums import write_record_sums
 from ordinalclip.reevaluation import evaluate_again
-from ordinalclip.reference.checkpoint import rename
+from ordinalclip.reference.checkpoint import doubt_of_clip, rename
 from ordinalclip.reference.settings import ReferenceSettings
 from ordinalclip.reference.translate import defects_of
 from ordinalclip.reopen import Record, rebuild
@@ -79,11 +79,11 @@ def write_run(source: Import) -> Record:
     if record.run.state() == "finished":
         log.info("done already: %s", record.run.directory.name)
         return record
-    state = _state(source)  # first of all: nothing is written of what does not fit
+    state, doubts = _state(source)  # first of all: nothing is written of what does not fit
     run = record.run
     run.claim()
     try:
-        _write(run, source, record, state)
+        _write(run, source, record, state, doubts)
         write_record_sums(run)
         run.set_status("finished")
     except BaseException as error:
@@ -94,22 +94,27 @@ def write_run(source: Import) -> Record:
     return record
 
 
-def _state(source: Import) -> dict[str, Tensor]:
+def _state(source: Import) -> tuple[dict[str, Tensor], list[str]]:
+    """What the run's checkpoint holds, and what speaks against it."""
     cfg, names = source.cfg, source.ranks["names"]
     model = assemble(cfg, source.weights, names, own=("image", "text"))
     counts = cfg["prompt"].get("tokens_per_rank")
-    renamed = rename(source.state, source.settings, counts if isinstance(counts, list) else [], model.state_dict())
+    own = model.state_dict()
+    renamed = rename(source.state, source.settings, counts if isinstance(counts, list) else [], own)
+    doubt = doubt_of_clip(source.state, source.settings, own)
+    if doubt:
+        log.warning("%s", doubt)
     parts = ", ".join(sorted({".".join(name.split(".")[:2]) for name in renamed}))
     log.info("from the checkpoint: %s; all else from %s", parts, next(iter(source.weights.values())).source)
-    return {f"model.{name}": tensor for name, tensor in renamed.items()}
+    return {f"model.{name}": tensor for name, tensor in renamed.items()}, [doubt] if doubt else []
 
 
-def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor]) -> None:
+def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor], doubts: list[str]) -> None:
     cfg, settings = source.cfg, source.settings
     run.set_status("running", run_id=run.run_id, epoch=settings.epochs, epochs=settings.epochs, **stamp(cfg))
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", source.words)
-    imported = {"files": source.files, "defects": defects_of(settings), "config": settings.whole}
+    imported = {"files": source.files, "defects": defects_of(settings) + doubts, "config": settings.whole}
     data = {} if source.manifest is None else {"root": os.path.abspath(source.manifest.root)}
     run.write_json("provenance.json", provenance() | data | {"imported": imported})
     labels = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}

@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,11 @@ def test_a_file_that_the_hub_does_not_give_may_be_at_an_address(
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", gone)
     where = Published("open_clip", "RN50", "openai", f"{address}/RN50.pt", DIGEST, "timm/x", ("y",))
     assert hub.fetch(where, tmp_path) == (tmp_path / "clip/RN50.pt", "")
+    (tmp_path / "clip/RN50.pt").unlink()
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody's: the hub cannot be reached
+    assert hub.fetch(where, tmp_path) == (tmp_path / "clip/RN50.pt", "")
+    nowhere = replace(where, url=f"{address}/missing.pt")
+    found, problem = hub.fetch(nowhere, tmp_path)
+    assert found is None
+    assert "the hub could not be reached; downloading" in problem
+    assert "404" in problem

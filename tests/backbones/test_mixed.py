@@ -76,8 +76,8 @@ def test_the_tower_is_the_network_up_to_its_last_layer(
     weight = dict(backbone.projection.named_parameters())["linear.weight"]
     assert weight.shape == (12, width)
     torch.testing.assert_close(backbone(images), features @ weight.T)
-    # Kaiming, fan out: deviation sqrt(2 / D).
-    assert weight.std().item() == pytest.approx((2 / 12) ** 0.5, rel=0.05)
+    # Kaiming, fan out, nothing rectified behind it: deviation 1 / sqrt(D).
+    assert weight.std().item() == pytest.approx(12**-0.5, rel=0.05)
 
 
 @pytest.mark.slow

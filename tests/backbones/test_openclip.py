@@ -93,6 +93,13 @@ def test_openais_archives_load_with_quick_gelu(model: str, tmp_path: Path) -> No
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(ours(images), clip.float().encode_image(images))
+    torch.save(clip.state_dict(), tmp_path / "plain.pt")
+    sized = [
+        build_openclip(model=model, tag="openai", size=32, weights=by_path(tmp_path / name)).image.state_dict()
+        for name in ("tiny.pt", "plain.pt")
+    ]
+    assert sized[0]["positional_embedding"].shape[0] == 1 + 4 * 4
+    assert all(torch.equal(sized[0][name], tensor) for name, tensor in sized[1].items())
 
 
 def test_published_weights_bring_their_preprocessing() -> None:

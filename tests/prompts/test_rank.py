@@ -125,7 +125,7 @@ def test_ranks_are_counted_by_their_names_even_when_two():
         ({"base_rank_names": ["a", "b"]}, "prompt.base_rank_names"),
         ({"base_rank_names": ["a", "b", "c"], "rank_init": "random"}, "prompt.base_rank_names"),
         ({"rank_names": ["", "a", "b"]}, "rank names"),
-        ({"rank_init": "random", "tokens_per_rank": 40}, "prompt.context"),
+        ({"rank_init": "random", "tokens_per_rank": 40}, "prompt.tokens_per_rank"),
     ],
 )
 def test_settings_that_cannot_be(options, key):

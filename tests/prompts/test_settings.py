@@ -13,6 +13,22 @@ from tests.conftest import Compose
         (["prompt.num_context_tokens=4"], "prompt.num_context_tokens", "brings its own tokens"),
         (["prompt.context=' '"], "prompt.context", "has no words"),
         (["prompt=context", "prompt.tokens_per_rank=2"], "prompt.tokens_per_rank", "bring their own number"),
+        (["prompt.tokens_per_rank=90"], "prompt.tokens_per_rank", "sentences of 92 tokens or more"),
+        (
+            ["prompt.context=null", "prompt.num_context_tokens=74"],
+            "prompt.num_context_tokens",
+            "tower takes 75",
+        ),
+        (["backbone=siglip_b16", "prompt.tokens_per_rank=62"], "prompt.tokens_per_rank", "tower takes 63"),
+        (
+            ["backbone=vgg16_rn50text", "prompt.tokens_per_rank=75"],
+            "prompt.tokens_per_rank",
+            "tower takes 75",
+        ),
+        (["backbone=mini", "backbone.grid=8"], "backbone.grid", "7 × 7 cells"),
+        (["backbone=mini", "+backbone.layer=stage5", "backbone.projection=none"], "backbone.projection", "grid=1"),
+        (["backbone=tiny", "backbone.size=36"], "backbone.size", "multiple of 8"),
+        (["backbone=vit_b32", "backbone.size=16"], "backbone.size", "32 or more"),
         (["prompt=fixed", "prompt.template='{age} years'"], "prompt.template", "its fields are"),
         (["prompt=fixed", "prompt.template='{name'"], "prompt.template", "{name} and, if wanted, {context}"),
     ],
@@ -45,6 +61,9 @@ def test_numbers_that_go_by_the_ranks_wait_until_these_are_known(compose_cfg: Co
         ["prompt.tokens_per_rank=7"],  # base ranks are filled up
         ["prompt=context", "prompt.rank_init=random", "prompt.tokens_per_rank=[1,2,3,4,5]"],
         ["prompt=fixed", "prompt.sentences=[a,b,c,d,e]"],
+        ["prompt.tokens_per_rank=73"],
+        ["prompt.context=null", "prompt.num_context_tokens=73"],
+        ["backbone=mini", "prompt.tokens_per_rank=90"],
         ["prompt=linear"],
     ],
 )

@@ -19,6 +19,7 @@ from ordinalclip.evaluate import evaluate
 from ordinalclip.export import export
 from ordinalclip.import_reference import import_reference
 from ordinalclip.reference import translate
+from ordinalclip.reference.checkpoint import rename
 from ordinalclip.reference.settings import CLIP_MODELS, read_settings
 from ordinalclip.reopen import Record, load_run, open_record, recorded_cfg
 from ordinalclip.runs import Run
@@ -191,6 +192,8 @@ def test_it_is_tested_at_once_where_there_are_data(tmp_path: Path, capsys: pytes
     data = ("dataset=gauge", "dataset.num_ranks=5", "dataset.images_per_rank=12", "dataset.size=32", "num_workers=0")
     record = imported(tmp_path, checkpoint(tmp_path, written(state)), cfg, "clip=random", *data)
     run = record.run
+    defects = run.read_json("provenance.json")["imported"]["defects"]
+    assert any("text tower was frozen, but is not that of the CLIP" in defect for defect in defects)
     stats = run.read_json("test_stats.json")
     assert stats["test/num_images"] > 0
     assert (run.directory / "predictions.parquet").exists()
@@ -248,6 +251,27 @@ def test_the_towers_of_the_papers_table(tmp_path: Path) -> None:
     torch.testing.assert_close(our_logits(record, images).double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_every_tensor_of_vgg16_beside_rn50s_text_has_its_place(tmp_path: Path) -> None:
+    """The paper's MORPH II rows, by VGG-16's true names and made shapes: its last layer becomes the projection."""
+    cfg = config(tmp_path, model={"text_encoder_name": "RN50", "image_encoder_name": "vgg16"})
+    with torch.device("meta"):
+        names = [name for name in torchvision.models.vgg16().state_dict() if name != "classifier.6.bias"]
+    image = {name: torch.full((1,), float(number)) for number, name in enumerate(names)}
+    rest = {
+        "text_encoder.ln_final.weight": "backbone.text.ln_final.weight",
+        "prompt_learner.context_embeds": "prompt.sentence.context",
+        "prompt_learner.rank_embeds": "prompt.base_ranks",
+        "logit_scale": "backbone.logit_scale",
+    }
+    other = -torch.ones(1)
+    state = {f"image_encoder.{name}": tensor for name, tensor in image.items()} | dict.fromkeys(rest, other)
+    places = {name: f"backbone.image.tower.{name}" for name in names[:-1]}
+    places |= {"classifier.6.weight": "backbone.projection.linear.weight"}
+    own = {name: torch.zeros(1) for name in (*places.values(), *rest.values())}
+    found = rename(state, read_settings(cfg), [], own)
+    assert found == {place: image[name] for name, place in places.items()} | dict.fromkeys(rest.values(), other)
+
+
 @pytest.mark.slow
 def test_what_is_refused(tmp_path: Path) -> None:
     prompt, counts = PROMPTS["plain, names"]
@@ -299,7 +323,9 @@ def test_objects_in_a_checkpoint_are_read_only_where_it_is_trusted(tmp_path: Pat
     ckpt = checkpoint(tmp_path, state, hyper_parameters=Anything())
     with pytest.raises(ConfigError, match="trust=true reads the objects in it, which may run code"):
         imported(tmp_path, ckpt, cfg, "clip=random")
-    assert imported(tmp_path, ckpt, cfg, "clip=random", "trust=true").run.state() == "finished"
+    with pytest.raises(ConfigError, match="trust=yes: is neither true nor false"):
+        imported(tmp_path, ckpt, cfg, "clip=random", "trust=yes")
+    assert imported(tmp_path, ckpt, cfg, "clip=random", "trust=True").run.state() == "finished"
 
 
 @pytest.mark.parametrize(
