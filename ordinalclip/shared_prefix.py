@@ -149,10 +149,12 @@ def _attend(q_HRQd: Tensor, k_HRTd: Tensor, v_HRTd: Tensor, prefix: KeysValues, 
     """
     k_HPd, v_HPd = prefix
     num_prefix = k_HPd.shape[1]
-    q_HRQd = q_HRQd * q_HRQd.shape[-1] ** -0.5  # before the products, which could go beyond float16 without it
+    scale = q_HRQd.shape[-1] ** -0.5
+    if q_HRQd.dtype == torch.float16:  # which products could go beyond; elsewhere scaled queries would be kept besides
+        q_HRQd, scale = q_HRQd * scale, 1.0
     # Against the prefix all sentences are one batch of queries.
     to_prefix = (q_HRQd.flatten(1, 2) @ k_HPd.transpose(1, 2)).unflatten(1, q_HRQd.shape[1:3])
     to_own = (q_HRQd @ k_HRTd.transpose(2, 3)).masked_fill(~allowed, float("-inf"))
-    weights = torch.cat([to_prefix, to_own], dim=-1).softmax(-1)
+    weights = (torch.cat([to_prefix, to_own], dim=-1) * scale).softmax(-1)
     from_prefix = weights[..., :num_prefix].flatten(1, 2) @ v_HPd
     return (from_prefix.view_as(q_HRQd) + weights[..., num_prefix:] @ v_HRTd).movedim(0, 2)

@@ -19,7 +19,7 @@ from ordinalclip.text import encode_prompts
 MODELS = ("ViT-B-16", "RN50", "ViT-L-14")
 RANKS = (5, 8, 101, 512, 1024)
 LONGEST_NAIVE = 512  # ranks; what takes longer is extrapolated from there
-CHUNK = 128  # ranks that a naive mode takes at a time: the activations of 512 would fill 20 GB
+CHUNK = 64  # ranks that a naive mode takes at a time where they are more than twice as many: 512 would fill 20 GB
 ROUNDS = 3
 NUM_CONTEXT_TOKENS = 10
 
@@ -28,8 +28,8 @@ a frozen text tower with random weights, in float32. *Naive* pads every sentence
 code does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context
 is run once for all ranks, and the last layer computes only what EOT needs. *Memory* is what a forward pass keeps for
 the backward pass, weights not counted. *Differs by* is the norm of the difference from the naive result, relative to
-its norm: rank features, and gradients of context and base ranks. More than {chunk} ranks, naive takes in chunks of as
-many, one after the other, and its memory is a multiple of a chunk's. Where it is *extrapolated*, it is from {longest}
+its norm: rank features, and gradients of context and base ranks. Many ranks naive takes in chunks of {chunk},
+one after the other, and its memory is a multiple of a chunk's. Where it is *extrapolated*, it is from {longest}
 ranks, with which ours takes turns: its cost is proportional to their number."""
 
 
@@ -141,10 +141,11 @@ def naive_pass(
 
     def run() -> tuple[Tensor, ...]:
         num_ranks = len(prompt().eot)
+        size = CHUNK if num_ranks > 2 * CHUNK else num_ranks
         weighting = torch.linspace(-1, 1, num_ranks * tower.embed_dim).view(num_ranks, -1)
         found, gradients = [], [torch.zeros_like(parameter) for parameter in parameters]
-        for start in range(0, num_ranks, CHUNK):
-            ranks = slice(start, start + CHUNK)
+        for start in range(0, num_ranks, size):
+            ranks = slice(start, start + size)
             some = features(tower, prompt, ranks)
             parts = torch.autograd.grad((F.normalize(some, dim=-1) * weighting[ranks]).sum(), parameters)
             for gradient, part in zip(gradients, parts, strict=True):
