@@ -7,6 +7,7 @@ from ordinalclip.runs import Run
 from ordinalclip.tracking.describe import (
     ARCHIVED_TAG,
     CREATED_TAG,
+    DIRECTORY_TAG,
     NOTE_TAG,
     RUN_ID_TAG,
     STATUS,
@@ -65,13 +66,16 @@ def find_shown(client: Any, experiment_id: str, run: Run) -> Any:
 def choose_shown(client: Any, run: Run, found: list[Any]) -> Any:
     """Of what has a run's id the one that shows it, or None.
 
-    What shows an archived record is given up; two that show the same one, begun at once on two hosts, become one.
+    A record is the same where it was created at the same second, wherever it lies now: a folder that was moved goes on
+    as the run it was. What was shown of this directory before, an archived record, gives its id up. All others are
+    somebody else's runs of the same settings, in a folder of their own, and are left alone. Two that show the same
+    record, begun at once on two hosts, become one.
     """
     created, same = run.status().get("created", ""), []
     for shown in found:
         if shown.data.tags.get(CREATED_TAG, created) == created:
             same.append(shown)
-        else:
+        elif shown.data.tags.get(DIRECTORY_TAG) == str(run.directory.absolute()):
             client.set_tag(shown.info.run_id, ARCHIVED_TAG, run.run_id)
             client.delete_tag(shown.info.run_id, RUN_ID_TAG)
     same.sort(key=lambda shown: shown.info.run_id)

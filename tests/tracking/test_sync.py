@@ -62,6 +62,34 @@ def test_it_copies_what_is_missing_and_no_more(root: Path, capsys: pytest.Captur
 
 
 @pytest.mark.slow
+def test_two_folders_with_the_same_run_share_a_store_and_a_moved_one_goes_on(root: Path) -> None:
+    def made(folder: str, created: str) -> Run:
+        run = begin_run(root / folder, 1)
+        run.set_status("running", created=created)
+        end_run(run)
+        run.release("finished")
+        return run
+
+    def all_shown() -> list[tuple[str, bool]]:
+        client, experiment = store.open()
+        found = [one.data.tags for one in client.search_runs([experiment])]
+        return sorted((tags["directory"], RUN_ID_TAG in tags) for tags in found)
+
+    store = Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
+    mine, yours = made("mine", "2026-01-01T10:00:00+0000"), made("yours", "2026-01-01T11:00:00+0000")
+    assert [copy_all(store, [run]) for run in (mine, yours) * 2] == [(1, 0), (1, 0), (0, 0), (0, 0)]
+    assert all_shown() == [(str(mine.directory), True), (str(yours.directory), True)]
+    (root / "mine").rename(root / "moved")
+    moved = Run(root / "moved" / mine.directory.name)
+    assert [copy_all(store, [run]) for run in (moved, yours) * 2] == [(1, 0), *[(0, 0)] * 3]
+    assert all_shown() == [(str(moved.directory), True), (str(yours.directory), True)]
+    assert moved.archive() is not None  # and made anew: what was shown of it gives its id up
+    again = made("moved", "2026-01-01T12:00:00+0000")
+    assert [copy_all(store, [run]) for run in (again, yours) * 2] == [(1, 0), *[(0, 0)] * 3]
+    assert all_shown() == [(str(moved.directory), False), (str(moved.directory), True), (str(yours.directory), True)]
+
+
+@pytest.mark.slow
 def test_a_sync_that_was_ended_is_gone_on_with(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [ended(root, number) for number in range(3)]
     store = Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
