@@ -71,9 +71,7 @@ def test_what_a_job_leaves_to_this_process_its_node_does_not_stumble_over(
     monkeypatch.setattr("ordinalclip.job.run_job", lambda job, in_sweep: None)
     monkeypatch.setattr("ordinalclip.serving.asked.register_finished", registered.extend)
     assert Task()(job.cfg, job.overrides) == "finished"
-    assert [one.run.run_id for one in registered] == [
-        job.run.run_id
-    ]  # a server's, by the node: nobody may be left here
+    assert [one.run.run_id for one in registered] == [job.run.run_id]  # by the node: nobody may be left here
 
 
 class Recorder:
