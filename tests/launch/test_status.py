@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,34 @@ def test_a_job_that_died_before_its_run_began(tmp_path: Path, slurm: FakeSlurm, 
     one, other = standings(runs, tmp_path / "runs")
     assert (one.state, one.why, one.error) == ("failed", "bug", "ImportError: no module")
     assert (other.state, other.why) == ("new", "node failure")
+
+
+def test_what_came_after_a_job_counts_and_not_how_the_job_had_ended(
+    tmp_path: Path, slurm: FakeSlurm, small: list[str]
+) -> None:
+    submission = submit([*small, "seed=0"])
+    slurm.set("17", "FAILED")
+    Path(next(iter(Claims(tmp_path / "runs").read().values())).log).write_text("ImportError: of the job")
+    run = submission.stood[0].run
+    for told, error in (("failed", "ValueError: of another process"), ("interrupted", "KeyboardInterrupt")):
+        run.claim()
+        run.set_status(told, epochs=2, error=error)
+        run.release(told)
+        one = stands(run)
+        assert (one.state, one.why, one.error) == (("failed", "bug", error) if told == "failed" else (told, "", ""))
+
+
+def test_the_time_is_of_all_attempts(tmp_path: Path) -> None:
+    run = made(tmp_path, "x", "finished", ended="2026-01-01T00:01:00+0000", seconds=50.0)
+    assert stands(run).seconds == 50
+    killed = {"attempt": 1, "started": "2026-01-01T00:00:00+0000", "ended": None}
+    first = run.directory / "attempts" / "0001.json"
+    first.write_text(json.dumps(killed))
+    began = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    os.utime(first, (began, began + 30))
+    assert stands(run).seconds == 80
+    (run.directory / "status.json").write_text(json.dumps({"status": "interrupted"}))
+    assert stands(run).seconds == 90
 
 
 def test_cancelled_and_queued_again(
