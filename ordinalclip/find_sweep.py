@@ -1,11 +1,19 @@
-"""The runs of a sweep: by its note beside them, and by the name that each was given."""
+"""A sweep by its name, and its runs: those in its note beside them, and those that were given the name."""
 
 import json
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs import Run, find_runs
+
+
+def check_sweep_name(name: str | None) -> None:
+    """Raises a ConfigError for a name that cannot be one of a file beside the runs and of a tag in MLflow."""
+    if name is not None and not re.fullmatch(r"\w[\w. -]{0,99}", name):
+        allowed = "up to 100 letters, digits, _ . - and blanks, a letter, a digit or _ first"
+        raise ConfigError("sweep_name", name, "cannot be a sweep's name", allowed=allowed)
 
 
 def runs_of_sweep(name: str, root: Path, key: str, asked: str | None = None) -> list[Run]:

@@ -90,6 +90,9 @@ def test_nothing_is_queued_where_one_job_cannot_start(
 ) -> None:
     with pytest.raises(ConfigError, match=re.escape("prompt.num_base_ranks=99")):
         submit(["-m", *small, "prompt.num_base_ranks=3,99"])
+    for name in ("../x", "/x", ".x", "", "a,b"):
+        with pytest.raises(ConfigError, match="cannot be a sweep's name"):
+            submit([*small, f"sweep_name='{name}'"])
     for words, told in (
         (["tracking=local"], "analysis.sync shows"),
         (["tracking.experiment=mine"], "analysis.sync tracking.experiment=mine shows"),
