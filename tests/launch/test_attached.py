@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
 
 from launch import attached, mirroring
+from launch import sweep as sweeping
 from launch.job_array import Queued
 from launch.shared_store import check_store, for_nodes
 from launch.submit import ADDED
@@ -23,6 +25,7 @@ from ordinalclip.prepare import Job, prepare
 from ordinalclip.runs import Run
 from ordinalclip.tracking import NoMirror
 from tests.launch.fake_slurm import FakeSlurm
+from tests.launch.test_submit import finish
 
 
 def test_what_slurm_has_already_is_waited_for_as_is_what_is_queued(
@@ -72,6 +75,35 @@ def test_what_a_job_leaves_to_this_process_its_node_does_not_stumble_over(
     monkeypatch.setattr("ordinalclip.serving.asked.register_finished", registered.extend)
     assert Task()(job.cfg, job.overrides) == "finished"
     assert [one.run.run_id for one in registered] == [job.run.run_id]  # by the node: nobody may be left here
+
+
+class NoJobs(Launcher):
+    """Runs nothing, elsewhere."""
+
+    def setup(self, **settings: object) -> None:
+        pass
+
+    def launch(self, job_overrides: object, initial_job_idx: int) -> list[JobReturn]:
+        raise AssertionError
+
+    def check(self, jobs: object, arguments: object) -> None:
+        pass
+
+    def launch_jobs(self, jobs: object, config_dirs: object, arguments: object) -> list[JobReturn]:
+        raise AssertionError
+
+
+def test_typed_again_it_shows_what_ended_while_nobody_was_there(
+    tmp_path: Path, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = read_sweep(["-m", *small, "seed=0,1", "tracking=offline"], "x")
+    for job in plan(typed.compose, typed.product):
+        finish(job.run.directory)
+    shown: list[Job] = []
+    monkeypatch.setattr(sweeping, "show_finished", shown.extend)
+    monkeypatch.setattr(sweeping, "print_sweep", lambda jobs: None)
+    assert sweeping.sweep(typed.compose, NoJobs(), typed.product, typed.overrides) == []
+    assert [job.overrides[-2] for job in shown] == ["seed=0", "seed=1"]
 
 
 class Recorder:

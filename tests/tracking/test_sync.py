@@ -2,14 +2,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import analysis.sync
 from analysis.sync import copy_all, sync
+from launch.mirroring import show_finished
 from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Busy
+from ordinalclip.prepare import Job
 from ordinalclip.runs import Run
 from ordinalclip.tracking import RUN_ID_TAG
 from ordinalclip.tracking.copying import copy_run
@@ -136,6 +139,25 @@ def test_a_run_whose_process_is_gone_was_killed(root: Path) -> None:
     sync(words(root))
     assert shown(root)["0000000001"] == ("KILLED", None)  # its directory is no more
     assert lost.exists()
+
+
+@pytest.mark.slow
+def test_what_ended_while_nobody_was_there_is_shown_by_the_next_command(
+    root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin_run(root, 1)
+    sync(words(root))
+    assert shown(root) == {run.run_id: ("RUNNING", None)}
+    end_run(run)
+    run.release("finished")
+    tracking = {"uri": f"sqlite:///{root / 'mlflow.db'}", "experiment": "ordinalclip"}
+    jobs = [cast(Job, SimpleNamespace(run=run, cfg={"tracking": told})) for told in (tracking, {"_target_": "none"})]
+    show_finished(jobs)
+    assert shown(root) == {run.run_id: ("FINISHED", 0.25)}
+    assert caplog.text == ""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    show_finished([cast(Job, SimpleNamespace(run=run, cfg={"tracking": tracking | {"uri": "http://127.0.0.1:9"}}))])
+    assert "http://127.0.0.1:9: does not answer" in caplog.text
 
 
 @pytest.mark.slow
