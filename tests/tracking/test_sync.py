@@ -82,6 +82,14 @@ def test_two_folders_with_the_same_run_share_a_store_and_a_moved_one_goes_on(roo
     mine, yours = made("mine", "2026-01-01T10:00:00+0000"), made("yours", "2026-01-01T11:00:00+0000")
     assert [copy_all(store, [run]) for run in (mine, yours) * 2] == [(1, 0), (1, 0), (0, 0), (0, 0)]
     assert all_shown() == [(str(mine.directory), True), (str(yours.directory), True)]
+    theirs = made("theirs", "2026-01-01T10:00:00+0000")  # at the same second as mine
+    assert [copy_all(store, [run]) for run in (theirs, mine) * 2] == [(1, 0), *[(0, 0)] * 3]
+    (root / "link").symlink_to(root / "theirs")
+    assert copy_all(store, [Run(root / "link" / theirs.directory.name)]) == (1, 0)  # by another way: the same
+    assert len(all_shown()) == 3
+    client, experiment = store.open()
+    for one in client.search_runs([experiment], "tags.directory LIKE '%link%'"):
+        client.delete_run(one.info.run_id)
     (root / "mine").rename(root / "moved")
     moved = Run(root / "moved" / mine.directory.name)
     assert [copy_all(store, [run]) for run in (moved, yours) * 2] == [(1, 0), *[(0, 0)] * 3]
