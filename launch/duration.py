@@ -46,7 +46,9 @@ def _length(file: Path, *, is_running: bool = False) -> float | None:
         attempt, touched = json.loads(file.read_text(encoding="utf-8")), file.stat().st_mtime
     except (OSError, ValueError):
         return None
-    began, ended = moment(attempt.get("started")), time.time() if is_running else touched
-    if attempt.get("ended") is not None and not is_running:
-        ended = moment(attempt["ended"])
+    began = moment(attempt.get("started"))
+    if is_running:
+        ended: float | None = time.time()
+    else:
+        ended = touched if attempt.get("ended") is None else moment(attempt["ended"])
     return None if began is None or ended is None else max(0.0, ended - began)
