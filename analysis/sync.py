@@ -10,7 +10,7 @@ import logging
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ordinalclip.lease import Busy
 from ordinalclip.progress import progress
 from ordinalclip.runs import Run
 from ordinalclip.tracking.copying import choose_shown, copy_run, is_shown
-from ordinalclip.tracking.describe import RUN_ID_TAG
+from ordinalclip.tracking.describe import DIRECTORY_TAG, RUN_ID_TAG
 from ordinalclip.tracking.file_lock import Locked, held
 from ordinalclip.tracking.store import Store
 
@@ -119,7 +119,7 @@ def copy_all(store: Store, runs: Sequence[Run]) -> tuple[int, int]:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 copied = sum(pool.map(copy, missing))
     bar.close()
-    _end_the_lost(client, shown, runs)
+    _end_the_lost(client, shown, found)
     return copied, len(missing) - copied
 
 
@@ -174,15 +174,14 @@ def _pages(client: Any, experiment_id: str) -> Iterator[Any]:
         token = page.token or ""
 
 
-def _end_the_lost(client: Any, shown: dict[str, list[Any]], runs: Sequence[Run]) -> None:
+def _end_the_lost(client: Any, shown: Mapping[str, list[Any]], found: Mapping[Run, Any]) -> None:
     """What a store has as running, made on this machine in a directory that is no more, was killed."""
-    known = {run.run_id for run in runs}
-    for run_id, all_shown in shown.items():
-        for one in all_shown:
-            ours = one.data.tags.get("host") == socket.gethostname()
-            gone = not Path(one.data.tags.get("directory", "/")).exists()
-            if run_id not in known and one.info.status == "RUNNING" and ours and gone:
-                client.set_terminated(one.info.run_id, "KILLED")
+    known = {one.info.run_id for one in found.values() if one is not None}
+    for one in (one for all_shown in shown.values() for one in all_shown):
+        ours = one.data.tags.get("host") == socket.gethostname()
+        gone = not Path(one.data.tags.get(DIRECTORY_TAG, "/")).exists()
+        if one.info.run_id not in known and one.info.status == "RUNNING" and ours and gone:
+            client.set_terminated(one.info.run_id, "KILLED")
 
 
 if __name__ == "__main__":

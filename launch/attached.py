@@ -2,10 +2,8 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
@@ -14,40 +12,14 @@ from launch.claims import Claims
 from launch.job_array import Queued
 from launch.mirroring import Mirroring
 from launch.outcome import keeps_accounts
+from launch.shared_store import for_nodes
 from launch.standing import Standing
 from launch.submission import submit
 from launch.watch import watch
-from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Busy
 from ordinalclip.prepare import Job
 
 log = logging.getLogger("ordinalclip")
-
-_OFFLINE = {"_target_": "ordinalclip.tracking.NoMirror"}
-_REMEDY = "leave it out: this process shows the runs in that store as they go on"
-
-
-def check(jobs: Sequence[Job], arguments: Sequence[str], *, remedy: str = _REMEDY) -> None:
-    """Refuses an SQLite store that was named for jobs on several machines; warns of a server at a loopback address.
-
-    Args:
-        jobs: of the sweep.
-        arguments: what the user typed.
-        remedy: what to do in place of that.
-
-    Raises:
-        ConfigError: for such a store.
-    """
-    typed = [word.lstrip("+").partition("=")[::2] for word in arguments]
-    named = [(key, value) for key, value in typed if key in ("tracking", "tracking.uri")]
-    uri = str(jobs[0].cfg["tracking"].get("uri", ""))
-    if uri.startswith("http") and urlsplit(uri).hostname in ("127.0.0.1", "localhost", "::1"):
-        log.warning("tracking.uri=%s is each machine's own address, and jobs run on others", uri)
-    if named and any(_is_sqlite(job) for job in jobs):
-        allowed = "tracking=offline, or a server's address"
-        raise ConfigError(
-            *named[-1], "is an SQLite file, which jobs on several machines ruin", allowed=allowed, remedy=remedy
-        )
 
 
 def launch(
@@ -68,7 +40,7 @@ def launch(
         ConfigError: SLURM is not here, or does not take the jobs; some may be queued by then.
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
-    submission = submit([_for_nodes(job) for job in jobs], config_dirs, settings, arguments)
+    submission = submit([for_nodes(job) for job in jobs], config_dirs, settings, arguments)
     queued, others = submission.queued, _at_work(jobs, submission.stood)
     ends: dict[str, Exception | None] = {}
     if others:
@@ -119,11 +91,3 @@ def _returned(job: Job, error: Exception | None) -> JobReturn:
     returned = JobReturn(overrides=job.overrides, cfg=OmegaConf.create(job.cfg), status=status)
     returned.return_value = error
     return returned
-
-
-def _is_sqlite(job: Job) -> bool:
-    return str(job.cfg["tracking"].get("uri", "")).startswith("sqlite:")
-
-
-def _for_nodes(job: Job) -> Job:
-    return replace(job, cfg=job.cfg | {"tracking": _OFFLINE}) if _is_sqlite(job) else job

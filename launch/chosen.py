@@ -1,15 +1,14 @@
 """Which runs a command is about: `sweep=NAME`, `run=RUN`, or all below `paths.runs`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from launch.claims import Claims
 from ordinalclip.command import composed
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import find_run
+from ordinalclip.find_sweep import noted_runs, runs_of_sweep
 from ordinalclip.runs import Run, find_runs
 from ordinalclip.signatures import did_you_mean
 
@@ -45,7 +44,8 @@ def choose(words: Sequence[str], *, all_by_default: bool = False, more: Sequence
     """
     _check(words, more)
     typed = dict(word.partition("=")[::2] for word in words)
-    root = Path(composed(rest(words))["paths"]["runs"]).absolute()
+    where = [word for word in words if word.startswith(("paths=", "paths."))]
+    root = Path(composed(where)["paths"]["runs"]).absolute()
     if "run" in typed:
         return Chosen(root, [_run(typed["run"], root)], {})
     if "sweep" in typed:
@@ -67,8 +67,8 @@ def _check(words: Sequence[str], more: Sequence[str]) -> None:
     keys = (*_WHICH, "paths.runs", *more)
     prefixes = tuple(key for key in more if key.endswith("."))
     for word in words:
-        key, equals, value = word.partition("=")
-        if not equals and not key.startswith("-"):
+        key, equals, value = word.lstrip("+~").partition("=")
+        if not equals and not word.startswith(("-", "~")):
             raise ConfigError("sweep", "", f"which runs is {word!r}?", allowed=f"sweep={word}, run={word}")
         if key not in (*_WHICH, *_WHERE, *more) and not key.startswith(prefixes):
             allowed = ", ".join(f"{one}…" if one in prefixes else one for one in keys)
@@ -77,16 +77,11 @@ def _check(words: Sequence[str], more: Sequence[str]) -> None:
 
 
 def _of_sweep(name: str, root: Path) -> dict[str, list[str]]:
-    file = root / "sweeps" / f"{name}.json"
-    try:
-        runs: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))["runs"]
-    except FileNotFoundError:
-        names = sorted(path.stem for path in file.parent.glob("*.json"))
-        near = get_close_matches(name, names, n=3)
-        allowed = ", ".join(names) or f"none yet in {file.parent}"
-        remedy = f"did you mean {' or '.join(near)}?" if near else ""
-        raise ConfigError("sweep", name, "there is no sweep of that name", allowed=allowed, remedy=remedy) from None
-    return runs
+    """What was typed for each run of a sweep, whether its note lists it or it was given the name by itself."""
+    overrides = dict(noted_runs(name, root) or {})
+    for run in runs_of_sweep(name, root, "sweep"):
+        overrides.setdefault(run.directory.name, run.read_json("overrides.json") or [])
+    return overrides
 
 
 def _run(name: str, root: Path) -> Run:

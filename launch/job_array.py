@@ -62,6 +62,8 @@ def queue(jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[st
     options |= {"setup": [*_SETUP, *settings["setup"], *code.setup]}
     # A number of GPUs, or the site's own words for them.
     options |= {"gres": settings["gres"]} if settings["gres"] else {"gpus_per_node": settings["gpus_per_node"]}
+    of_sbatch = {name: value for name, value in settings["additional_parameters"].items() if value is not False}
+    options |= {"additional_parameters": of_sbatch}
     options = {name if name in _BASE else f"slurm_{name}": value for name, value in options.items()}
     folder = Path(settings["submitit_folder"]).absolute()
     executor = AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=settings["max_num_timeout"])

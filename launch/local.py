@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from launch.local_worker import GRACE_S, Begun, Ended, Said, Task, work
 from launch.mirroring import Mirroring
-from launch.places import LocalSettings, Place, divide, own_cores, own_gpus
+from launch.places import LocalSettings, Place, divide, in_groups, own_cores, own_gpus
 from ordinalclip.config import plain
 from ordinalclip.first_record import tell_notes
 from ordinalclip.runs import Run
@@ -89,8 +89,9 @@ def launch(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]], setti
     check_target({"_target_": "launch.places.LocalSettings"} | settings, "hydra.launcher")
     jobs = zip(cfgs, overrides, strict=True)
     tasks = [Task(number, plain(cfg), tuple(words)) for number, (cfg, words) in enumerate(jobs)]
-    wants_gpu = any(task.cfg["trainer"]["accelerator"] != "cpu" for task in tasks)
-    places = divide(LocalSettings(**settings), own_cores(), own_gpus() if wants_gpu else [])
+    devices = [task.cfg["trainer"].get("devices", 1) for task in tasks if task.cfg["trainer"]["accelerator"] != "cpu"]
+    gpus = in_groups(own_gpus(), max(devices)) if devices else []
+    places = divide(LocalSettings(**settings), own_cores(), gpus)
     if settings["jobs_per_gpu"] != 1 and places[0].gpu is None:
         log.warning("hydra.launcher.jobs_per_gpu=%s: these runs have no GPU to share", settings["jobs_per_gpu"])
     log.info("%s", described(places, len(tasks)))
@@ -106,7 +107,7 @@ def described(places: Sequence[Place], number: int) -> str:
     """How many runs there are at a time, and with what each of them computes."""
     first, at_once = places[0], min(len(places), number)
     one = f"{first.threads} thread{'s' if first.threads != 1 else ''}"
-    gpus = len({place.gpu for place in places[:at_once]} - {None})
+    gpus = len({gpu for place in places[:at_once] if place.gpu is not None for gpu in place.gpu.split(",")})
     where = f", on {gpus} GPU{'s' if gpus != 1 else ''}" if gpus else ""
     return f"{at_once} at a time{where}, {one} each"
 

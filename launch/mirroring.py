@@ -1,11 +1,18 @@
 """Shows runs of other processes in their stores: one thread, so that a store has one writer and nobody waits for it."""
 
+import logging
 import threading
+from collections import defaultdict
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
 from ordinalclip.job import mirror_of
+from ordinalclip.prepare import Job
 from ordinalclip.runs import Run
+from ordinalclip.tracking.store import Store
+
+log = logging.getLogger("ordinalclip")
 
 _PAUSE_S = 1.0  # between two looks at the runs; a mirror decides by itself how often it copies
 
@@ -56,3 +63,23 @@ class Mirroring:
                 return
             for run, cfg in running.items():
                 mirror_of(cfg).sync(run, final=False)
+
+
+def show_finished(jobs: Iterable[Job]) -> None:
+    """Copies finished runs that their stores do not have, or not to the end: nobody may have been here when they ended.
+
+    Args:
+        jobs: of a sweep; what a store has already is passed over, and one that does not answer is warned of.
+    """
+    from analysis.sync import copy_all  # a command, which imports how sweeps end
+
+    stores: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for job in jobs:
+        tracking = job.cfg["tracking"]
+        if "uri" in tracking and job.run.state() == "finished":
+            stores[tracking["uri"], tracking["experiment"]].append(job.run)
+    for (uri, experiment), runs in stores.items():
+        try:
+            copy_all(Store(uri, experiment), runs)
+        except Exception as error:  # whatever a store may raise: the runs are done
+            log.warning("%s; the runs are done, and python -m analysis.sync shows them", str(error).partition("\n")[0])

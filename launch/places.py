@@ -16,7 +16,7 @@ class Place:
     Attributes:
         cores: that its process may use.
         threads: that it computes with. Equal ones give equal bits, so all places have the same number.
-        gpu: what CUDA_VISIBLE_DEVICES says there; None = no GPU.
+        gpu: what CUDA_VISIBLE_DEVICES says there, several with commas; None = no GPU.
     """
 
     cores: tuple[int, ...]
@@ -45,14 +45,15 @@ def divide(settings: LocalSettings, cores: Sequence[int], gpus: Sequence[str]) -
     Args:
         settings: checked ones.
         cores: that this process may use.
-        gpus: names for CUDA_VISIBLE_DEVICES; empty where runs are not to use one.
+        gpus: what CUDA_VISIBLE_DEVICES may say, see `in_groups`; empty where runs are not to use one.
 
     Raises:
         ConfigError: more runs at a time than the GPUs hold.
     """
     held = len(gpus) * settings.jobs_per_gpu
     if gpus and settings.jobs is not None and settings.jobs > held:
-        problem = f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''} hold {held} at a time"
+        all_gpus = ",".join(gpus).split(",")
+        problem = f"{len(all_gpus)} GPU{'s' if len(all_gpus) > 1 else ''} hold {held} at a time"
         remedy = f"hydra.launcher.jobs_per_gpu={-(-settings.jobs // len(gpus))}"
         raise ConfigError("hydra.launcher.jobs", settings.jobs, problem, remedy=remedy)
     jobs = held or None if settings.jobs is None else settings.jobs
@@ -65,6 +66,19 @@ def divide(settings: LocalSettings, cores: Sequence[int], gpus: Sequence[str]) -
     # With more runs than cores for them none has a core of its own, and the system places them better than we could.
     shares = [tuple(cores[n * share : (n + 1) * share]) if jobs <= len(cores) else tuple(cores) for n in range(jobs)]
     return [Place(shares[n], threads, gpus[n % len(gpus)] if gpus else None) for n in range(jobs)]
+
+
+def in_groups(gpus: Sequence[str], devices: int) -> list[str]:
+    """GPUs as runs on so many devices take them: each group is what CUDA_VISIBLE_DEVICES says of one place.
+
+    Raises:
+        ConfigError: there are fewer than one run needs.
+    """
+    if gpus and len(gpus) < devices:
+        problem = f"there {'are' if len(gpus) > 1 else 'is'} {len(gpus)} GPU{'s' if len(gpus) > 1 else ''} here"
+        raise ConfigError("trainer.devices", devices, problem, allowed=f"at most {len(gpus)}, or trainer=cpu")
+    whole = len(gpus) - len(gpus) % devices
+    return [",".join(gpus[start : start + devices]) for start in range(0, whole, devices)]
 
 
 def own_cores() -> list[int]:

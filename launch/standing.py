@@ -3,14 +3,13 @@
 import errno
 import json
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from launch.claims import Claim, Claims, is_waiting, queue_of
+from launch.duration import moment, seconds_of
 from launch.outcome import Outcome, ask_accounts
 from ordinalclip.lease import newest_attempt
 from ordinalclip.runs import Run
@@ -45,7 +44,7 @@ class Standing:
         epochs: how many there are to be; None where that is not known yet.
         score: the last val/mae.
         node: where it runs or ran last.
-        seconds: that it took, or has been at it.
+        seconds: that it took, or has been at it, in all of its attempts.
         attempts: how often it was begun.
         error: the last line of its traceback; "" where there is none.
         slurm_id: of its job, in the queue or the last one.
@@ -91,12 +90,12 @@ def _standing(
     state: str = run.state() if status or attempt else "new"
     error = str(status.get("error") or "").partition("\n")[0] if state == "failed" else ""
     slurm_id, why = _slurm_id(attempt), ""
-    if claim is not None and (state in ("finished", "running") or _is_spent(claim, attempt)):
+    if claim is not None and (state in ("finished", "running") or _is_spent(claim, attempt, queue)):
         claim = None
     if claim is not None and is_waiting(claim, queue):
         state, slurm_id = "queued", claim.slurm_id
         why = _in_queue(claim, queue) + _before(status, accounts.get(claim.slurm_id or ""))
-    elif claim is not None and claim.slurm_id != slurm_id:  # its job ended before the run's first step
+    elif claim is not None and claim.slurm_id not in (None, slurm_id):  # its job ended before the run's first step
         slurm_id, outcome = claim.slurm_id, accounts.get(claim.slurm_id or "")
         why = claim.ended or _end(outcome) or "bug"
         error = "" if claim.ended else _last_line(claim.log) or (str(outcome) if outcome is not None else "")
@@ -116,7 +115,7 @@ def _standing(
         epochs=status.get("epochs"),
         score=_score(run),
         node=str(attempt.get("slurm_node") or attempt.get("host") or ""),
-        seconds=_seconds(state, status, attempt),
+        seconds=seconds_of(run, state, status),
         attempts=int(attempt.get("attempt", 0)),
         error=error,
         slurm_id=slurm_id,
@@ -134,10 +133,15 @@ def _slurm_id(attempt: Mapping[str, Any]) -> str | None:
     return None if job is None else str(job) if task is None else f"{job}_{task}"
 
 
-def _is_spent(claim: Claim, attempt: Mapping[str, Any]) -> bool:
-    """Whether the claimed job has done what it was to do: its attempt has ended, though the job may take a while to."""
-    ended = attempt.get("outcome") in ("finished", "failed")
-    return ended and claim.slurm_id is not None and claim.slurm_id == _slurm_id(attempt)
+def _is_spent(claim: Claim, attempt: Mapping[str, Any], queue: Mapping[str, Outcome] | None) -> bool:
+    """Whether the claimed job has no more to say of the run.
+
+    Its attempt has ended, though the job may take a while to; or it is over, and another process began one since.
+    """
+    if claim.slurm_id is not None and claim.slurm_id == _slurm_id(attempt):
+        return attempt.get("outcome") in ("finished", "failed")
+    began = moment(attempt.get("started"))
+    return began is not None and began >= int(claim.submitted) and not is_waiting(claim, queue)
 
 
 def _in_queue(claim: Claim, queue: Mapping[str, Outcome] | None) -> str:
@@ -186,15 +190,6 @@ def _score(run: Run) -> float | None:
             except (ValueError, KeyError, TypeError):  # cut off, by a kill or at where we began
                 continue
     return None
-
-
-def _seconds(state: str, status: Mapping[str, Any], attempt: Mapping[str, Any]) -> float | None:
-    if state != "running":
-        return status.get("seconds")
-    try:
-        return time.time() - datetime.strptime(attempt["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
-    except (KeyError, ValueError):
-        return None
 
 
 def _last_line(log: str) -> str:

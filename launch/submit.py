@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from launch.attached import check
+from launch.shared_store import check_store
 from launch.submission import Submission, submit
 from launch.sweep import STATE_WORDS, note_sweep, plan
 from launch.typed import Typed, read_sweep
@@ -53,7 +53,7 @@ def run(words: Sequence[str]) -> Submission:
     if typed.note:
         log.info("%s", typed.note)
     jobs = plan(typed.compose, typed.product, typed.config_dirs)
-    check(jobs, typed.overrides, remedy="leave it out: python -m analysis.sync shows the runs in that store")
+    check_store(jobs, typed.overrides, mirrored=False)
     tell_notes([note for job in jobs for note in job.manifest.notes])
     note_sweep(jobs, typed.overrides)
     submission = submit(jobs, typed.config_dirs, typed.launcher, typed.overrides)

@@ -15,6 +15,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from launch.job_failed import JobFailed
+from launch.mirroring import show_finished
 from ordinalclip.config import plain
 from ordinalclip.explain import explain
 from ordinalclip.first_record import tell_notes
@@ -101,6 +102,8 @@ def sweep(
             done = sum(job.run.state() == "finished" for job in jobs)
             log.info("%d of %d runs are finished", done, len(jobs))
             raise
+    if isinstance(launcher, JobLauncher):
+        show_finished(jobs)  # some may have ended after a driver before this one was closed
     print_sweep(jobs)
     register_finished(jobs)
     print_store(jobs[0].cfg)

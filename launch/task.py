@@ -40,11 +40,14 @@ class Task:
         from ordinalclip.job import run_job
         from ordinalclip.lease import Busy, Superseded
         from ordinalclip.prepare import prepare
+        from ordinalclip.serving.asked import register_finished
         from ordinalclip.terminal import log_to_terminal
 
         log_to_terminal()
         try:
-            run_job(prepare(cfg, tuple(overrides)), in_sweep=True)
+            job = prepare(cfg, tuple(overrides))
+            run_job(job, in_sweep=True)
+            register_finished([job])  # nobody may be there to do so for the sweep
         except Busy as busy:
             log.info("nothing was done here: %s", busy)
             return str(busy)

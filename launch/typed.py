@@ -26,6 +26,7 @@ class Typed:
         overrides: what was typed of the form key=value.
         config_dirs: the user's own folders with options.
         compose: overrides of one job → its configuration.
+        whole: the configuration with Hydra's own node, several values of a key left out.
         launcher: settings of `hydra/launcher`.
         note: what to tell before anything else; "" where there is nothing to tell.
     """
@@ -34,6 +35,7 @@ class Typed:
     overrides: list[str]
     config_dirs: list[Path]
     compose: Composer
+    whole: DictConfig
     launcher: dict[str, Any]
     note: str = ""
 
@@ -59,16 +61,21 @@ def read_sweep(words: Sequence[str], program: str, more: Sequence[str] = (), com
     overrides = [*(word for word in more if word.partition("=")[0] not in typed), *arguments.overrides]
     try:
         compose = Composer(arguments.config_dirs) if compose is None else compose
-        hydra = compose.whole(overrides).hydra
-        axes = typed_axes(_plain(hydra.sweeper).get("params") or {})
+        whole = compose.whole(overrides)
+        axes = typed_axes(_plain(whole.hydra.sweeper).get("params") or {})
         given = [override for override in compose.parse([*axes, *overrides]) if not override.is_hydra_override()]
         product = BasicSweeper.split_arguments(given, None)[0]
     except (HydraException, ValueError) as error:
         raise explain(error, overrides, arguments.config_dirs) or error from None
     if not product:
         raise ConfigError("-m", " ".join(overrides), "no option of the group fits")
-    launcher = {key: value for key, value in _plain(hydra.launcher).items() if key != "_target_"}
-    return Typed(product, arguments.overrides, arguments.config_dirs, compose, launcher, arguments.note)
+    launcher = launcher_of(whole)
+    return Typed(product, arguments.overrides, arguments.config_dirs, compose, whole, launcher, arguments.note)
+
+
+def launcher_of(whole: DictConfig) -> dict[str, Any]:
+    """The settings of `hydra/launcher` in a configuration with Hydra's own node."""
+    return {key: value for key, value in _plain(whole.hydra.launcher).items() if key != "_target_"}
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:

@@ -59,8 +59,8 @@ def watch(queued: Sequence[Queued], begun: Callable[[Job], None]) -> Iterator[tu
             if status and not one.has_begun:
                 one.has_begun = True
                 begun(one.queued.job)
-            if one in gone:
-                one.over_since = one.over_since or time.monotonic()
+            if outcomes is not None:  # of a job that was requeued meanwhile the end is still to come
+                one.over_since = (one.over_since or time.monotonic()) if one in gone else None
             ended, error = _verdict(one, (outcomes or {}).get(one.queued.slurm_id), accounts.get(one.queued.slurm_id))
             if ended:
                 waiting.remove(one)

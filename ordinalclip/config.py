@@ -165,7 +165,8 @@ def _check_image_rates(rates: Mapping[str, Any], image: float | None) -> None:
 
 def _check_register(cfg: Mapping[str, Any]) -> None:
     if cfg.get("register") and "uri" not in cfg["tracking"]:
-        raise ConfigError("register", True, "tracking=offline has no store to register in", allowed="tracking=local")
+        allowed = "tracking=local, tracking=server"
+        raise ConfigError("register", True, "tracking=offline has no store to register in", allowed=allowed)
 
 
 def _check_protocol(protocol: Mapping[str, Any], known: Mapping[str, float]) -> None:

@@ -1,8 +1,10 @@
 """From a configuration to a job that can start: checked, its data read, its weights found, its run named."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ordinalclip.config import check
 from ordinalclip.datasets.labels import check_label_draw
 from ordinalclip.datasets.load import finish_manifest, split_manifest
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.find_sweep import check_sweep_name
 from ordinalclip.identity import identity, readable_name, run_id
 from ordinalclip.initial_file import InitialFile, find_initial
 from ordinalclip.prompts.names import with_names_read
@@ -85,6 +88,7 @@ def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], Initi
         ConfigError: for a setting that cannot be used, or weights or a checkpoint that are not there.
     """
     check(cfg)
+    check_sweep_name(cfg["sweep_name"])
     check_single_start(cfg)
     if cfg["compile"] and cfg["trainable"]["image"] is not None:
         check_compiler()
@@ -97,7 +101,16 @@ def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], Initi
 def _directory(root: Path, name: str, run_id: str) -> Path:
     """Where a run lies, whatever it was called when it was made (names are not in the id), or where it will lie."""
     directory = root / name
-    return directory if directory.exists() else min(root.glob(f"*-{run_id}"), default=directory)
+    if directory.exists() or not root.is_dir():
+        return directory
+    return root / _names(root, root.stat().st_mtime_ns).get(run_id, name)
+
+
+@lru_cache(maxsize=4)
+def _names(root: Path, changed_ns: int) -> dict[str, str]:
+    """Run id → name of its directory; looked up once for all jobs of a sweep, and again where a directory was added."""
+    names = sorted((name for name in os.listdir(root) if "-" in name), reverse=True)
+    return {name.rpartition("-")[2]: name for name in names}
 
 
 def manifest_of(cfg: Mapping[str, Any]) -> Manifest:

@@ -6,6 +6,7 @@ Only Hydra is imported here: help, typing errors and finished runs answer before
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,6 +17,7 @@ import ordinalclip
 from ordinalclip.arguments import Arguments, read_arguments
 from ordinalclip.conf_dir import conf_dir
 from ordinalclip.config import plain
+from ordinalclip.errors import ConfigError
 from ordinalclip.help import print_help
 from ordinalclip.interrupt import Interrupt
 from ordinalclip.job import run_job
@@ -32,6 +34,8 @@ def task(cfg: DictConfig, typed: Arguments) -> None:
     hydra_cfg = HydraConfig.get()
     overrides = tuple(hydra_cfg.overrides.task)
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
+    if not in_sweep:
+        _check_launcher(typed.overrides)
     job = prepare(plain(cfg), overrides)
     if in_sweep:
         log.info("run %d: %s", hydra_cfg.job.num + 1, " ".join(typed.varied(overrides)) or job.run.directory.name)
@@ -41,6 +45,14 @@ def task(cfg: DictConfig, typed: Arguments) -> None:
         raise Busy(f"{job.run.directory.name}: {busy}; nothing was done here") from None
     if not in_sweep:
         print_store(job.cfg)
+
+
+def _check_launcher(overrides: Sequence[str]) -> None:
+    """Refuses a launcher that would be passed over: without `-m` a run is trained right here, on a login node say."""
+    named = [word.partition("=")[2] for word in overrides if word.startswith("hydra/launcher=")]
+    if named and named[-1] != "basic":
+        remedy = "type -m, too, also for one run; python -m launch.submit … queues it and leaves"
+        raise ConfigError("hydra/launcher", named[-1], "starts the runs of -m only", remedy=remedy)
 
 
 def main() -> None:

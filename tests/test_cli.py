@@ -20,6 +20,7 @@ MISTAKES = [
     (["prompt.num_base_ranks=1000"], "prompt.num_base_ranks=1000", ["from 1 to num_ranks (5)"]),
     (["seed=abc"], "seed=abc", ["an integer from 0"]),
     (["seed"], "seed=", ["needs a value"]),
+    (["hydra/launcher=slurm"], "hydra/launcher=slurm", ["type -m, too"]),
     (["trainable.rank=0"], "trainable.rank=0", ["or null"]),
     (["+optimizer.foo=1"], "optimizer.foo=1", ["torch.optim.RAdam", "weight_decay"]),
     (["optimizer.foo=1"], "optimizer.foo=1", ["weight_decay"]),

@@ -19,9 +19,9 @@ class SlurmLauncher(SubmititLauncher):
 
     def check(self, jobs: Sequence["Job"], arguments: Sequence[str]) -> None:
         """Raises ConfigError for what jobs on other machines cannot do."""
-        from launch.attached import check
+        from launch.shared_store import check_store
 
-        check(jobs, arguments)
+        check_store(jobs, arguments, mirrored=True)
 
     def launch_jobs(
         self, jobs: Sequence["Job"], config_dirs: Sequence[Path], arguments: Sequence[str]

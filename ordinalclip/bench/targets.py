@@ -8,6 +8,8 @@ from ordinalclip.bench.section import Row
 PEAK = "share of the peak"  # the column of it
 _STEP = "of naive's step, too, nearly all is the image tower's, which has no shorter way"
 
+_COPY = "nearly all of the time is MLflow's own work on each value"
+
 
 class Target(NamedTuple):
     """A number that a row of a benchmark is to reach.
@@ -96,6 +98,12 @@ def _targets() -> Iterator[Target]:
         yield Target(f"start, {what}: seconds", "startup", {"what": what}, "ours, s", seconds, at_most=True)
     beyond = "beyond training, s a run"
     yield Target("one more run of a sweep, beyond training: seconds", "sweep", {}, beyond, 1, at_most=True)
+    for epochs in (20, 50):
+        what = f"1000 runs of {epochs} epochs copied"
+        named = f"MLflow, {what}: seconds"
+        yield Target(named, "tracking", {"what": what}, "seconds", 120, at_most=True, limit=_COPY)
+    share = "training waits, %"
+    yield Target("MLflow, training waits for it: % of an epoch", "tracking", {}, share, 1, at_most=True)
 
 
 TARGETS = tuple(_targets())

@@ -19,7 +19,7 @@ from ordinalclip.inference.opening import ranks_of
 from ordinalclip.inference.predictions import prob_columns
 from ordinalclip.reopen import Record
 from ordinalclip.runs import Run
-from ordinalclip.tracking import RUN_ID_TAG
+from ordinalclip.tracking import CREATED_TAG, RUN_ID_TAG
 
 log = logging.getLogger("ordinalclip")
 
@@ -109,11 +109,12 @@ def find_shown(run: Run, uri: str) -> str:
 
     client = mlflow.MlflowClient(uri)
     experiments = [found.experiment_id for found in client.search_experiments()]
-    found = client.search_runs(experiments, f"tags.`{RUN_ID_TAG}` = '{run.run_id}'", max_results=1)
+    found = list(client.search_runs(experiments, f"tags.`{RUN_ID_TAG}` = '{run.run_id}'"))
     if not found:
         problem, remedy = f"is not in MLflow at {uri}", "python -m analysis.sync copies runs there"
         raise ConfigError("run", run.directory.name, problem, remedy=remedy)
-    mlflow_id: str = found[0].info.run_id
+    created = run.status().get("created")  # others may have made a run of the same settings
+    mlflow_id: str = next((one for one in found if one.data.tags.get(CREATED_TAG) == created), found[0]).info.run_id
     return mlflow_id
 
 

@@ -1,5 +1,6 @@
 """Copies one run into a store: what is there already stays as it is, what is new is added."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from ordinalclip.runs import Run
 from ordinalclip.tracking.describe import (
     ARCHIVED_TAG,
     CREATED_TAG,
+    DIRECTORY_TAG,
     NOTE_TAG,
     RUN_ID_TAG,
     STATUS,
@@ -65,19 +67,33 @@ def find_shown(client: Any, experiment_id: str, run: Run) -> Any:
 def choose_shown(client: Any, run: Run, found: list[Any]) -> Any:
     """Of what has a run's id the one that shows it, or None.
 
-    What shows an archived record is given up; two that show the same one, begun at once on two hosts, become one.
+    A record is the same where it was created at the same second and does not lie in another folder: one that was moved
+    goes on as the run it was. What was shown of this directory before, an archived record, gives its id up. All others
+    are somebody else's runs of the same settings, and are left alone. Two that show the same record, begun at once on
+    two hosts, become one.
     """
     created, same = run.status().get("created", ""), []
     for shown in found:
-        if shown.data.tags.get(CREATED_TAG, created) == created:
+        is_here = _lies_here(shown.data.tags.get(DIRECTORY_TAG), run)
+        if shown.data.tags.get(CREATED_TAG, created) == created and is_here is not False:
             same.append(shown)
-        else:
+        elif is_here:
             client.set_tag(shown.info.run_id, ARCHIVED_TAG, run.run_id)
             client.delete_tag(shown.info.run_id, RUN_ID_TAG)
     same.sort(key=lambda shown: shown.info.run_id)
     for double in same[1:]:
         client.delete_run(double.info.run_id)
     return same[0] if same else None
+
+
+def _lies_here(directory: str | None, run: Run) -> bool | None:
+    """Whether a directory is the run's, by whatever way; None where it is gone, or on another machine."""
+    if directory == str(run.directory.absolute()):
+        return True
+    try:
+        return None if directory is None else os.path.samefile(directory, run.directory)
+    except OSError:
+        return None
 
 
 def _copy(client: Any, experiment_id: str, run: Run, shown: Any) -> None:

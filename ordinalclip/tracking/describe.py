@@ -16,6 +16,7 @@ from ordinalclip.runs import Run
 
 RUN_ID_TAG = "ordinalclip.run_id"
 CREATED_TAG = "ordinalclip.created"  # tells a record from an archived one of the same id
+DIRECTORY_TAG = "directory"  # of the record; tells a run from somebody else's of the same settings
 ARCHIVED_TAG = "ordinalclip.archived"  # in place of the id, once another record has it
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
@@ -46,7 +47,7 @@ def tags_of(run: Run) -> dict[str, str]:
     tags = {
         RUN_ID_TAG: run.run_id,
         CREATED_TAG: status.get("created"),
-        "directory": str(run.directory.absolute()),
+        DIRECTORY_TAG: str(run.directory.absolute()),
         "host": attempt.get("host") or facts.get("host"),
         "device": status.get("device"),
         "git": code.get("git"),

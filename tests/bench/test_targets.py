@@ -17,6 +17,9 @@ def test_each_target_has_a_row_and_those_that_are_missed_a_limit() -> None:
     times = [{"text tower": "RN50", "ranks": ranks, "ours, ms": ms} for ranks, ms in ((512, 100.0), (1024, 230.0))]
     sections = {"finetune": {"rows": steps}, "startup": {"rows": [{"what": "--help", "ours, s": 0.9}]}}
     sections["text"] = {"rows": times}
+    copied = [{"what": f"1000 runs of {each} epochs copied", "seconds": each * 2.5} for each in (20, 50)]
+    share: dict[str, Any] = {"what": "a run of 400 epochs", "training waits, %": 0.04, "seconds": None}
+    sections["tracking"] = {"rows": [share, *copied]}
     rows = target_rows(sections)
     assert len(rows) == len(TARGETS)
     reached = {row["what"]: row["reached"] for row in rows}
@@ -26,8 +29,11 @@ def test_each_target_has_a_row_and_those_that_are_missed_a_limit() -> None:
     assert reached["start, --help: seconds"] == "yes"
     assert reached["text tower of RN50: time of 1,024 ranks over that of 512"] == "no"
     assert reached["text tower of ViT-L-14: time of 1,024 ranks over that of 512"] == "not measured"
+    assert reached["MLflow, training waits for it: % of an epoch"] == "yes"
+    assert reached["MLflow, 1000 runs of 20 epochs copied: seconds"] == "yes"
+    assert reached["MLflow, 1000 runs of 50 epochs copied: seconds"] == "no"
     told = limits(sections)
-    assert len(told) == 3
+    assert len(told) == 4
     assert any("5 ranks, float32: times faster is 1, not 1.5: of naive's step, too" in line for line in told)
     assert not any("peak" in line or "for nothing" in line for line in told)
     steps[-1][PEAK] = 0.713

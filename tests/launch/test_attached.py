@@ -6,18 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
 
 from launch import attached, mirroring
+from launch import sweep as sweeping
 from launch.job_array import Queued
+from launch.shared_store import check_store, for_nodes
 from launch.submit import ADDED
 from launch.submit import run as submit
 from launch.sweep import plan
+from launch.task import Task
 from launch.typed import read_sweep
+from ordinalclip.errors import ConfigError
+from ordinalclip.job import mirror_of
 from ordinalclip.lease import Busy
-from ordinalclip.prepare import Job
+from ordinalclip.prepare import Job, prepare
 from ordinalclip.runs import Run
+from ordinalclip.tracking import NoMirror
 from tests.launch.fake_slurm import FakeSlurm
+from tests.launch.test_submit import finish
 
 
 def test_what_slurm_has_already_is_waited_for_as_is_what_is_queued(
@@ -44,6 +52,58 @@ def test_what_slurm_has_already_is_waited_for_as_is_what_is_queued(
     assert "queued: 1 job as 18" in caplog.text
     assert [one.status for one in results] == [JobStatus.FAILED, *[JobStatus.COMPLETED] * 3]
     assert isinstance(results[0]._return_value, Busy)
+
+
+def test_what_a_job_leaves_to_this_process_its_node_does_not_stumble_over(
+    small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = read_sweep(["-m", *small, "seed=0,1", "register=true", "tracking.experiment=mine"], "x")
+    jobs = plan(typed.compose, typed.product)
+    check_store(jobs, typed.overrides, mirrored=True)  # left to this process, it is no mistake
+    job = for_nodes(jobs[0])
+    assert prepare(job.cfg).run.directory == jobs[0].run.directory
+    assert isinstance(mirror_of(job.cfg), NoMirror)
+    assert jobs[0].cfg["register"]  # by this process, once the run is shown
+    with pytest.raises(ConfigError, match="ruin"):
+        check_store(jobs, ["tracking=local"], mirrored=True)
+    served = read_sweep([*small, "register=true", "tracking=server"], "x")
+    (job,) = plan(served.compose, served.product)
+    assert for_nodes(job) is job
+    registered: list[Job] = []
+    monkeypatch.setattr("ordinalclip.terminal.log_to_terminal", lambda: None)
+    monkeypatch.setattr("ordinalclip.job.run_job", lambda job, in_sweep: None)
+    monkeypatch.setattr("ordinalclip.serving.asked.register_finished", registered.extend)
+    assert Task()(job.cfg, job.overrides) == "finished"
+    assert [one.run.run_id for one in registered] == [job.run.run_id]  # by the node: nobody may be left here
+
+
+class NoJobs(Launcher):
+    """Runs nothing, elsewhere."""
+
+    def setup(self, **settings: object) -> None:
+        pass
+
+    def launch(self, job_overrides: object, initial_job_idx: int) -> list[JobReturn]:
+        raise AssertionError
+
+    def check(self, jobs: object, arguments: object) -> None:
+        pass
+
+    def launch_jobs(self, jobs: object, config_dirs: object, arguments: object) -> list[JobReturn]:
+        raise AssertionError
+
+
+def test_typed_again_it_shows_what_ended_while_nobody_was_there(
+    tmp_path: Path, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = read_sweep(["-m", *small, "seed=0,1", "tracking=offline"], "x")
+    for job in plan(typed.compose, typed.product):
+        finish(job.run.directory)
+    shown: list[Job] = []
+    monkeypatch.setattr(sweeping, "show_finished", shown.extend)
+    monkeypatch.setattr(sweeping, "print_sweep", lambda jobs: None)
+    assert sweeping.sweep(typed.compose, NoJobs(), typed.product, typed.overrides) == []
+    assert [job.overrides[-2] for job in shown] == ["seed=0", "seed=1"]
 
 
 class Recorder:

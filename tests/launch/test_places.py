@@ -1,6 +1,7 @@
 import pytest
 
-from launch.places import LocalSettings, Place, divide
+from launch.local import described
+from launch.places import LocalSettings, Place, divide, in_groups
 from ordinalclip.errors import ConfigError
 from ordinalclip.signatures import check_target
 
@@ -42,6 +43,18 @@ def test_a_run_a_gpu_and_several_where_asked() -> None:
     assert [place.gpu for place in four] == ["3", "GPU-1f", "3", "GPU-1f"]
     assert sorted(core for place in four for core in place.cores) == list(range(8))
     assert [place.gpu for place in divide(settings(jobs=1), range(2), ["0", "1"])] == ["0"]
+
+
+def test_a_run_on_several_devices_has_as_many_gpus() -> None:
+    assert in_groups([], 2) == []
+    assert in_groups(["0", "1"], 1) == ["0", "1"]
+    places = divide(settings(), range(4), in_groups(["0", "1", "2", "GPU-1f", "4"], 2))
+    assert [place.gpu for place in places] == ["0,1", "2,GPU-1f"]
+    assert described(places, 9) == "2 at a time, on 4 GPUs, 2 threads each"
+    with pytest.raises(ConfigError, match=r"(?s)trainer\.devices=2.*there is 1 GPU here"):
+        in_groups(["0"], 2)
+    with pytest.raises(ConfigError, match="4 GPUs hold 2 at a time"):
+        divide(settings(jobs=3), range(4), in_groups(["0", "1", "2", "3"], 2))
 
 
 def test_more_runs_than_the_gpus_hold() -> None:

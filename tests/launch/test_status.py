@@ -2,18 +2,23 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from launch.cancel import run as cancel
 from launch.claims import Claims
+from launch.retry import _USAGE
 from launch.retry import run as retry
 from launch.standing import Standing, standings
 from launch.status import run as status
 from launch.submit import run as submit
+from ordinalclip.command import composed
 from ordinalclip.errors import ConfigError
+from ordinalclip.prepare import prepare
 from ordinalclip.runs import Run
 from tests.launch.fake_slurm import FakeSlurm
 
@@ -136,7 +141,7 @@ def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         "local-0000000005   interrupted   3/20    0.500  node1                  2",
         "3 runs: 1 finished, 1 interrupted, 1 failed",
     ]
-    with pytest.raises(ConfigError, match="no sweep of that name"):
+    with pytest.raises(ConfigError, match="there is no sweep no in"):
         status(["sweep=no"])
     with pytest.raises(ConfigError, match="which runs"):
         cancel([])
@@ -155,28 +160,88 @@ def test_a_job_that_died_before_its_run_began(tmp_path: Path, slurm: FakeSlurm, 
     assert (other.state, other.why) == ("new", "node failure")
 
 
+def test_what_came_after_a_job_counts_and_not_how_the_job_had_ended(
+    tmp_path: Path, slurm: FakeSlurm, small: list[str]
+) -> None:
+    submission = submit([*small, "seed=0"])
+    slurm.set("17", "FAILED")
+    Path(next(iter(Claims(tmp_path / "runs").read().values())).log).write_text("ImportError: of the job")
+    run = submission.stood[0].run
+    for told, error in (("failed", "ValueError: of another process"), ("interrupted", "KeyboardInterrupt")):
+        run.claim()
+        run.set_status(told, epochs=2, error=error)
+        run.release(told)
+        one = stands(run)
+        assert (one.state, one.why, one.error) == (("failed", "bug", error) if told == "failed" else (told, "", ""))
+
+
+def test_the_time_is_of_all_attempts(tmp_path: Path) -> None:
+    run = made(tmp_path, "x", "finished", ended="2026-01-01T00:01:00+0000", seconds=50.0)
+    assert stands(run).seconds == 50
+    killed = {"attempt": 1, "started": "2026-01-01T00:00:00+0000", "ended": None}
+    first = run.directory / "attempts" / "0001.json"
+    first.write_text(json.dumps(killed))
+    began = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    os.utime(first, (began, began + 30))
+    assert stands(run).seconds == 80
+    (run.directory / "status.json").write_text(json.dumps({"status": "interrupted"}))
+    assert stands(run).seconds == 90
+
+
 def test_cancelled_and_queued_again(
     tmp_path: Path, slurm: FakeSlurm, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    submission = submit(["-m", *small, "seed=0,1,2", "sweep=s"])
+    submission = submit(["-m", *small, "seed=0,1,2", "sweep=first", "cluster.partition=p", "cluster.mem_gb=5"])
     runs = tmp_path / "runs"
     (runs / submission.stood[2].run.directory.name).mkdir()
     (runs / submission.stood[2].run.directory.name / "status.json").write_text('{"status": "finished"}')
-    assert cancel(["sweep=s"]) == ["17_0", "17_1"]
+    assert cancel(["sweep=first"]) == ["17_0", "17_1"]
     assert slurm.calls("scancel") == [["17_0", "17_1"]]
     assert [one.state for one in standings([one.run for one in submission.stood], runs)] == [
         "new",
         "new",
         "finished",
     ]
-    assert cancel(["sweep=s"]) == []
-    again = retry(["sweep=s", *small[-2:], "cluster.mem_gb=32"])
-    assert again is not None
+    assert cancel(["sweep=first"]) == []
+    where = small[-2:]
+    documented = _USAGE.rpartition("python -m launch.retry ")[2].split()
+    assert documented == ["sweep=first", "cluster.mem_gb=32", "hydra.launcher.timeout_min=1440"]
+    (again,) = retry([*documented, *where, "+hydra.launcher.additional_parameters.nice=5"])
     assert again.slurm_ids == ["18_0", "18_1"]
-    assert "#SBATCH --mem=32GB" in Path(slurm.calls("sbatch")[1][-1]).read_text()
-    assert retry(["sweep=s", *small[-2:]]) is None
+    lines = Path(slurm.calls("sbatch")[1][-1]).read_text().splitlines()
+    assert {f"#SBATCH --{option}" for option in ("mem=32GB", "time=1440", "nice=5", "partition=p")} <= {*lines}
+    assert retry(["sweep=first", *where]) == []
     (waits,) = standings([submission.stood[0].run], runs)
     assert (waits.state, waits.why) == ("queued", "job 18_0")
     capsys.readouterr()
     status([f"run={waits.run.run_id}"])
     assert "queued: job 18_0" in capsys.readouterr().out
+
+
+def test_what_is_queued_again_has_the_settings_that_it_had(tmp_path: Path, slurm: FakeSlurm, small: list[str]) -> None:
+    runs, where = tmp_path / "runs", small[-2:]
+    served = ["tracking=server", "tracking.uri=http://127.0.0.1:9", "cache.limit_gb=3", "cluster.qos=q"]
+    words = (["seed=0", *served], ["seed=1", "sweep_name=mine"])
+    jobs = [prepare(composed([*small, *one])) for one in words]
+    for job, told in zip(jobs, words, strict=True):  # interrupted, the first as a job, the other here
+        job.run.claim()
+        job.run.set_status("interrupted", epochs=2)
+        job.run.write("config.yaml", yaml.safe_dump(job.cfg))
+        job.run.write_json("overrides.json", [*small, *told])
+        job.run.write_json("identity.json", job.identity)
+        job.run.write_json("labels.json", {"sweep": job.cfg["sweep_name"]})
+        job.run.release("interrupted")
+    attempt = next((jobs[0].run.directory / "attempts").iterdir())
+    attempt.write_text(json.dumps(json.loads(attempt.read_text()) | {"slurm_job": "3"}))
+    for run in (jobs[0].run.run_id, jobs[1].run.run_id):
+        with pytest.raises(ConfigError, match="SQLite"):
+            retry([f"run={run}", *where, "tracking=local"])
+    (first,) = retry([f"run={jobs[0].run.run_id}", *where, "num_workers=1"])
+    again = first.queued[0].job.cfg
+    assert (again["tracking"]["uri"], again["cache"]["limit_gb"], again["num_workers"]) == ("http://127.0.0.1:9", 3, 1)
+    assert "#SBATCH --qos=q" in Path(slurm.calls("sbatch")[0][-1]).read_text()
+    (second,) = retry(["sweep=mine", *where, "cluster.partition=p"])  # a name that no note lists
+    assert second.queued[0].job.run.run_id == jobs[1].run.run_id
+    assert second.queued[0].job.cfg["tracking"] == {"_target_": "ordinalclip.tracking.NoMirror"}
+    assert "#SBATCH --partition=p" in Path(slurm.calls("sbatch")[1][-1]).read_text()
+    assert {claim.run for claim in Claims(runs).read().values()} == {job.run.directory.name for job in jobs}

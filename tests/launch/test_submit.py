@@ -1,9 +1,11 @@
 """What is missing is queued once, whatever is typed how often; what SLURM refuses is told."""
 
+import io
 import json
 import re
 import subprocess
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -40,6 +42,7 @@ def test_what_is_missing_is_queued_once(
     assert f"export PYTHONPATH={code}:{code}/launch" in script
     assert "\nexport HF_HUB_OFFLINE=1\n" in script
     assert "#SBATCH --signal=USR2@120" in script
+    assert "\n#SBATCH --requeue\n" in script
 
     again = submit(words)
     assert (again.slurm_ids, again.plan) == ([], None)
@@ -87,8 +90,17 @@ def test_nothing_is_queued_where_one_job_cannot_start(
 ) -> None:
     with pytest.raises(ConfigError, match=re.escape("prompt.num_base_ranks=99")):
         submit(["-m", *small, "prompt.num_base_ranks=3,99"])
-    with pytest.raises(ConfigError, match="SQLite"):
-        submit([*small, "tracking=local"])
+    for name in ("../x", "/x", ".x", "", "a,b"):
+        with pytest.raises(ConfigError, match="cannot be a sweep's name"):
+            submit([*small, f"sweep_name='{name}'"])
+    for words, told in (
+        (["tracking=local"], "analysis.sync shows"),
+        (["tracking.experiment=mine"], "analysis.sync tracking.experiment=mine shows"),
+    ):
+        with pytest.raises(ConfigError, match="SQLite") as caught:
+            submit([*small, *words])
+        assert caught.value.key == words[0].partition("=")[0]
+        assert told in str(caught.value)
     assert slurm.jobs() == {}
     assert not (tmp_path / "runs").exists()
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -116,8 +128,10 @@ def test_a_job_has_its_sites_settings_and_all_of_its_cores(slurm: FakeSlurm, sma
     lines = Path(slurm.calls("sbatch")[0][-1]).read_text().splitlines()
     options = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")}
     assert options >= {"partition=p", "account=a", "constraint='a100|h100'", "cpus-per-task=3", "nice=5"}
-    assert options >= {"time=720", "signal=USR2@120", "gpus-per-node=1", "mem=8GB"}
+    assert options >= {"time=720", "signal=USR2@120", "gpus-per-node=1", "mem=8GB", "requeue"}
     assert "module load cuda" in lines
+    submit([*small, "seed=1", "hydra.launcher.additional_parameters.requeue=false"])
+    assert "requeue" not in Path(slurm.calls("sbatch")[1][-1]).read_text()
     told = next(line for line in lines if "SRUN_CPUS_PER_TASK" in line)  # srun does not take them over by itself
     for cpus, found in (("3", "3"), ("", "")):
         done = subprocess.run(
@@ -130,10 +144,20 @@ def test_a_job_has_its_sites_settings_and_all_of_its_cores(slurm: FakeSlurm, sma
         assert done.stdout.strip() == found
 
 
-def test_a_server_on_this_machine_is_warned_of(
-    slurm: FakeSlurm, small: list[str], caplog: pytest.LogCaptureFixture
+def test_a_server_that_jobs_or_this_machine_cannot_reach_is_warned_of(
+    slurm: FakeSlurm, small: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit([*small, "tracking=server", "tracking.uri=http://elsewhere:5000"])
+    asked: list[tuple[str, float]] = []
+
+    def answers(address: str, timeout: float) -> io.BytesIO:
+        asked.append((address, timeout))
+        return io.BytesIO()
+
+    monkeypatch.setattr("urllib.request.urlopen", answers)
+    submit(["-m", *small, "seed=0,1", "tracking=server", "tracking.uri=http://elsewhere:5000"])
+    assert asked == [("http://elsewhere:5000/health", 3.0)]
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
-    submit([*small, "tracking=server", "tracking.uri=http://localhost:5000", "seed=7"])
-    assert "http://localhost:5000 is each machine's own address" in caplog.text
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    submit([*small, "tracking=server", "tracking.uri=http://localhost:9", "seed=7"])
+    assert "http://localhost:9 is each machine's own address" in caplog.text
+    assert "http://localhost:9 does not answer from here" in caplog.text

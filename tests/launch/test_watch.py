@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -108,6 +109,29 @@ def test_a_requeued_job_is_waited_for_and_its_accounts_name_the_end(
     assert isinstance(error, JobFailed)
     assert error.log == queued.stderr
     assert begun == []
+
+
+def test_the_patience_with_an_end_begins_anew_after_a_requeue(
+    queued: Queued, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = {"7_1": Outcome("COMPLETED", "0:0")}
+    clock, looks = 10.0, 0
+    monkeypatch.setattr(watching, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: clock))
+
+    def back() -> Answer:
+        nonlocal clock
+        clock += 1  # more than the patience
+        return {"7_1": Outcome("PENDING")}
+
+    def again() -> Answer:
+        nonlocal clock, looks
+        looks += 1
+        clock += 1 if looks > 1 else 0
+        return over
+
+    answers(over, back, again)
+    assert "ended with its run unfinished" in str(end(queued)[0])
+    assert looks == 2
 
 
 def test_without_accounts_a_job_that_is_gone_does_not_hang_the_driver(

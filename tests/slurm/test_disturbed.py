@@ -160,9 +160,9 @@ def disturbed(cluster: Cluster, undisturbed: Run, small_disk: Path | None) -> It
     limit = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=20")
     runs += [
         Disturbed(cluster, "preempted", SLOW, on_node1, "cluster.gpus=2", "tracking.every_s=1"),
-        Disturbed(cluster, "requeued", SLOW, on_node1, "cluster.gpus=0"),
+        Disturbed(cluster, "requeued", SLOW, on_node1, "cluster.gpus=0", "tracking.every_s=1"),
         Disturbed(cluster, "killed", SLOW, on_node1, "cluster.gpus=0", **{DIES: str(cluster.folder / "may_die")}),
-        Disturbed(cluster, "timed_out", HELD, on_node1, "cluster.gpus=0", *limit),
+        Disturbed(cluster, "timed_out", HELD, on_node1, "cluster.gpus=0", "tracking.every_s=1", *limit),
     ]
     if small_disk is not None:
         runs.append(Disturbed(cluster, "full_disk", SLOW, on_node1, "cluster.gpus=0"))
@@ -204,12 +204,14 @@ def _requeued(one: Disturbed) -> Disturbed:
     one.notes["attached"] = one.hear("that SLURM has already")
     one.go(HELD)
     one.cluster.call("scontrol", "requeue", one.slurm_id())
+    one.wait_shown("KILLED")  # until it is taken up again
     return one.see_it_through(2)
 
 
 def _timed_out(one: Disturbed) -> Disturbed:
     wait_for(lambda: one.attempts()[0].get("outcome"), "it is out of time")
     one.notes["why"] = one.run.status().get("why")
+    one.wait_shown("KILLED")
     more = ["scontrol", "update", f"jobid={one.slurm_id()}", "timelimit=60"]  # refused while it completes
     wait_for(lambda: subprocess.run(more, env=one.cluster.environment, timeout=120).returncode == 0, "it has more time")
     return one.see_it_through(2)

@@ -1,5 +1,7 @@
 """A real MLflow server with PostgreSQL behind it, and what it does to runs when it is away, slow or broken."""
 
+import configparser
+import contextlib
 import os
 import shutil
 import signal
@@ -50,14 +52,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         assert first == f"export MLFLOW_TRACKING_URI=http://127.0.0.1:{port}\n", process.communicate()
         group = _children(process.pid)
         assert len(group) == 2  # PostgreSQL and MLflow
+        assert len(_in_sessions(group)) == 3, _in_sessions(group)  # and the one worker of MLflow's
         yield port
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=300)
         assert process.returncode == 0
         assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()  # killed, it would leave both behind
+        process.communicate(timeout=300)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -73,6 +76,17 @@ def proxy(server: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 def _children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
+
+
+def _in_sessions(leaders: list[int]) -> list[int]:
+    """All processes in the sessions of these; each of PostgreSQL's own has one to itself."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone
+            fields = (place / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) in leaders:
+                found.append(int(place.name))
+    return found
 
 
 def mirror(proxy: Proxy, name: str) -> MLflowMirror:
@@ -129,14 +143,16 @@ def test_runs_end_whatever_the_server_does_and_nothing_is_missing_in_the_end(
 
 
 @pytest.mark.slow
-def test_what_is_left_of_a_server_whose_starter_was_killed_is_ended(tmp_path: Path) -> None:
+def test_what_is_left_of_a_server_whose_starter_was_killed_is_ended_and_the_next_asks_who_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     command = [sys.executable, "-m", "launch.mlflow_server", f"folder={tmp_path}", f"port={port}"]
     command.append(f"database=sqlite:///{tmp_path / 'runs.db'}")
     ready = f"export MLFLOW_TRACKING_URI=http://127.0.0.1:{port}\n"
 
-    def start() -> subprocess.Popen[str]:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def start(*more: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == ready, process.communicate()
         return process
@@ -148,9 +164,19 @@ def test_what_is_left_of_a_server_whose_starter_was_killed_is_ended(tmp_path: Pa
     assert left  # they answer, as if nothing had happened
     with pytest.raises(ConfigError, match="Address already in use"):
         check_port("127.0.0.1", port)
-    second = start()
+    second = start("auth=true")
     try:
         assert not set(left) & set(processes_of(tmp_path))
+        ini = configparser.ConfigParser(interpolation=None)
+        ini.read(tmp_path / "admin.ini")
+        assert (tmp_path / "admin.ini").stat().st_mode & 0o077 == 0
+        store = Store(f"http://127.0.0.1:{port}", "mine")
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "guessed")
+        with pytest.raises(ConfigError, match="asks for a name and a password"):
+            copy_all(store, [])
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ini["mlflow"]["admin_password"])
+        assert copy_all(store, []) == (0, 0)
     finally:
         second.send_signal(signal.SIGTERM)
         second.communicate(timeout=300)

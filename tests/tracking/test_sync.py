@@ -2,14 +2,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import analysis.sync
 from analysis.sync import copy_all, sync
+from launch.mirroring import show_finished
 from ordinalclip.errors import ConfigError
 from ordinalclip.lease import Busy
+from ordinalclip.prepare import Job
 from ordinalclip.runs import Run
 from ordinalclip.tracking import RUN_ID_TAG
 from ordinalclip.tracking.copying import copy_run
@@ -62,6 +65,42 @@ def test_it_copies_what_is_missing_and_no_more(root: Path, capsys: pytest.Captur
 
 
 @pytest.mark.slow
+def test_two_folders_with_the_same_run_share_a_store_and_a_moved_one_goes_on(root: Path) -> None:
+    def made(folder: str, created: str) -> Run:
+        run = begin_run(root / folder, 1)
+        run.set_status("running", created=created)
+        end_run(run)
+        run.release("finished")
+        return run
+
+    def all_shown() -> list[tuple[str, bool]]:
+        client, experiment = store.open()
+        found = [one.data.tags for one in client.search_runs([experiment])]
+        return sorted((tags["directory"], RUN_ID_TAG in tags) for tags in found)
+
+    store = Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
+    mine, yours = made("mine", "2026-01-01T10:00:00+0000"), made("yours", "2026-01-01T11:00:00+0000")
+    assert [copy_all(store, [run]) for run in (mine, yours) * 2] == [(1, 0), (1, 0), (0, 0), (0, 0)]
+    assert all_shown() == [(str(mine.directory), True), (str(yours.directory), True)]
+    theirs = made("theirs", "2026-01-01T10:00:00+0000")  # at the same second as mine
+    assert [copy_all(store, [run]) for run in (theirs, mine) * 2] == [(1, 0), *[(0, 0)] * 3]
+    (root / "link").symlink_to(root / "theirs")
+    assert copy_all(store, [Run(root / "link" / theirs.directory.name)]) == (1, 0)  # by another way: the same
+    assert len(all_shown()) == 3
+    client, experiment = store.open()
+    for one in client.search_runs([experiment], "tags.directory LIKE '%link%'"):
+        client.delete_run(one.info.run_id)
+    (root / "mine").rename(root / "moved")
+    moved = Run(root / "moved" / mine.directory.name)
+    assert [copy_all(store, [run]) for run in (moved, yours) * 2] == [(1, 0), *[(0, 0)] * 3]
+    assert all_shown() == [(str(moved.directory), True), (str(yours.directory), True)]
+    assert moved.archive() is not None  # and made anew: what was shown of it gives its id up
+    again = made("moved", "2026-01-01T12:00:00+0000")
+    assert [copy_all(store, [run]) for run in (again, yours) * 2] == [(1, 0), *[(0, 0)] * 3]
+    assert all_shown() == [(str(moved.directory), False), (str(moved.directory), True), (str(yours.directory), True)]
+
+
+@pytest.mark.slow
 def test_a_sync_that_was_ended_is_gone_on_with(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [ended(root, number) for number in range(3)]
     store = Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
@@ -108,6 +147,25 @@ def test_a_run_whose_process_is_gone_was_killed(root: Path) -> None:
     sync(words(root))
     assert shown(root)["0000000001"] == ("KILLED", None)  # its directory is no more
     assert lost.exists()
+
+
+@pytest.mark.slow
+def test_what_ended_while_nobody_was_there_is_shown_by_the_next_command(
+    root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin_run(root, 1)
+    sync(words(root))
+    assert shown(root) == {run.run_id: ("RUNNING", None)}
+    end_run(run)
+    run.release("finished")
+    tracking = {"uri": f"sqlite:///{root / 'mlflow.db'}", "experiment": "ordinalclip"}
+    jobs = [cast(Job, SimpleNamespace(run=run, cfg={"tracking": told})) for told in (tracking, {"_target_": "none"})]
+    show_finished(jobs)
+    assert shown(root) == {run.run_id: ("FINISHED", 0.25)}
+    assert caplog.text == ""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    show_finished([cast(Job, SimpleNamespace(run=run, cfg={"tracking": tracking | {"uri": "http://127.0.0.1:9"}}))])
+    assert "http://127.0.0.1:9: does not answer" in caplog.text
 
 
 @pytest.mark.slow
