@@ -66,7 +66,7 @@ def test_what_a_job_leaves_to_this_process_its_node_does_not_stumble_over(
     assert jobs[0].cfg["register"]  # by this process, once the run is shown
     with pytest.raises(ConfigError, match="ruin"):
         check_store(jobs, ["tracking=local"], mirrored=True)
-    served = read_sweep([*small, "register=true", "tracking=server"], "x")
+    served = read_sweep([*small, "register=true", "tracking=server", "tracking.uri=http://127.0.0.1:9"], "x")
     (job,) = plan(served.compose, served.product)
     assert for_nodes(job) is job
     registered: list[Job] = []
