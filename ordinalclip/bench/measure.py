@@ -1,13 +1,17 @@
 """Time, memory and work of ways to compute the same thing, measured side by side."""
 
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.weak import WeakIdKeyDictionary
 
 PEAK_SIDES = (1024, 2048, 4096)  # of the square matrices whose product is the fastest thing there is
 
@@ -64,6 +68,43 @@ def kept_bytes(forward: Callable[[], Tensor], *modules: nn.Module) -> int:
     total = sum(sizes.values())
     del result
     return total
+
+
+class _Living(TorchDispatchMode):
+    """Bytes of tensors made under it that live now, and the most there ever were; each storage is counted once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._counted = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and tensor.untyped_storage() not in self._counted:
+                self._count(tensor.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        size = storage.nbytes()
+        self._counted[storage] = size
+        self.now += size
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self._free, size)
+
+    def _free(self, size: int) -> None:
+        self.now -= size
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """The most bytes of tensors that a run has at once, temporaries included, what was there before it not.
+
+    What an operation takes within itself is not seen.
+    """
+    run()  # what is made once and kept, such as masks
+    with _Living() as living:
+        run()
+    return living.most
 
 
 def matrix_peak(dtype: torch.dtype, rounds: int = 3) -> float:

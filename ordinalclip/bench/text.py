@@ -1,7 +1,6 @@
 """The text tower: R prompts with the shared prefix run once, against R sentences of 77 tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ordinalclip.backbones.openclip_text import CausalText
-from ordinalclip.bench.measure import alternate, kept_bytes
+from ordinalclip.bench.measure import alternate, peak_bytes
 from ordinalclip.bench.naive import rank_by_rank, whole_sentences
 from ordinalclip.bench.section import Row, Section
 from ordinalclip.prompts.rank import RankPrompt
@@ -26,11 +25,11 @@ NUM_CONTEXT_TOKENS = 10
 TEXT = """Forward and backward pass of rank prompts (10 learned context tokens, one token per rank, a full stop) through
 a frozen text tower with random weights, in float32. *Naive* pads every sentence to 77 tokens, as the method's first
 code does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context
-is run once for all ranks, and the last layer computes only what EOT needs. *Memory* is what a forward pass keeps for
-the backward pass, weights not counted. *Differs by* is the norm of the difference from the naive result, relative to
-its norm: rank features, and gradients of context and base ranks. Many ranks naive takes in chunks of {chunk},
-one after the other, and its memory is a multiple of a chunk's. Where it is *extrapolated*, it is from {longest}
-ranks, with which ours takes turns: its cost is proportional to their number."""
+is run once for all ranks, and the last layer computes only what EOT needs. *Memory* is the most that tensors of a
+forward and backward pass take at once, temporaries included and weights not. *Differs by* is the norm of the difference
+from the naive result, relative to its norm: rank features, and gradients of context and base ranks. Many ranks naive
+takes in chunks of {chunk}, one after the other; its memory is a multiple of a chunk's. Where it is *extrapolated*, it
+is from {longest} ranks, with which ours takes turns: its cost is proportional to their number."""
 
 
 def measure_text(*, quick: bool) -> Iterator[Section]:
@@ -80,21 +79,20 @@ def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence
         run()
     found = forward_backward(tower, prompt, shared_prefix)()
     seconds = alternate(naive | ours, rounds)
-    chunk = slice(0, CHUNK)
-    kept = kept_bytes(lambda: whole_sentences(tower, prompt, chunk), tower, prompt) / min(num_ranks, CHUNK)
+    some = CHUNK if num_ranks > 2 * CHUNK else num_ranks
+    peak = peak_bytes(forward_backward(tower, rank_prompt(tower, some), whole_sentences)) / some  # a rank
     rows: list[Row] = []
     for size in sizes:
         same, scale = size == num_ranks, size / num_ranks
-        larger = rank_prompt(tower, size)
-        kept_ours = kept_bytes(partial(shared_prefix, tower, larger), tower, larger)
+        peak_ours = peak_bytes(ours[str(size)])
         row: Row = {
             "ranks": size,
             "naive": "measured" if same else "extrapolated",
             "ours, ms": seconds[str(size)] * 1e3,
             "times faster than naive": seconds["whole"] * scale / seconds[str(size)],
             "than the loop": seconds["loop"] * scale / seconds[str(size)],
-            "ours, MiB": kept_ours / 2**20,
-            "times less memory": kept * size / kept_ours,
+            "ours, MiB": peak_ours / 2**20,
+            "times less memory": peak * size / peak_ours,
             "features differ by": largest_difference(found[:1], expected[:1]) if same else None,
             "gradients differ by": largest_difference(found[1:], expected[1:]) if same else None,
         }

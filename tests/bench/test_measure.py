@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ordinalclip.bench import measure
-from ordinalclip.bench.measure import alternate, kept_bytes, matrix_peak, operations
+from ordinalclip.bench.measure import alternate, kept_bytes, matrix_peak, operations, peak_bytes
 
 
 def test_the_ways_take_turns() -> None:
@@ -31,6 +31,30 @@ def test_what_is_recomputed_is_not_counted() -> None:
     assert kept_bytes(lambda: checkpoint(layers, x, use_reentrant=False), layers) < kept_bytes(
         lambda: layers(x), layers
     )
+
+
+def test_the_peak_counts_temporaries_while_they_live_and_what_was_there_before_not() -> None:
+    x = torch.zeros(1000)
+    size, number = 4000, 4  # bytes of x, of a sum
+    assert peak_bytes(lambda: x + 1) == size
+    assert peak_bytes(lambda: (((x + 1) + 1) + 1) + 1) == 2 * size
+    assert peak_bytes(lambda: (x + 1).mul_(2).view(10, 100).sum()) == size + number
+    assert peak_bytes(lambda: [x + 1, x + 2, x + 3]) == 3 * size
+
+
+def test_the_peak_of_a_backward_pass_has_what_the_forward_pass_kept() -> None:
+    x = torch.zeros(1000, requires_grad=True)
+    kept = [4000 * number for number in (3, 6)]
+    peaks = [peak_bytes(lambda depth=depth: _exponents(x, depth).backward()) for depth in (3, 6)]
+    x.grad = None
+    assert [b - a for a, b in zip(kept, peaks, strict=True)] == [peaks[0] - kept[0]] * 2  # temporaries, whatever depth
+    assert peaks[0] > kept[0]
+
+
+def _exponents(x: torch.Tensor, depth: int) -> torch.Tensor:
+    for _ in range(depth):
+        x = x.exp()  # which keeps its result
+    return x.sum()
 
 
 def test_operations_are_those_of_products_forth_and_back() -> None:
