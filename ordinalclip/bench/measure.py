@@ -79,10 +79,12 @@ class _Living(TorchDispatchMode):
         self._counted = WeakIdKeyDictionary()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for storage in _storages((args, kwargs)):
+            self._counted.setdefault(storage, 0)  # was there before: views of it take nothing
         result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage() not in self._counted:
-                self._count(tensor.untyped_storage())
+        for storage in _storages(result):
+            if storage not in self._counted:
+                self._count(storage)
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
@@ -94,6 +96,10 @@ class _Living(TorchDispatchMode):
 
     def _free(self, size: int) -> None:
         self.now -= size
+
+
+def _storages(values: Any) -> list[torch.UntypedStorage]:
+    return [value.untyped_storage() for value in tree_leaves(values) if isinstance(value, Tensor)]
 
 
 def peak_bytes(run: Callable[[], object]) -> int:

@@ -40,6 +40,7 @@ def test_the_peak_counts_temporaries_while_they_live_and_what_was_there_before_n
     assert peak_bytes(lambda: (((x + 1) + 1) + 1) + 1) == 2 * size
     assert peak_bytes(lambda: (x + 1).mul_(2).view(10, 100).sum()) == size + number
     assert peak_bytes(lambda: [x + 1, x + 2, x + 3]) == 3 * size
+    assert peak_bytes(lambda: x.view(10, 100).t() + 1) == size  # a view of what was there takes nothing
 
 
 def test_the_peak_of_a_backward_pass_has_what_the_forward_pass_kept() -> None:
