@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from statistics import median
 from typing import Any
 
@@ -21,7 +21,10 @@ def no_wait() -> None:
 
 
 def alternate(
-    ways: Mapping[str, Callable[[], object]], rounds: int, wait: Callable[[], object] = no_wait
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    wait: Callable[[], object] = no_wait,
+    settled: Collection[str] = (),
 ) -> dict[str, float]:
     """Median seconds of each way.
 
@@ -31,10 +34,14 @@ def alternate(
         ways: what to run, by name; run before, where a first time is slower.
         rounds: how often each way is timed.
         wait: returns when all that was asked for is computed, such as `torch.cuda.synchronize`.
+        settled: ways that are timed right after an untimed run of themselves, as a step of training follows its like;
+            else they would pay for the state in which another way has left the process's memory.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, run in ways.items():
+            if name in settled:
+                run()
             wait()
             started = time.perf_counter()
             run()

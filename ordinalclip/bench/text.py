@@ -24,13 +24,13 @@ NUM_CONTEXT_TOKENS = 10
 
 TEXT = """Forward and backward pass of rank prompts (10 learned context tokens, one token per rank, a full stop) through
 a frozen text tower with random weights, in float32. *Naive* pads every sentence to 77 tokens, as the method's first
-code does; *loop* besides runs one rank after the other, and is timed by itself. *Ours* is what training uses: sentences
-end at EOT, the context is run once for all ranks, and the last layer computes only what EOT needs.
-*Memory* is the most that tensors of a
-forward and backward pass take at once, temporaries included and weights not. *Differs by* is the norm of the difference
-from the naive result, relative to its norm: rank features, and gradients of context and base ranks. Many ranks naive
-takes in chunks of {chunk}, one after the other; its memory is a multiple of a chunk's. Where it is *extrapolated*, it
-is from {longest} ranks, with which ours takes turns: its cost is proportional to their number."""
+code does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context
+is run once for all ranks, and the last layer computes only what EOT needs. Each is timed right after an untimed pass of
+its own. *Memory* is the most that tensors of a forward and backward pass take at once, temporaries included and weights
+not. *Differs by* is the norm of the difference from the naive result, relative to its norm: rank features, and
+gradients of context and base ranks. Many ranks naive takes in chunks of {chunk}, one after the other; its memory is a
+multiple of a chunk's. Where it is *extrapolated*, it is from {longest} ranks, with which ours takes turns: its cost is
+proportional to their number."""
 
 
 def measure_text(*, quick: bool) -> Iterator[Section]:
@@ -64,7 +64,7 @@ def random_text_tower(model: str) -> CausalText:
 
 
 def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence[int] = ()) -> list[Row]:
-    """A row of R ranks, naive and ours in turns, and rows of more ranks, whose naive modes are extrapolated.
+    """A row of R ranks with all modes in turns, and rows of more ranks, whose naive modes are extrapolated.
 
     Args:
         tower: text tower.
@@ -79,10 +79,9 @@ def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence
     for run in ours.values():
         run()
     found = forward_backward(tower, prompt, shared_prefix)()
-    seconds = alternate({"whole": whole, **ours}, rounds)
-    # By itself: it leaves the process's memory in small pieces, which slow down whatever follows it.
-    seconds |= alternate({"loop": loop}, rounds)
+    ways = {"whole": whole, "loop": loop, **ours}
     some = CHUNK if num_ranks > 2 * CHUNK else num_ranks
+    seconds = alternate(ways, rounds, settled=ways if some == num_ranks else ours)  # chunks follow their like as it is
     peak = peak_bytes(forward_backward(tower, rank_prompt(tower, some), whole_sentences)) / some  # a rank
     rows: list[Row] = []
     for size in sizes:

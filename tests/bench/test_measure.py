@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,22 @@ def test_the_ways_take_turns() -> None:
     assert called == ["a", "b"] * 3
     assert seconds.keys() == {"a", "b"}
     assert all(value >= 0 for value in seconds.values())
+
+
+def test_of_a_settled_way_the_second_run_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
+
+    def runs_of(*lengths: float) -> Callable[[], None]:
+        left = list(lengths)
+
+        def run() -> None:
+            now[0] += left.pop(0)
+
+        return run
+
+    ways = {"a": runs_of(1.0, 2.0, 4.0), "b": runs_of(100.0, 3.0, 100.0, 5.0, 100.0, 7.0)}
+    assert alternate(ways, rounds=3, settled=["b"]) == {"a": 2.0, "b": 5.0}
 
 
 def test_kept_bytes_counts_each_storage_once_and_no_weights() -> None:
