@@ -30,6 +30,7 @@ DEFAULT_LIMITS = Limits()
 # What browsers send and cameras write, by Pillow's names. Of these it reads the size before it decodes anything; of
 # others it does not (an icon holds whole PNGs of any size), and for PostScript it would start a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+FORMATS_TOLD = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 
 
 def read_rgb(image: Any, limits: Limits = DEFAULT_LIMITS) -> Image.Image:

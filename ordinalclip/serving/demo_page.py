@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from ordinalclip.inference.predictions import Ranks
-from ordinalclip.inference.reading import FORMATS
+from ordinalclip.inference.reading import FORMATS_TOLD
 
 _HEADINGS = {
     "run": "run",
@@ -60,7 +60,7 @@ def demo_page(facts: Mapping[str, Any], ranks: Ranks, max_bytes: int, max_pixels
         readout=ranks.readout.replace("_", " "),
         facts=[(told, facts[key]) for key, told in _HEADINGS.items() if facts.get(key) is not None],
         stamps=stamps(facts),
-        formats=", ".join(FORMATS),
+        formats=FORMATS_TOLD,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
     )
