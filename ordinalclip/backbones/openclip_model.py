@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from ordinalclip.backbones.lean_quick_gelu import lean_quick_gelu
 from ordinalclip.backbones.weights import WeightFile, is_torchscript, names_a_path
 from ordinalclip.errors import ConfigError
 from ordinalclip.preprocessing import Preprocessing
@@ -90,6 +91,7 @@ def empty_model(
         )
     if getattr(clip.visual, "output_tokens", False):
         clip.visual.output_tokens = False  # CoCa writes captions from them; we want the image's feature
+    lean_quick_gelu(clip)
     return clip
 
 

@@ -1,10 +1,11 @@
 """The naive mode that everything is measured against: 77 tokens a sentence, rank by rank, nothing kept.
 
-It uses our own modules, so that only the way differs: images are decoded and run through the tower whenever they are
-needed, and rank features are computed for every batch, evaluation included.
+It uses our own modules, but for QuickGELU, which is open_clip's, so that only the way differs: images are decoded and
+run through the tower whenever they are needed, and rank features are computed for every batch, evaluation included.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from ordinalclip.backbones.lean_quick_gelu import LeanQuickGELU
 from ordinalclip.backbones.openclip_text import CausalText
 from ordinalclip.datasets.images import open_rgb
 from ordinalclip.model import OrdinalCLIP, Output
@@ -25,13 +27,36 @@ EVERY = slice(None)
 def whole_sentences(tower: CausalText, prompt: RankPrompt, ranks: slice = EVERY) -> Tensor:
     """Rank features [R, D] of some ranks from sentences filled up to the tower's context length."""
     padded, eot = _padded(tower, prompt, ranks)
-    return tower.encode(padded, eot)
+    with published_activation(tower):
+        return tower.encode(padded, eot)
 
 
 def rank_by_rank(tower: CausalText, prompt: RankPrompt, ranks: slice = EVERY) -> Tensor:
     """As `whole_sentences`, one rank after the other."""
     padded, eot = _padded(tower, prompt, ranks)
-    return torch.cat([tower.encode(padded[r : r + 1], eot[r : r + 1]) for r in range(len(padded))])
+    with published_activation(tower):
+        return torch.cat([tower.encode(padded[r : r + 1], eot[r : r + 1]) for r in range(len(padded))])
+
+
+@contextmanager
+def published_activation(module: nn.Module) -> Iterator[None]:
+    """Within it, QuickGELU is computed as open_clip computes it, as a product; a backward pass may come after it."""
+    from open_clip.transformer import QuickGELU
+
+    lean = [
+        (parent, name)
+        for parent in module.modules()
+        for name, child in parent.named_children()
+        if type(child) is LeanQuickGELU
+    ]
+    kept = [parent.get_submodule(name) for parent, name in lean]
+    for parent, name in lean:
+        setattr(parent, name, QuickGELU())
+    try:
+        yield
+    finally:
+        for (parent, name), activation in zip(lean, kept, strict=True):
+            setattr(parent, name, activation)
 
 
 def _padded(tower: CausalText, prompt: RankPrompt, ranks: slice) -> tuple[Tensor, Tensor]:
@@ -43,7 +68,8 @@ def _padded(tower: CausalText, prompt: RankPrompt, ranks: slice) -> tuple[Tensor
 def naive_output(model: OrdinalCLIP, images: Tensor) -> Output:
     """Logits of a batch, with rank features computed for it alone."""
     tower, prompt = cast(CausalText, model.backbone.text), cast(RankPrompt, model.prompt)
-    return model(images=images, rank_features=F.normalize(rank_by_rank(tower, prompt), dim=-1))
+    with published_activation(model):
+        return model(images=images, rank_features=F.normalize(rank_by_rank(tower, prompt), dim=-1))
 
 
 def naive_epoch(

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ordinalclip.backbones.lean_quick_gelu import lean_quick_gelu
 from ordinalclip.backbones.openclip_text import CausalText
 from ordinalclip.bench.measure import alternate, peak_bytes
 from ordinalclip.bench.naive import rank_by_rank, whole_sentences
@@ -19,18 +20,18 @@ MODELS = ("ViT-B-16", "RN50", "ViT-L-14")
 RANKS = (5, 8, 101, 512, 1024)
 LONGEST_NAIVE = 512  # ranks; what takes longer is extrapolated from there
 CHUNK = 64  # ranks that a naive mode takes at a time where they are more than twice as many: 512 would fill 20 GB
-ROUNDS = 3
+ROUNDS, ROUNDS_OF_CHUNKS = 5, 3
 NUM_CONTEXT_TOKENS = 10
 
 TEXT = """Forward and backward pass of rank prompts (10 learned context tokens, one token per rank, a full stop) through
 a frozen text tower with random weights, in float32. *Naive* pads every sentence to 77 tokens, as the method's first
 code does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context
-is run once for all ranks, and the last layer computes only what EOT needs. Each is timed right after an untimed pass of
-its own. *Memory* is the most that tensors of a forward and backward pass take at once, temporaries included and weights
-not. *Differs by* is the norm of the difference from the naive result, relative to its norm: rank features, and
-gradients of context and base ranks. Many ranks naive takes in chunks of {chunk}, one after the other; its memory is a
-multiple of a chunk's. Where it is *extrapolated*, it is from {longest} ranks, with which ours takes turns: its cost is
-proportional to their number."""
+is run once for all ranks, the last layer computes only what EOT needs, and QuickGELU is one kernel. Each is timed right
+after an untimed pass of its own. *Memory* is the most that tensors of a forward and backward pass take at once,
+temporaries included and weights not. *Differs by* is the norm of the difference from the naive result, relative to its
+norm: rank features, and gradients of context and base ranks. Many ranks naive takes in chunks of {chunk}, one after the
+other; its memory is a multiple of a chunk's. Where it is *extrapolated*, it is from {longest} ranks, with which ours
+takes turns: its cost is proportional to their number."""
 
 
 def measure_text(*, quick: bool) -> Iterator[Section]:
@@ -46,7 +47,8 @@ def measure_text(*, quick: bool) -> Iterator[Section]:
         measured = [size for size in ranks if size <= LONGEST_NAIVE]
         for num_ranks in tqdm(measured, desc=f"text tower of {model}", unit="size"):
             more = [size for size in ranks if size > LONGEST_NAIVE and num_ranks == measured[-1]]
-            rows += [{"text tower": model, **row} for row in measure_ranks(tower, num_ranks, rounds, more)]
+            turns = rounds if num_ranks <= 2 * CHUNK else min(rounds, ROUNDS_OF_CHUNKS)
+            rows += [{"text tower": model, **row} for row in measure_ranks(tower, num_ranks, turns, more)]
         yield Section("Text tower", TEXT.format(chunk=CHUNK, longest=LONGEST_NAIVE), list(rows))
 
 
@@ -60,6 +62,7 @@ def random_text_tower(model: str) -> CausalText:
     vision = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8}
     torch.manual_seed(0)
     clip = CLIP(config["embed_dim"], vision, config["text_cfg"], quick_gelu=True)
+    lean_quick_gelu(clip)
     return CausalText(clip, open_clip.SimpleTokenizer()).eval().requires_grad_(False)
 
 

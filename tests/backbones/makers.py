@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 
-def tiny_clip(*, custom_text: bool = False, **text_options: Any) -> Any:
+def tiny_clip(*, custom_text: bool = False, quick_gelu: bool = False, **text_options: Any) -> Any:
     """A random CLIP of two layers, as either of open_clip's two layouts."""
     from open_clip.model import CLIP, CustomTextCLIP
 
     torch.manual_seed(0)
     vision = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8}
     text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2} | text_options
-    return (CustomTextCLIP if custom_text else CLIP)(12, vision, text).eval()
+    return (CustomTextCLIP if custom_text else CLIP)(12, vision, text, quick_gelu=quick_gelu).eval()
 
 
 def make_tokenizer(path: Path) -> Path:
