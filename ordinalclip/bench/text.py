@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ordinalclip.backbones.lean_quick_gelu import lean_quick_gelu
 from ordinalclip.backbones.openclip_text import CausalText
-from ordinalclip.bench.measure import alternate, peak_bytes
+from ordinalclip.bench.measure import alternate, operations, peak_bytes
 from ordinalclip.bench.naive import rank_by_rank, whole_sentences
 from ordinalclip.bench.section import Row, Section
 from ordinalclip.prompts.rank import RankPrompt
@@ -27,11 +27,11 @@ TEXT = """Forward and backward pass of rank prompts (10 learned context tokens, 
 a frozen text tower with random weights, in float32. *Naive* pads every sentence to 77 tokens, as the method's first
 code does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context
 is run once for all ranks, the last layer computes only what EOT needs, and QuickGELU is one kernel. Each is timed right
-after an untimed pass of its own. *Memory* is the most that tensors of a forward and backward pass take at once,
-temporaries included and weights not. *Differs by* is the norm of the difference from the naive result, relative to its
-norm: rank features, and gradients of context and base ranks. Many ranks naive takes in chunks of {chunk}, one after the
-other; its memory is a multiple of a chunk's. Where it is *extrapolated*, it is from {longest} ranks, with which ours
-takes turns: its cost is proportional to their number."""
+after an untimed pass of its own. *Operations* are those of products of matrices and of attention. *Memory* is the most
+that tensors of a forward and backward pass take at once, temporaries included and weights not. *Differs by* is the norm
+of the difference from the naive result, relative to its norm: rank features, and gradients of context and base ranks.
+Many ranks naive takes in chunks of {chunk}, one after the other; its memory is a multiple of a chunk's. Where it is
+*extrapolated*, it is from {longest} ranks, with which ours takes turns: its cost is proportional to their number."""
 
 
 def measure_text(*, quick: bool) -> Iterator[Section]:
@@ -85,7 +85,8 @@ def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence
     ways = {"whole": whole, "loop": loop, **ours}
     some = CHUNK if num_ranks > 2 * CHUNK else num_ranks
     seconds = alternate(ways, rounds, settled=ways if some == num_ranks else ours)  # chunks follow their like as it is
-    peak = peak_bytes(forward_backward(tower, rank_prompt(tower, some), whole_sentences)) / some  # a rank
+    chunk = forward_backward(tower, rank_prompt(tower, some), whole_sentences)
+    peak, work = peak_bytes(chunk) / some, operations(chunk) / some  # a rank
     rows: list[Row] = []
     for size in sizes:
         same, scale = size == num_ranks, size / num_ranks
@@ -96,6 +97,7 @@ def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence
             "ours, ms": seconds[str(size)] * 1e3,
             "times faster than naive": seconds["whole"] * scale / seconds[str(size)],
             "than the loop": seconds["loop"] * scale / seconds[str(size)],
+            "times fewer operations": work * size / operations(ours[str(size)]),
             "ours, MiB": peak_ours / 2**20,
             "times less memory": peak * size / peak_ours,
             "features differ by": largest_difference(found[:1], expected[:1]) if same else None,
