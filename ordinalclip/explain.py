@@ -102,7 +102,10 @@ def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequen
     for depth, part in enumerate(parts, start=1):
         keys = sorted(str(word) for word in node if str(word) != "_target_")
         if part not in keys:
+            groups = [name for name in keys if isinstance(node[name], DictConfig) and part in node[name]]
             hint = did_you_mean(part, keys)
+            if depth == 1 and groups:
+                hint = f"did you mean {' or '.join(f'{group}.{part}' for group in groups)}?"
             return ConfigError(key, given, "there is no such key", allowed=", ".join(keys) or "see --help", remedy=hint)
         if depth == len(parts):
             break

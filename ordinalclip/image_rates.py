@@ -135,4 +135,4 @@ def _no_such_layer(prefix: str, names: Iterable[str]) -> ConfigError:
     starts = {".".join(parts[:depth]) for parts in words for depth in range(1, len(parts) + 1)}
     tops = sorted({parts[0] for parts in words})
     near = did_you_mean(prefix, sorted(starts))
-    return ConfigError("image_rates.new_layers", prefix, "no layer begins so", allowed=", ".join(tops), remedy=near)
+    return ConfigError("image_rates.new_layers", prefix, "no layer is named so", allowed=", ".join(tops), remedy=near)

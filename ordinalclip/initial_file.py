@@ -10,6 +10,8 @@ import yaml
 from ordinalclip.backbones.hashes import sha256_of
 from ordinalclip.errors import ConfigError
 from ordinalclip.find_run import check_finished, find_run
+from ordinalclip.prompts.settings import parts_of
+from ordinalclip.schema import PARTS
 
 # Settings that decide what a part is made of. Shapes are compared besides, once the file has been read.
 _KINDS = {
@@ -19,6 +21,7 @@ _KINDS = {
     "image": ("backbone", ("_target_", "model", "image_library", "image_model")),
     "text": ("backbone", ("_target_", "model", "text_model")),
 }
+_OF_PROMPTS = ("context", "rank", "head")
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,12 @@ def find_initial(cfg: Mapping[str, Any]) -> InitialFile | None:
         if not path.is_file():
             problem = "has no checkpoint: nothing was trained in it, or ckpt/best.ckpt was taken away"
             raise ConfigError("init.checkpoint", named, problem)
+    _check_there(parts, cfg["prompt"], "this run's model has no such part")
     source = _config_beside(path)
     if source is not None:
         _check_kinds(source, cfg, parts, str(named))
+        _check_there(parts, source["prompt"], "the run that it is to come from has no such part")
+        _check_trained(parts, source)
     sha256 = sha256_of(path, Path(cfg["paths"]["cache"]))
     return InitialFile(path, sha256, None if parts is None else tuple(sorted(parts)))
 
@@ -87,6 +93,26 @@ def _check_kinds(source: Mapping[str, Any], cfg: Mapping[str, Any], parts: list[
                 problem = f"its part {part} is of another kind: {group}.{setting} is {theirs} there and {ours} here"
                 remedy = f"take the parts that fit, such as init.parts=[{_fitting(source, cfg)}], or make them equal"
                 raise ConfigError("init.checkpoint", named, problem, remedy=remedy)
+
+
+def _check_there(parts: list[str] | None, prompt: Mapping[str, Any], problem: str) -> None:
+    of_prompt = parts_of(prompt)
+    if of_prompt is None:
+        return
+    for part in parts or ():
+        if part in _OF_PROMPTS and part not in of_prompt:
+            there = [each for each in PARTS if each not in _OF_PROMPTS or each in of_prompt]
+            raise ConfigError("init.parts", parts, f"{part}: {problem}", allowed=", ".join(there))
+
+
+def _check_trained(parts: list[str] | None, source: Mapping[str, Any]) -> None:
+    if source.get("init", {}).get("checkpoint") is not None:
+        return  # what it was given it has, trained or not
+    for part in parts or ():
+        if source["trainable"].get(part) is None:
+            there = [each for each, rate in source["trainable"].items() if rate is not None]
+            problem = f"{part}: it was frozen there, so it is not in it"
+            raise ConfigError("init.parts", parts, problem, allowed=", ".join(there))
 
 
 def _fitting(source: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:

@@ -149,7 +149,7 @@ class Features:
         precision: that the tower computes in; what it gives is kept in float32.
     """
 
-    batch_size: Annotated[int, Between(1, None)]
+    batch_size: Annotated[int, Between(1, 64)]
     views: Annotated[int, Between(0, 1000)]
     precision: Literal["fp32", "bf16"]
 

@@ -78,7 +78,8 @@ def refusal(cache_dir: Path, num_bytes: int, limit_gb: float | None) -> str:
         held = sum(store.num_bytes for store in list_stores(cache_dir))
         if held + num_bytes > limit_gb * GB:
             have = f"images and features in {cache_dir} hold {held / GB:.3g} GB"
-            return f"{num_bytes / GB:.3g} GB more go over cache.limit_gb={limit_gb:g} ({have}); {remedy}, or raise it"
+            what_to_do = f"{remedy}, or raise it" if held > 0 else "raise it"
+            return f"{num_bytes / GB:.3g} GB more go over cache.limit_gb={limit_gb:g} ({have}); {what_to_do}"
     free = shutil.disk_usage(next(path for path in (cache_dir, *cache_dir.absolute().parents) if path.exists())).free
     if num_bytes > (1 - _SHARE_LEFT_FREE) * free:
         return (

@@ -81,6 +81,7 @@ def test_the_room_for_more(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert 300 * KB < held < 301 * KB  # weights are not counted
     assert refusal(cache, 1000, (held + 1000) / 1e9) == ""
     text = refusal(cache, 1001, (held + 1000) / 1e9)
+    assert refusal(tmp_path / "empty", 1000, 1e-7).endswith("hold 0 GB); raise it")
     for word in ("1e-06 GB more", "cache.limit_gb=0.0003", "hold 0.0003 GB", "make clean-cache"):
         assert word in text
     usage = namedtuple("usage", "total used free")

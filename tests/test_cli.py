@@ -16,6 +16,7 @@ MISTAKES = [
     (["prompt=rnk"], "prompt=rnk", ["context, fixed, linear, linear_interpolated, rank", "did you mean rank?"]),
     (["+prompt.num_base_rank=3"], "prompt.num_base_rank=3", ["did you mean num_base_ranks"]),
     (["prompt.num_base_rank=3"], "prompt.num_base_rank=3", ["did you mean num_base_ranks"]),
+    (["weight_decay_on=all"], "weight_decay_on=all", ["did you mean optimizer.weight_decay_on?"]),
     (["prompt=linear", "prompt.num_base_ranks=3"], "prompt.num_base_ranks=3", ["allowed: name"]),
     (["prompt.num_base_ranks=1000"], "prompt.num_base_ranks=1000", ["from 1 to num_ranks (5)"]),
     (["seed=abc"], "seed=abc", ["an integer from 0"]),

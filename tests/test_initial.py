@@ -9,12 +9,14 @@ import torch
 import yaml
 from torch import Tensor
 
+from ordinalclip.conf_dir import conf_dir
 from ordinalclip.errors import ConfigError
 from ordinalclip.fit import build_model
 from ordinalclip.identity import identity, run_id
 from ordinalclip.initial_file import find_initial
 from ordinalclip.job import run_job
 from ordinalclip.prepare import prepare
+from ordinalclip.prompts.settings import parts_of
 from ordinalclip.runs import Run
 from tests.conftest import Compose
 
@@ -85,6 +87,15 @@ def test_the_id_depends_on_what_is_in_the_file_and_on_the_parts(compose_cfg: Com
         (["init.checkpoint={run}", "prompt=context"], r"init.parts=\[context,projection\]"),
         (["init.checkpoint={run}", "init.parts=[image]", "backbone=vit_b16"], "part image is of another kind"),
         (["init.checkpoint={run}", "init.parts=[text,head]", "prompt=linear"], "part head is of another kind"),
+        (
+            ["init.checkpoint={run}", "init.parts=[head]"],
+            "head: this run's model has no such part\n  allowed: con",
+        ),
+        (["init.checkpoint={run}", "init.parts=[context]", "prompt=linear"], "context: this run's model has no such"),
+        (
+            ["init.checkpoint={run}", "init.parts=[image]"],
+            "image: it was frozen there, so it is not in it\n  allowed: ",
+        ),
     ],
 )
 def test_what_is_refused_before_anything_is_loaded(
@@ -93,6 +104,27 @@ def test_what_is_refused_before_anything_is_loaded(
     cfg = compose_cfg(*(word.format(run=recorded) for word in words))
     with pytest.raises(ConfigError, match=told):
         find_initial(cfg)
+
+
+def test_a_part_that_the_other_runs_prompt_has_not_is_refused(compose_cfg: Compose) -> None:
+    heads = record(compose_cfg("prompt=linear"), name="gauge-tiny-linear-s0-0000000003")
+    with pytest.raises(ConfigError, match="context: the run that it is to come from has no such part"):
+        find_initial(compose_cfg(f"init.checkpoint={heads}", "init.parts=[context]"))
+
+
+def test_what_a_run_was_given_it_has_though_it_was_frozen_there(compose_cfg: Compose) -> None:
+    given = record(compose_cfg("init.checkpoint=another"), name="gauge-tiny-rank-s0-0000000004")
+    assert find_initial(compose_cfg(f"init.checkpoint={given}", "init.parts=[image]"))
+
+
+@pytest.mark.parametrize("option", [path.stem for path in sorted((conf_dir() / "prompt").glob("*.yaml"))])
+def test_the_parts_of_every_prompt_of_ours_are_known_without_building_it(compose_cfg: Compose, option: str) -> None:
+    from hydra.utils import get_class
+
+    cfg = compose_cfg(f"prompt={option}")["prompt"]
+    prompt = object.__new__(get_class(cfg["_target_"]))  # what it is made of is not looked at
+    assert parts_of(cfg) == tuple(prompt.parts())
+    assert parts_of({"_target_": "my.Prompt", "template": "{name}"}) is None
 
 
 def test_parts_that_fit_are_taken_from_a_run_that_does_not_fit_as_a_whole(compose_cfg: Compose, recorded: Path) -> None:

@@ -17,6 +17,8 @@ _NOT_THE_IMAGE_WEIGHTS = ("text", "projection", "tokenizer")
 
 # Libraries that decode, resize and compute.
 _LIBRARIES = ("torch", "timm", "open_clip_torch", "pillow")
+# Of what this project computes itself; 2: QuickGELU by SiLU. One more wherever a feature changes by a bit.
+_ARITHMETIC = 2
 
 
 def tower_key(backbone_cfg: Mapping[str, Any], weights: Mapping[str, WeightFile]) -> str:
@@ -34,7 +36,8 @@ def tower_key(backbone_cfg: Mapping[str, Any], weights: Mapping[str, WeightFile]
         if part not in _NOT_THE_IMAGE_WEIGHTS
     }
     libraries = [*_LIBRARIES, *(["torchvision"] if backbone_cfg.get("image_library") == "torchvision" else [])]
-    what = {"settings": settings, "weights": files, "libraries": {name: _version(name) for name in libraries}}
+    versions = {"ordinalclip": _ARITHMETIC} | {name: _version(name) for name in libraries}
+    what = {"settings": settings, "weights": files, "libraries": versions}
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -24,9 +24,9 @@ the tower's size that are decoded already. *Naive* is float32 with rank features
 and QuickGELU as open_clip has it. *Ours* in float32 has the same numbers; bfloat16 is autocast, as
 `trainer.precision=bf16-mixed`, and *compiled* adds `compile=true`. *Loss* and *gradients differ by* are relative, all
 gradients taken as one vector. *Without text* is no way to train but the limit of what is done about text: rank features
-are given, and the step is the image tower's and the optimiser's. *Share of the peak* is the step's operations in
-products and convolutions a second, relative to the fastest product of two square matrices in the same precision on this
-machine ({peaks})."""
+are given, and the step is the image tower's and the optimiser's. What is a few per cent apart is so by chance. *Share
+of the peak* is the step's operations in products and convolutions a second, relative to the fastest product of two
+square matrices in the same precision on this machine ({peaks})."""
 
 Step = Callable[[], tuple[float, Tensor]]
 Forward = Callable[[OrdinalCLIP, Tensor], Output]

@@ -26,12 +26,13 @@ NUM_CONTEXT_TOKENS = 10
 TEXT = """Forward and backward pass of rank prompts (10 learned context tokens, one token per rank, a full stop) through
 a frozen text tower with random weights, in float32. *Naive* pads every sentence to 77 tokens, as the method's first
 code does; *loop* besides runs one rank after the other. *Ours* is what training uses: sentences end at EOT, the context
-is run once for all ranks, the last layer computes only what EOT needs, and QuickGELU is one kernel. Each is timed right
-after an untimed pass of its own. *Operations* are those of products of matrices and of attention. *Memory* is the most
-that tensors of a forward and backward pass take at once, temporaries included and weights not. *Differs by* is the norm
-of the difference from the naive result, relative to its norm: rank features, and gradients of context and base ranks.
-Many ranks naive takes in chunks of {chunk}, one after the other; its memory is a multiple of a chunk's. Where it is
-*extrapolated*, it is from {longest} ranks, with which ours takes turns: its cost is proportional to their number."""
+is run once for all ranks, the last layer computes only what EOT needs, and QuickGELU keeps one tensor instead of two.
+Each is timed right after an untimed pass of its own. *Operations* are those of products of matrices and of attention.
+*Memory* is the most that tensors of a forward and backward pass take at once, temporaries included and weights not.
+*Differs by* is the norm of the difference from the naive result, relative to its norm: rank features, and gradients of
+context and base ranks. Many ranks naive takes in chunks of {chunk}, one after the other; its memory is a multiple of a
+chunk's. Where it is *extrapolated*, it is from {longest} ranks, with which ours takes turns: its cost is proportional
+to their number."""
 
 
 def measure_text(*, quick: bool) -> Iterator[Section]:

@@ -38,6 +38,15 @@ def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None, room: 
         check_sentences(prompt.get("sentences"), num_ranks)
 
 
+def parts_of(prompt: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The parts that are learned in a prompt of ours, by what can be set of it; None for one of a user's own."""
+    if not prompt["_target_"].startswith(_OURS):
+        return None
+    if "num_context_tokens" in prompt:
+        return ("context", "rank")
+    return () if "template" in prompt or "sentences" in prompt else ("head",)
+
+
 def check_context(context: str | None, num_context_tokens: int | None) -> None:
     """A phrase brings its own tokens, and has some."""
     if context is None:

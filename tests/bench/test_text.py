@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from ordinalclip.backbones.lean_quick_gelu import LeanQuickGELU
 from ordinalclip.backbones.openclip_text import CausalText
 from ordinalclip.bench import __main__, text
 from tests.backbones.makers import tiny_clip
@@ -51,6 +52,32 @@ def test_all_modes_are_one_function(tower: CausalText) -> None:
     whole = text.whole_sentences(tower, prompt)
     torch.testing.assert_close(text.rank_by_rank(tower, prompt), whole)
     torch.testing.assert_close(text.shared_prefix(tower, prompt), whole)
+
+
+def test_naive_modes_compute_quick_gelu_as_open_clip_does_and_ours_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_clip
+    from open_clip.transformer import QuickGELU
+
+    small = {"embed_dim": 12, "text_cfg": {"width": 16, "heads": 2, "layers": 2}}
+    monkeypatch.setattr(open_clip, "get_model_config", lambda model: small)
+    tower = text.random_text_tower("ViT-B-16")
+    assert not any(type(module) is QuickGELU for module in tower.modules())
+    prompt = text.rank_prompt(tower, 3)
+    met: dict[type, int] = {QuickGELU: 0, LeanQuickGELU: 0}
+
+    def counting(kind: type, forward: Any) -> Any:
+        def run(self: Any, x: torch.Tensor) -> torch.Tensor:
+            met[kind] += 1
+            return forward(self, x)
+
+        return run
+
+    for kind in (QuickGELU, LeanQuickGELU):
+        monkeypatch.setattr(kind, "forward", counting(kind, kind.forward))
+    for mode, theirs, ours in ((text.whole_sentences, 2, 0), (text.rank_by_rank, 6, 0), (text.shared_prefix, 0, 2)):
+        met.update(dict.fromkeys(met, 0))
+        mode(tower, prompt)
+        assert met == {QuickGELU: theirs, LeanQuickGELU: ours}, mode
 
 
 def test_the_command_writes_the_page(tower: CausalText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
