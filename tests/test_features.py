@@ -371,7 +371,7 @@ def test_features_without_a_checksum_are_from_before_there_were_any(manifest: Ma
 def test_over_the_limit_nothing_is_decoded_and_the_key_is_named(manifest: Manifest, tmp_path: Path) -> None:
     needed = 2 * (NUM_IMAGES - 1) * 6 * 4  # parts and the whole, for the time in which they are joined
     model = backbone()
-    with pytest.raises(ConfigError, match="hold 0 GB.; raise it") as caught:
+    with pytest.raises(ConfigError, match=r"hold 0 GB\); raise it") as caught:
         load_features(model, manifest, cache_dir=tmp_path / "cache", how=Extraction(limit_gb=(needed - 1) / 1e9))
     assert caught.value.key == "cache.limit_gb"
     assert counted(model) == 0
