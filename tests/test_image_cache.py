@@ -173,7 +173,7 @@ def test_over_the_limit_nothing_is_stored_and_a_warning_says_what_to_do(
     assert not (tmp_path / "cache").exists()
     assert source[0].shape == (3, 16, 16)
     (message,) = caplog.messages
-    for word in ("noise", "every epoch", "2.3e-05 GB more", "cache.limit_gb=2.3", "make clean-cache"):
+    for word in ("noise", "every epoch", "2.3e-05 GB more", "cache.limit_gb=2.3", "hold 0 GB); raise it"):
         assert word in message
     assert load_images(manifest, ALL, geometry(), cache_dir=tmp_path / "cache", limit_gb=needed / 1e9).stored.all()
 
