@@ -150,6 +150,7 @@ def test_equal_numbers_of_two_types_are_one_experiment(compose_cfg: Compose) -> 
         ("cache.limit_gb=-1", "cache.limit_gb", "0"),
         ("features.precision=fp16", "features.precision", "bf16"),
         ("features.views=-1", "features.views", "0"),
+        ("features.batch_size=65", "features.batch_size", "64"),
         ("+cache.limit=1", "cache.limit", "limit_gb"),
         ("epochs=0", "epochs", "1"),
         ("+epoch=3", "epoch", "epochs"),

@@ -36,6 +36,12 @@ def test_other_libraries_are_another_key(monkeypatch: pytest.MonkeyPatch) -> Non
     assert tower_key(CFG, WEIGHTS) != reference
 
 
+def test_what_we_compute_otherwise_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = tower_key(CFG, WEIGHTS)
+    monkeypatch.setattr(key, "_ARITHMETIC", key._ARITHMETIC + 1)
+    assert tower_key(CFG, WEIGHTS) != reference
+
+
 def test_mixed_towers_features_depend_on_the_image_alone() -> None:
     cfg = {"image_library": "torchvision", "image_model": "vgg16", "text_model": "RN50", "text_tag": None, "size": None}
     reference = tower_key(cfg, WEIGHTS)
