@@ -1,4 +1,4 @@
-"""The runs that a command is about, from words of the form key=value."""
+"""What the commands of this package have in common: words that choose runs and formats, and how they are read."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,10 +6,46 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.frame import find_directories, frame_of_directories, in_sweep, setting_columns
-from analysis.settings import shown
+from analysis.groups import shown
+from ordinalclip.config.compose import composed
+from ordinalclip.config.signatures import did_you_mean
 from ordinalclip.errors import ConfigError
-from ordinalclip.find_run import find_run
-from ordinalclip.signatures import did_you_mean
+from ordinalclip.runs.find import find_run
+
+RUN_WORDS = ("runs", "store", "sweep")
+RUN_USAGE = """\
+  runs      a folder of runs (as paths.runs), or some runs' directories separated by commas
+  store     an MLflow store in its place, such as sqlite:///runs/mlflow.db or http://host:5000
+  sweep     only the runs of this sweep
+  KEY=VALUE only runs with this setting, such as dataset=elpv prompt.num_base_ranks=3,5 or subset.shots=null"""
+FORMAT_USAGE = """\
+  format    terminal, md, csv, xlsx, latex; several separated by commas (terminal)
+  out       a file without its suffix; without it all but xlsx is printed"""
+
+
+def read_words(words: Sequence[str]) -> dict[str, str]:
+    """Words of the form key=value.
+
+    Raises:
+        ConfigError: one is not, or a key stands there twice.
+    """
+    typed: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(word, "", "is not of the form key=value", remedy="--help lists the keys")
+        if key in typed:
+            raise ConfigError(key, value, f"stands there twice, as {typed[key]} before")
+        typed[key] = value
+    return typed
+
+
+def runs_root() -> Path:
+    """The folder of the runs, as `paths.runs` says."""
+    return Path(composed([])["paths"]["runs"])
+
+
+# MERGED: """The runs that a command is about, from words of the form key=value."""
 
 
 def choose_runs(typed: Mapping[str, str], filters: Mapping[str, str], root: Path) -> pd.DataFrame:
@@ -26,7 +62,7 @@ def choose_runs(typed: Mapping[str, str], filters: Mapping[str, str], root: Path
     if "store" in typed:
         if "runs" in typed:
             raise ConfigError("store", typed["store"], "and runs= both name runs", allowed="one of the two")
-        from analysis.store import frame_of_store  # imports MLflow
+        from analysis.frame import frame_of_store  # imports MLflow
 
         frame, where = frame_of_store(typed["store"]), typed["store"]
     else:

@@ -1,17 +1,44 @@
-"""`python -m analysis.compare`: which setting is better, by how much, and whether that is chance."""
+"""Whether less or more of a score is better."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.usage import FORMAT_USAGE, RUN_USAGE, RUN_WORDS, read_words, runs_root
-from ordinalclip.command import run_command
+from analysis.choose import FORMAT_USAGE, RUN_USAGE, RUN_WORDS, read_words, runs_root
+from ordinalclip.cli.command import run_command
+from ordinalclip.config.signatures import did_you_mean
 from ordinalclip.errors import ConfigError
-from ordinalclip.signatures import did_you_mean
 
 if TYPE_CHECKING:  # tables and statistics take a second to import, which help does without
     import pandas as pd
 
     from analysis.comparison import Comparison
+
+
+_LESS = ("mae", "amae", "mmae", "worst_group", "rps", "nll", "brier", "ece", "tce", "aurc", "epsilon_error", "loss")
+_MORE = ("accuracy", "qwk", "spearman", "kendall", "cs", "unimodality", "ordinality")
+
+
+def less_is_better(metric: str, told: str | None = None) -> bool:
+    """Whether the least value of a score is the best.
+
+    Args:
+        metric: a column of the table, such as `test/mae_argmax`.
+        told: "less" or "more", where the user says so.
+
+    Raises:
+        ConfigError: nothing is known of this score.
+    """
+    if told in ("less", "more"):
+        return told == "less"
+    base = "ordinality" if metric.startswith("ordinality") else metric.rpartition("/")[2]
+    for names, less in ((_LESS, True), (_MORE, False)):
+        if any(base == name or base.startswith(f"{name}_") for name in names):
+            return less
+    raise ConfigError("metric", metric, "is less of it better, or more?", remedy="say so: better=less or better=more")
+
+
+# MERGED: """`python -m analysis.compare`: which setting is better, by how much, and whether that is chance."""
+
 
 _OURS = ("by", "metric", "level", "baseline", "better", "format", "out", *RUN_WORDS)
 _USAGE = f"""\
@@ -54,11 +81,9 @@ def compare_command(words: Sequence[str]) -> "list[Comparison]":
         ConfigError: for what cannot be compared.
     """
     from analysis.choose import choose_runs
-    from analysis.compare_sheets import sheets_of
-    from analysis.comparison import compare
-    from analysis.direction import less_is_better
+    from analysis.comparison import compare, sheets_of
     from analysis.frame import score_columns
-    from analysis.write import read_formats, write_sheets
+    from analysis.sheets import read_formats, write_sheets
 
     typed = read_words(words)
     formats, out = read_formats(typed.get("format"), typed.get("out"))
@@ -81,7 +106,7 @@ def compare_command(words: Sequence[str]) -> "list[Comparison]":
 def keys_of(frame: "pd.DataFrame", typed: str | None) -> list[str]:
     """The settings that tell groups apart: those typed, or as few as tell all runs apart that differ."""
     from analysis.choose import setting
-    from analysis.settings import differing, minimal
+    from analysis.groups import differing, minimal
 
     if typed is not None:
         return [setting(frame, word, "by", typed) for word in typed.split(",") if word]

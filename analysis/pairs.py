@@ -5,11 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.difference import DRAWS, Source, difference, of_draws, of_images, of_seeds, over_test_sets
-from analysis.estimate import Estimate, Floats
+from analysis.estimates import (
+    DRAWS,
+    Estimate,
+    Floats,
+    Source,
+    difference,
+    of_draws,
+    of_images,
+    of_seeds,
+    over_test_sets,
+)
 from analysis.groups import Group, overlap_of_folds
 from analysis.tested import Tested
-from ordinalclip.metrics.bootstrap import bootstrap_scores, group_index
+from ordinalclip.scoring.intervals import bootstrap_scores, group_index
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,98 @@
-"""The tables of the paper: published scores and ours in the same cells; those without runs stay visibly empty."""
+"""How the paper's published scores become tables: which scores, and their rows and columns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells import Cell, belongs, cells_of, of_dataset, other_recipe, setting_keys, telling_keys
-from analysis.layouts import LAYOUTS, Layout
-from analysis.our_scores import Ours, scores_in_cell
-from analysis.published import PublishedScore, read_published
+from analysis.our_scores import (
+    Ours,
+    PublishedCell,
+    belongs,
+    cells_of,
+    of_dataset,
+    other_recipe,
+    scores_in_cell,
+    setting_keys,
+    telling_keys,
+)
+from analysis.sheets import EMPTY, Cell, Sheet
 from ordinalclip.errors import ConfigError
-from ordinalclip.report import ON_TEST
+from ordinalclip.report.published import PublishedScore, read_published
+from ordinalclip.report.tables import ON_TEST
+
+MAIN = ("MORPH II", "Adience", "Image Aesthetics", "HCI")
+UNITS = {"mae": "MAE", "accuracy_percent": "accuracy %", "ordinality_percent": "ordinality %"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How published scores become a table.
+
+    Attributes:
+        title: a line.
+        has: which scores are in it.
+        row: of a score.
+        column: of a score.
+        own_data: each column has a data set of its own, which runs must be on; otherwise any one will do.
+    """
+
+    title: str
+    has: Callable[[PublishedScore], bool]
+    row: Callable[[PublishedScore], str]
+    column: Callable[[PublishedScore], str]
+    own_data: bool = False
+
+
+LAYOUTS = {
+    "main": Layout(
+        "the four data sets",
+        lambda score: score.table in MAIN and score.setting in ("", "overall"),
+        lambda score: score.method,
+        lambda score: f"{score.table} {UNITS[score.metric]}",
+        own_data=True,
+    ),
+    "aesthetics": Layout(
+        "Image Aesthetics by category",
+        lambda score: score.table == "Image Aesthetics",
+        lambda score: score.method,
+        lambda score: f"{score.setting} {UNITS[score.metric]}",
+        own_data=True,
+    ),
+    "few_shot": Layout(
+        "few-shot, MAE in ranks by training images of each rank",
+        lambda score: score.table == "few-shot",
+        lambda score: score.method,
+        lambda score: score.setting,
+    ),
+    "shift": Layout(
+        "distribution shift, MAE in ranks by ranks reduced - percent of their images removed",
+        lambda score: score.table == "distribution shift",
+        lambda score: score.method,
+        lambda score: score.setting,
+    ),
+    "base_ranks": Layout(
+        "number of base ranks and interpolation, MAE in ranks",
+        lambda score: score.table == "base ranks",
+        lambda score: score.setting.partition(" ")[0],
+        lambda score: score.setting.partition(" ")[2],
+    ),
+    "tuned": Layout(
+        "what is tuned and what it starts from, MAE in ranks",
+        lambda score: score.table == "what is tuned",
+        lambda score: score.method,
+        lambda score: score.setting,
+    ),
+    "ordinality": Layout(
+        "ordinality of the rank features",
+        lambda score: score.table == "ordinality",
+        lambda score: f"{score.method}, {score.setting}" if score.setting else score.method,
+        lambda score: UNITS[score.metric],
+    ),
+}
+
+
+# MERGED: """The tables of the paper: published scores and ours in the same cells; those without runs stay visibly empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +154,9 @@ def paper_table(name: str, frame: pd.DataFrame, scores: Sequence[PublishedScore]
     return PaperTable(name, tuple(rows), tuple(columns), published, ours, tuple(dict.fromkeys(notes)))
 
 
-def _is_in(run: pd.Series, cell: Cell, keys: Sequence[str], layout: Layout, *, any_method: bool = False) -> bool:
+def _is_in(
+    run: pd.Series, cell: PublishedCell, keys: Sequence[str], layout: Layout, *, any_method: bool = False
+) -> bool:
     settings = {str(key): value for key, value in run.items()}
     if layout.own_data and not of_dataset(settings, cell.score.dataset):
         return False
@@ -83,7 +167,7 @@ def _is_in(run: pd.Series, cell: Cell, keys: Sequence[str], layout: Layout, *, a
 
 
 def _enter(
-    ours: dict[tuple[str, str], Ours], place: tuple[str, str], runs: pd.DataFrame, cell: Cell, notes: list[str]
+    ours: dict[tuple[str, str], Ours], place: tuple[str, str], runs: pd.DataFrame, cell: PublishedCell, notes: list[str]
 ) -> None:
     if runs.empty:
         return
@@ -97,7 +181,7 @@ def _enter(
 def _add_methods(
     ours: dict[tuple[str, str], Ours],
     left: pd.DataFrame,
-    tables: dict[str, list[Cell]],
+    tables: dict[str, list[PublishedCell]],
     layout: Layout,
     notes: list[str],
     placed: set[object],
@@ -139,3 +223,63 @@ def _notes(
     if len(finished) < len(frame):
         notes.append(f"{len(frame) - len(finished)} of {len(frame)} runs are not finished")
     return notes
+
+
+# MERGED: """A table of the paper to print: for each method a row as published and a row of ours."""
+
+
+_DIGITS = {"mae": 3, "accuracy_percent": 2, "ordinality_percent": 2}
+
+
+def table_sheet(table: PaperTable) -> Sheet:
+    """The table to print: for each method a row as published and a row of ours."""
+    rows = []
+    for row in table.rows:
+        scores = [table.published.get((row, column)) for column in table.columns]
+        if any(score is not None for score in scores):
+            rows.append([Cell(row), Cell("published"), *map(_published_cell, scores)])
+        known = [score for score in table.published.values() if score.command]
+        if any(score is not None and score.command for score in scores) or not any(scores):
+            found = [table.ours.get((row, column)) for column in table.columns]
+            metrics = [_metric(table, column, known) for column in table.columns]
+            what = _whose({len(one.scores) for one in found if one is not None})
+            cells = [_our_cell(one, metric) for one, metric in zip(found, metrics, strict=True)]
+            rows.append([Cell(row if not any(scores) else ""), Cell(what), *cells])
+    return Sheet(
+        name=table.name,
+        title=f"{LAYOUTS[table.name].title}; ± is the standard deviation over seeds or folds",
+        headings=["method" if table.name != "base_ranks" else "interpolation", "", *table.columns],
+        rows=rows,
+        notes=table.notes,
+        numeric=len(table.columns),
+    )
+
+
+def _whose(repetitions: set[int]) -> str:
+    if not repetitions:
+        return "ours, no runs"
+    least, most = min(repetitions), max(repetitions)
+    return f"ours, n = {least}" if least == most else f"ours, n = {least} … {most}"
+
+
+def _metric(table: PaperTable, column: str, known: Sequence[PublishedScore]) -> str:
+    return next((score.metric for (_, c), score in table.published.items() if c == column), known[0].metric)
+
+
+def _published_cell(score: PublishedScore | None) -> Cell:
+    if score is None:
+        return Cell(EMPTY)
+    digits = 2 if score.metric != "mae" or round(score.value, 2) == score.value else 3
+    text = f"{score.value:.{digits}f}" + (f" ± {score.std:.2f}" if score.std is not None else "")
+    return Cell(text, {"": score.value, "std": score.std})
+
+
+def _our_cell(found: Ours | None, metric: str) -> Cell:
+    if found is None:
+        return Cell(EMPTY)
+    digits = _DIGITS[metric]
+    mean = float(found.scores.mean())
+    if len(found.scores) < 2:
+        return Cell(f"{mean:.{digits}f}", {"": mean, "std": None})
+    std = float(found.scores.std(ddof=1))
+    return Cell(f"{mean:.{digits}f} ± {std:.{digits}f}", {"": mean, "std": std})

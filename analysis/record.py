@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from ordinalclip.config.moved_names import current_names
+
 # `manifest`: hash of the data with their split; `weights`: hash of the weight files' hashes.
 FACTS = (
     "run_id",
@@ -114,7 +116,7 @@ def _block(text: str) -> dict[str, Any]:
         return {}
     if not isinstance(node, Mapping):
         raise ValueError("is no mapping")
-    return dict(flat(node))
+    return dict(flat(current_names(node)))
 
 
 def _settings(

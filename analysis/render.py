@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ordinalclip.command import run_command
+from ordinalclip.cli.command import run_command
 from ordinalclip.errors import ConfigError
 
 HERE = Path(__file__).parent

@@ -13,10 +13,9 @@ from pyarrow.parquet import read_schema
 
 from ordinalclip.errors import DataError
 from ordinalclip.metrics.names import threshold_of
-from ordinalclip.metrics.per_image import per_image, readouts
-from ordinalclip.metrics.weighted_scores import weighted_score
-from ordinalclip.predictions import Predictions, read_predictions
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
+from ordinalclip.scoring.image_scores import per_image, readouts, weighted_score
+from ordinalclip.scoring.predictions import Predictions, read_predictions
 
 Floats = npt.NDArray[np.floating]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from launch.chosen import choose
 from launch.claims import Claims
 from launch.standing import Standing, standings
-from ordinalclip.command import run_command
+from ordinalclip.cli.command import run_command
 from ordinalclip.errors import ConfigError
 
 log = logging.getLogger("ordinalclip")

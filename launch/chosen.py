@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.claims import Claims
-from ordinalclip.command import composed
+from ordinalclip.config.compose import composed
+from ordinalclip.config.signatures import did_you_mean
 from ordinalclip.errors import ConfigError
-from ordinalclip.find_run import find_run
-from ordinalclip.find_sweep import noted_runs, runs_of_sweep
-from ordinalclip.runs import Run, find_runs
-from ordinalclip.signatures import did_you_mean
+from ordinalclip.runs.find import find_run, noted_runs, runs_of_sweep
+from ordinalclip.runs.run import Run, find_runs
 
 _WHICH = ("sweep", "run")
 _WHERE = ("paths", "paths.runs")

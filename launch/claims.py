@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from launch.outcome import Outcome, ask_queue
-from ordinalclip.lease import STALE_AFTER_S, identity, process_start
+from ordinalclip.runs.leases import STALE_AFTER_S, identity, process_start
 
 
 @dataclass(frozen=True)

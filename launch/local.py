@@ -14,13 +14,25 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from launch.local_worker import GRACE_S, Begun, Ended, Said, Task, work
-from launch.mirroring import Mirroring
-from launch.places import LocalSettings, Place, divide, in_groups, own_cores, own_gpus
-from ordinalclip.config import plain
-from ordinalclip.first_record import tell_notes
-from ordinalclip.runs import Run
-from ordinalclip.signatures import check_target
+from launch.local_worker import (
+    GRACE_S,
+    Begun,
+    Ended,
+    LocalSettings,
+    Place,
+    Said,
+    Task,
+    divide,
+    in_groups,
+    own_cores,
+    own_gpus,
+    work,
+)
+from launch.stores import Mirroring
+from ordinalclip.config.compose import plain
+from ordinalclip.config.signatures import check_target
+from ordinalclip.preparation.prepare import tell_notes
+from ordinalclip.runs.run import Run
 
 log = logging.getLogger("ordinalclip")
 
@@ -86,7 +98,7 @@ def launch(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]], setti
         ConfigError: for settings that cannot be used.
         KeyboardInterrupt: on Ctrl-C, when all processes have written down that they were interrupted, or are dead.
     """
-    check_target({"_target_": "launch.places.LocalSettings"} | settings, "hydra.launcher")
+    check_target({"_target_": "launch.local_worker.LocalSettings"} | settings, "hydra.launcher")
     jobs = zip(cfgs, overrides, strict=True)
     tasks = [Task(number, plain(cfg), tuple(words)) for number, (cfg, words) in enumerate(jobs)]
     devices = [task.cfg["trainer"].get("devices", 1) for task in tasks if task.cfg["trainer"]["accelerator"] != "cpu"]

@@ -23,13 +23,13 @@ from urllib.request import urlopen
 
 import yaml
 
-from launch.left_over import check_port, end_left_over
-from launch.postgres import Postgres
-from ordinalclip.command import run_command
+from launch.postgres import Postgres, check_port, end_left_over
+from ordinalclip.cli.command import run_command
+from ordinalclip.config.kinds import Between
+from ordinalclip.config.signatures import check_target
 from ordinalclip.errors import ConfigError
-from ordinalclip.lease import Busy
-from ordinalclip.signatures import Between, check_target
-from ordinalclip.tracking.file_lock import Locked, held
+from ordinalclip.runs.leases import Busy
+from ordinalclip.system.files import Locked, held
 
 log = logging.getLogger("ordinalclip")
 

@@ -1,9 +1,27 @@
-"""How SLURM says that a job ended, in words. Its commands wait where no controller answers; each has a time limit."""
+"""A job on another machine that ended without its run being finished."""
 
 import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+
+class JobFailed(RuntimeError):
+    """What happened to a job, in words.
+
+    Args:
+        problem: what happened.
+        log: where more of it stands.
+    """
+
+    def __init__(self, problem: str, log: Path) -> None:
+        super().__init__(problem)
+        self.log = log
+
+
+# MERGED: """How SLURM says that a job ended, in words. Its commands wait where no controller answers; each has a time limit."""
+
 
 _PATIENCE_S = 20.0
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")

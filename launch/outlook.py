@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.composition import Typed
 from launch.standing import Standing, standings
-from launch.sweep import composed_jobs
-from launch.typed import Typed
-from ordinalclip.config import check
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.prepare import Job, manifest_of, prepare
+from ordinalclip.preparation.checks import check
+from ordinalclip.preparation.prepare import Job, composed_jobs, manifest_of, prepare
 
 
 @dataclass(frozen=True)

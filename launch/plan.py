@@ -4,11 +4,11 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from launch.columns import in_columns
-from launch.cost_table import cost_table
+from launch.composition import read_sweep
+from launch.cost import cost_table
 from launch.outlook import Planned, outlook
-from launch.typed import read_sweep
-from ordinalclip.command import run_command
+from ordinalclip.cli.command import run_command
+from ordinalclip.system.terminal import in_columns
 
 _USAGE = """\
 OrdinalCLIP says what a run, or with -m a sweep, would do: it composes and checks every job, and runs none.

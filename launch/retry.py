@@ -8,15 +8,16 @@ from typing import Any
 import yaml
 
 from launch.chosen import Chosen, choose, rest
-from launch.shared_store import check_store, for_nodes
+from launch.composition import Typed, launcher_of, read_sweep
 from launch.standing import Standing, standings
+from launch.stores import check_store, for_nodes
 from launch.submission import Submission, submit
 from launch.submit import ADDED, check_launcher, tell
-from launch.typed import Typed, launcher_of, read_sweep
-from ordinalclip.command import run_command
-from ordinalclip.config import plain
+from ordinalclip.cli.command import run_command
+from ordinalclip.config.compose import plain
+from ordinalclip.config.moved_names import current_names
 from ordinalclip.errors import ConfigError
-from ordinalclip.prepare import Job, prepare
+from ordinalclip.preparation.prepare import Job, prepare
 
 log = logging.getLogger("ordinalclip")
 
@@ -79,7 +80,7 @@ def _job(one: Standing, chosen: Chosen, here: Typed, cfg: Mapping[str, Any], typ
     overrides = chosen.overrides.get(name) or one.run.read_json("overrides.json") or []
     file = one.run.directory / "config.yaml"
     if file.is_file():
-        recorded: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        recorded: dict[str, Any] = current_names(yaml.safe_load(file.read_text(encoding="utf-8")))
         if one.slurm_id is None:  # it was no job, so that its record says nothing of a site
             recorded["cluster"] = cfg["cluster"]
     elif overrides:

@@ -8,19 +8,27 @@ code is copied once.
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import ordinalclip
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.provenance import SNAPSHOT, code_diff, code_version
+from submitit.core.utils import DelayedSubmission
+
+from ordinalclip.config.compose import conf_dir
+from ordinalclip.runs.provenance import SNAPSHOT, code_diff, code_version
+from ordinalclip.system import PACKAGE
+from ordinalclip.system.interruption import Stopped
+from ordinalclip.system.slurm import own_job
 
 _FOLDERS = ("ordinalclip", "launch", "analysis", "conf")
 _NOT_CODE = ("__pycache__",)
@@ -52,9 +60,7 @@ class Snapshot:
         ]
 
 
-def take_snapshot(
-    runs: Path, config_dirs: Sequence[Path] = (), package: Path = Path(ordinalclip.__file__).parent
-) -> Snapshot:
+def take_snapshot(runs: Path, config_dirs: Sequence[Path] = (), package: Path = PACKAGE) -> Snapshot:
     """Copies the code that is running, unless a copy of the same is there.
 
     Args:
@@ -135,3 +141,67 @@ def _copy(files: Mapping[str, Path], folder: Path, about: str, diff: bytes) -> N
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+# MERGED: """What runs on a node: one run, from its configuration as plain data.
+#
+# Submitit starts it, and again when the job was requeued. Nothing but that data is kept between two starts: how far the
+# run is, its own directory says.
+# """
+
+
+log = logging.getLogger("ordinalclip")
+
+_SUPERSEDED = 75  # exit code of a process whose run was given to another one
+
+
+class Task:
+    """Brings one run to its end; pickled by reference, so that a job runs the code that its PYTHONPATH names."""
+
+    def __call__(self, cfg: dict[str, Any], overrides: Sequence[str]) -> str:
+        """Trains, tests and records.
+
+        Args:
+            cfg: from `ordinalclip.config.compose.plain`.
+            overrides: what was typed for it, for the record.
+
+        Returns:
+            "finished", or what another process is doing.
+
+        Raises:
+            Exception: whatever the run failed of; submitit prints it, and the job fails.
+        """
+        # Imported here, so that a job that is told to stop while it starts is still submitit's to requeue.
+        from ordinalclip.cli.command import log_to_terminal
+        from ordinalclip.execution.job import register_finished, run_job
+        from ordinalclip.preparation.prepare import prepare
+        from ordinalclip.runs.leases import Busy, Superseded
+
+        log_to_terminal()
+        try:
+            job = prepare(cfg, tuple(overrides))
+            run_job(job, in_sweep=True)
+            register_finished([job])  # nobody may be there to do so for the sweep
+        except Busy as busy:
+            log.info("nothing was done here: %s", busy)
+            return str(busy)
+        except Superseded as error:
+            # Not as an exception: submitit would write it down as the outcome of the job, which runs elsewhere.
+            log.info("%s", error)
+            sys.exit(_SUPERSEDED)
+        except Stopped as stop:
+            _stop(stop)
+        return "finished"
+
+    def checkpoint(self, cfg: dict[str, Any], overrides: Sequence[str]) -> DelayedSubmission:
+        """What submitit starts after a requeue: the same."""
+        return DelayedSubmission(self, cfg, overrides)
+
+
+def _stop(stop: Stopped) -> None:
+    """Ends a job that was asked to stop; it is requeued unless SLURM does so, or it was cancelled."""
+    # Submitit's own signal is for what is to go on; what the others mean, only SLURM knows.
+    # A job says RUNNING also where a preemption has given it a while.
+    if stop.by == signal.SIGUSR2 or own_job().get("JobState") == "RUNNING":
+        signal.raise_signal(signal.SIGUSR2)
+    sys.exit(stop.code)

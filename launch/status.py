@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from launch.chosen import Chosen, choose
-from launch.columns import in_columns
 from launch.standing import STATES, Standing, standings
-from ordinalclip.command import run_command
+from ordinalclip.cli.command import run_command
+from ordinalclip.system.terminal import in_columns
 
 _EVERY_S = 5.0
 _USAGE = """\

@@ -4,13 +4,13 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from launch.shared_store import check_store
+from launch.composition import Typed, read_sweep
+from launch.stores import check_store
 from launch.submission import Submission, submit
-from launch.sweep import STATE_WORDS, note_sweep, plan
-from launch.typed import Typed, read_sweep
-from ordinalclip.command import run_command
+from launch.sweep import STATE_WORDS, note_sweep
+from ordinalclip.cli.command import run_command
 from ordinalclip.errors import ConfigError
-from ordinalclip.first_record import tell_notes
+from ordinalclip.preparation.prepare import plan, tell_notes
 
 log = logging.getLogger("ordinalclip")
 

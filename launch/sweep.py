@@ -10,20 +10,16 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from launch.job_failed import JobFailed
-from launch.mirroring import show_finished
-from ordinalclip.config import plain
-from ordinalclip.explain import explain
-from ordinalclip.first_record import tell_notes
-from ordinalclip.job import mirror_of
-from ordinalclip.lease import Busy
-from ordinalclip.prepare import Job, check_settings, prepare
-from ordinalclip.report import print_store, print_sweep, titles
-from ordinalclip.serving.asked import register_finished
+from launch.outcome import JobFailed
+from launch.stores import show_finished
+from ordinalclip.errors import SweepFailed
+from ordinalclip.execution.job import mirror_of, register_finished
+from ordinalclip.preparation.prepare import Job, plan, tell_notes
+from ordinalclip.report.tables import print_store, print_sweep, titles
+from ordinalclip.runs.leases import Busy
 
 log = logging.getLogger("ordinalclip")
 
@@ -42,10 +38,6 @@ class JobLauncher(Protocol):
 
 
 STATE_WORDS = {"finished": "finished", "running": "running elsewhere", "new": "new"}  # the others are what they say
-
-
-class SweepFailed(RuntimeError):
-    """Some runs of a sweep failed; the others are done."""
 
 
 def sweep(
@@ -131,59 +123,6 @@ def described(product: Sequence[Sequence[str]]) -> str:
         key, _, value = override.partition("=")
         axes.setdefault(key, {})[value] = None
     return " × ".join(f"{key}={','.join(values)}" for key, values in axes.items() if len(values) > 1)
-
-
-def plan(
-    compose: Callable[[list[str]], DictConfig], product: Sequence[list[str]], config_dirs: Sequence[Path] = ()
-) -> list[Job]:
-    """The distinct jobs of a sweep, all of them checked before the data of any is looked at.
-
-    Args:
-        compose: overrides of one job → its configuration.
-        product: overrides of each job.
-        config_dirs: the user's own folders with options, for messages.
-
-    Raises:
-        ConfigError: for the first job that could not start, with its overrides as a note.
-        DataError: for a data set that cannot be used.
-    """
-    cfgs = composed_jobs(compose, product, check_settings, config_dirs)
-    jobs = [prepare(cfg, tuple(overrides)) for cfg, overrides in zip(cfgs, product, strict=True)]
-    distinct = {job.run.run_id: job for job in reversed(jobs)}
-    if len(distinct) < len(jobs):
-        log.info("%d of %d jobs describe a run that another one describes, too", len(jobs) - len(distinct), len(jobs))
-    return list(reversed(distinct.values()))
-
-
-def composed_jobs(
-    compose: Callable[[list[str]], DictConfig],
-    product: Sequence[list[str]],
-    check: Callable[[dict[str, Any]], object],
-    config_dirs: Sequence[Path] = (),
-) -> list[dict[str, Any]]:
-    """The configuration of each job, checked.
-
-    Args:
-        compose: overrides of one job → its configuration.
-        product: overrides of each job.
-        check: raises for a configuration that cannot be used.
-        config_dirs: the user's own folders with options, for messages.
-
-    Raises:
-        ConfigError: for the first that cannot be used, with what tells it from the others as a note.
-    """
-    cfgs, common = [], set.intersection(*map(set, product))
-    for overrides in product:
-        try:
-            cfgs.append(plain(compose(overrides)))
-            check(cfgs[-1])
-        except (HydraException, ValueError) as error:
-            mistake = explain(error, overrides, config_dirs) or error
-            if len(product) > 1:
-                varied = " ".join(override for override in overrides if override not in common)
-                mistake.add_note(f"one of {len(product)} runs: {varied}; nothing was started")
-            raise mistake from None
-    return cfgs
 
 
 def note_sweep(jobs: Sequence[Job], arguments: Sequence[str]) -> None:

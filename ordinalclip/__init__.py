@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ordinalclip.system import VERSION
+
 if TYPE_CHECKING:
     from ordinalclip.inference.model import RankModel
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["__version__", "load"]
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.stores import GB, Store, list_stores, remove
+from ordinalclip.system.caches import GB, Store, list_stores, remove
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

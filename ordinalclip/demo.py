@@ -1,18 +1,60 @@
-"""`python -m ordinalclip.demo`: a page on this machine to drop an image on and see its rank.
+"""A port on this machine's own address, which other machines cannot reach."""
 
-torch is imported once everything that was typed has been checked.
-"""
-
+import errno
 import logging
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, read_flag, read_words, run_command
+from ordinalclip.cli.command import read_flag, read_words, run_command
+from ordinalclip.config.compose import composed
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.naming import RUN_WORDS
-from ordinalclip.runs import Run
-from ordinalclip.serving.loopback import address, listen
+from ordinalclip.runs.run import Run
+
+HOSTS = ("127.0.0.1", "localhost", "::1")
+_TRIES = 100
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound to a port, or to the next free one above it.
+
+    Args:
+        host: one of `HOSTS`.
+        port: 1…65535; 0 is any free one.
+
+    Raises:
+        ConfigError: another host, or no port is free.
+    """
+    if host not in HOSTS:
+        remedy = "from elsewhere: ssh -L 7860:127.0.0.1:7860 THIS_MACHINE, and open the address there"
+        raise ConfigError("host", host, "the page is for this machine only", allowed=", ".join(HOSTS), remedy=remedy)
+    family, name = (socket.AF_INET6, "::1") if host == "::1" else (socket.AF_INET, "127.0.0.1")
+    for tried in range(port, min(port + _TRIES, 65536)):
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose connections have just been closed
+        try:
+            bound.bind((name, tried))
+            bound.listen(128)
+        except OSError as error:
+            bound.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise ConfigError("host", host, f"cannot be listened on: {error.strerror or error}") from None
+            continue
+        return bound
+    raise ConfigError("port", port, f"neither it nor the {_TRIES} after it are free to use")
+
+
+def address(bound: socket.socket, host: str) -> str:
+    """What is typed into a browser."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}/"
+
+
+# MERGED: """`python -m ordinalclip.demo`: a page on this machine to drop an image on and see its rank.
+#
+# torch is imported once everything that was typed has been checked.
+# """
+
 
 log = logging.getLogger("ordinalclip")
 
@@ -64,8 +106,7 @@ def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int, *
     from PIL import Image
 
     from ordinalclip.inference.opening import load
-    from ordinalclip.serving.demo_app import demo_app
-    from ordinalclip.serving.demo_page import stamps
+    from ordinalclip.serving.demo_app import demo_app, stamps
     from ordinalclip.serving.training_images import training_images
 
     model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"), trusted=trusted)

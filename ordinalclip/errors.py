@@ -32,3 +32,7 @@ class DataError(ValueError):
 
 def _rebuild(key: str, value: object, problem: str, allowed: str, remedy: str) -> ConfigError:
     return ConfigError(key, value, problem, allowed=allowed, remedy=remedy)
+
+
+class SweepFailed(RuntimeError):
+    """Some runs of a sweep failed; the others are done."""

@@ -6,11 +6,12 @@ torch is imported once everything that was typed has been checked.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import read_flag, read_words, run_command, settings_here
+from ordinalclip.cli.command import read_flag, read_words, run_command
+from ordinalclip.config.compose import settings_here
 from ordinalclip.errors import ConfigError
-from ordinalclip.exporting.folder import MODELS, PRECISIONS, is_only_exported
+from ordinalclip.inference.export_folder import MODELS, PRECISIONS, is_only_exported
 from ordinalclip.inference.naming import RUN_WORDS, name_run
-from ordinalclip.reopen import open_record, recorded_cfg
+from ordinalclip.preparation.reopen import open_record, recorded_cfg
 
 _KEYS = ("run", "format", "precision", "out", "num_ranks", "values", "paths.runs", "overwrite")
 _USAGE = """\

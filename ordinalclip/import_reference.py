@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ordinalclip.backbones.hashes import sha256_of
-from ordinalclip.backbones.weights import find_weights
-from ordinalclip.command import composed, read_flag, read_words, run_command
-from ordinalclip.config import check
+from ordinalclip.backbones.weights.find import find_weights
+from ordinalclip.cli.command import read_flag, read_words, run_command
+from ordinalclip.config.compose import composed
+from ordinalclip.config.identity import stamp
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.derived import stamp
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.reference.ranks import names_of, ranks_of
-from ordinalclip.reference.settings import ReferenceSettings, read_settings
-from ordinalclip.reopen import Record
+from ordinalclip.preparation.checks import check
+from ordinalclip.preparation.reopen import Record
+from ordinalclip.reference.checkpoint import ReferenceSettings, read_settings
+from ordinalclip.reference.translate import names_of, ranks_of
+from ordinalclip.system.checksums import sha256_of
 
 _OWN = ("ckpt", "config", "clip", "rank_names", "trust")
 _PASSED_ON = (
@@ -84,7 +85,7 @@ def import_reference(words: Sequence[str]) -> Record:
     if settings.chosen_on_test:  # every table that the run enters has to tell
         cfg["protocol"] = here["protocol"] | {"select_on": "test", "calibration": 0}
     if manifest is None:
-        unknown = {"_target_": "ordinalclip.datasets.unknown.load_unknown", "name": "imported", "context": None}
+        unknown = {"_target_": "ordinalclip.datasets.layouts.unknown.load_unknown", "name": "imported", "context": None}
         cfg["dataset"] = unknown
     check(cfg, known={"num_ranks": settings.num_ranks})
     files = {
@@ -132,9 +133,9 @@ def _manifest(here: dict[str, Any], settings: ReferenceSettings) -> Manifest:
 
 
 def _show(record: Record, manifest: Manifest | None) -> None:
-    from ordinalclip.gallery import draw_figures, has_figures
-    from ordinalclip.job import mirror_of
-    from ordinalclip.report import print_scores
+    from ordinalclip.execution.job import mirror_of
+    from ordinalclip.report.gallery import draw_figures, has_figures
+    from ordinalclip.report.tables import print_scores
 
     run = record.run
     if not has_figures(run):

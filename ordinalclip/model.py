@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ordinalclip.text import PromptTokens, encode_prompts
+from ordinalclip.text.encoding import PromptTokens, encode_prompts
 
 if TYPE_CHECKING:
     from ordinalclip.backbones.backbone import Backbone

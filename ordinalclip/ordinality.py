@@ -11,9 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ordinalclip.command import read_words, run_command, settings_here
+from ordinalclip.cli.command import read_words, run_command
+from ordinalclip.config.compose import settings_here
 from ordinalclip.errors import ConfigError
-from ordinalclip.find_run import find_run
+from ordinalclip.runs.find import find_run
 
 _USAGE = """\
 OrdinalCLIP scores how ordered a run's rank features are, before training and at its best epoch, from its record alone.
@@ -53,7 +54,7 @@ def show_ordinality(words: Sequence[str], console: Console | None = None) -> pd.
         DataError: the run has no rank features.
     """
     from ordinalclip.metrics.ordinality import ordinality
-    from ordinalclip.ordinality_record import ordinality_of_run, rank_features_of
+    from ordinalclip.scoring.ordinality import ordinality_of_run, rank_features_of
 
     typed = read_words(
         words, ("run", "ranks", "paths.runs"), {"run": "a run's directory, its name below paths.runs, or its id"}

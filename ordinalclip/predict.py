@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ordinalclip.command import read_flag, read_words, run_command
+from ordinalclip.cli.command import read_flag, read_words, run_command
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.inference.listing import list_images
 from ordinalclip.inference.naming import RUN_WORDS
@@ -85,8 +85,7 @@ def predict(words: Sequence[str]) -> Path:
     from PIL import Image
 
     from ordinalclip.inference.opening import load
-    from ordinalclip.inference.stream import How, parts_of, predict_parts
-    from ordinalclip.inference.writing import write_predictions
+    from ordinalclip.inference.stream import How, parts_of, predict_parts, write_predictions
 
     model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"), trusted=trusted)
     if top > len(model.ranks.names):

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.command import composed, read_words, run_command
+from ordinalclip.cli.command import read_words, run_command
+from ordinalclip.config.compose import composed
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.naming import RUN_WORDS, name_run
-from ordinalclip.reopen import open_record, recorded_cfg
+from ordinalclip.preparation.reopen import open_record, recorded_cfg
 
 _KEYS = ("run", "name", "paths.runs", "tracking", "tracking.uri")
 _USAGE = """\

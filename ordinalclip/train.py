@@ -13,18 +13,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-import ordinalclip
-from ordinalclip.arguments import Arguments, read_arguments
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import plain
+from ordinalclip.cli.command import log_to_terminal, tell
+from ordinalclip.cli.help import Arguments, print_help, read_arguments
+from ordinalclip.config.compose import conf_dir, plain
 from ordinalclip.errors import ConfigError
-from ordinalclip.help import print_help
-from ordinalclip.interrupt import Interrupt
-from ordinalclip.job import run_job
-from ordinalclip.lease import Busy
-from ordinalclip.prepare import prepare
-from ordinalclip.report import print_store
-from ordinalclip.terminal import log_to_terminal, tell
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.report.tables import print_store
+from ordinalclip.runs.leases import Busy
+from ordinalclip.system import VERSION
+from ordinalclip.system.interruption import Interrupt
 
 log = logging.getLogger("ordinalclip")
 
@@ -60,7 +58,7 @@ def main() -> None:
     words = sys.argv[1:]
     try:
         if "--version" in words:
-            print(f"ordinalclip {ordinalclip.__version__}")
+            print(f"ordinalclip {VERSION}")
             return
         typed = read_arguments(words, "python -m ordinalclip.train")
         if typed.help:

@@ -8,14 +8,13 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from ordinalclip.arguments import Arguments, read_arguments
-from ordinalclip.backbones.gather import gather
-from ordinalclip.backbones.weights import WeightFile, find_weights
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import DESCRIPTIVE, RUNTIME, plain
+from ordinalclip.backbones.weights.find import WeightFile, find_weights, gather
+from ordinalclip.cli.command import explain
+from ordinalclip.cli.help import Arguments, read_arguments
+from ordinalclip.config.checks import DESCRIPTIVE, RUNTIME
+from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.config.signatures import check_target
 from ordinalclip.errors import ConfigError
-from ordinalclip.explain import explain
-from ordinalclip.signatures import check_target
 
 USAGE = """python -m ordinalclip.weights backbone=OPTION [KEY=VALUE …]    (make weights backbone=OPTION)
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 
 
 def assert_close(one: Run, other: Run) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.command import composed
+from ordinalclip.config.compose import composed
 
 os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"  # nobody's, lest tracking=server writes to somebody's server
 for _name in ("ORDINALCLIP_RUNS", "ORDINALCLIP_DATA", "ORDINALCLIP_CACHE"):  # the user's own folders are no test's

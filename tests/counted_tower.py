@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ordinalclip.backbones.backbone import Backbone
 from ordinalclip.backbones.tiny import build_tiny
-from ordinalclip.backbones.weights import WeightFile
+from ordinalclip.backbones.weights.find import WeightFile
 
 
 def build_counted(*, passes: str, weights: Mapping[str, WeightFile]) -> Backbone:

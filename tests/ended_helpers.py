@@ -1,4 +1,4 @@
-"""Helpers of a fit that come to an end of their own, in place of `ordinalclip.processes._help`."""
+"""Helpers of a fit that come to an end of their own, in place of `ordinalclip.training.processes._help`."""
 
 import os
 import signal
@@ -6,8 +6,8 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from ordinalclip.processes import join
-from ordinalclip.team import Team
+from ordinalclip.system.distributed import Team
+from ordinalclip.training.processes import join
 
 AT_BIRTH = signal.pthread_sigmask(signal.SIG_BLOCK, [])  # what this process does not hear
 
@@ -25,7 +25,7 @@ def never_come(pipe: Connection, *_: Any) -> None:
     pipe.recv()
 
 
-def meet_and_die(pipe: Connection, _cfg: Any, _overrides: Any, team: Team, folder: str, _threads: int) -> NoReturn:
+def meet_and_die(pipe: Connection, _cfg: Any, _overrides: Any, team: Team, folder: str, *_: Any) -> NoReturn:
     pipe.send(None)
     join(team, folder, timedelta(minutes=1))
     die()

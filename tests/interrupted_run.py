@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ordinalclip import fit, module
-from ordinalclip.job import run_job
-from ordinalclip.prepare import Job, prepare
+from ordinalclip.execution import fit
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import Job, prepare
+from ordinalclip.training import module
 
 
 def with_dropout(build_model: Any) -> Any:

@@ -10,12 +10,12 @@ import yaml
 from PIL import Image
 from safetensors.numpy import save_file
 
-from ordinalclip.metrics.baseline import constant_baseline
-from ordinalclip.metrics.details import details
-from ordinalclip.metrics.scores import compute_scores
-from ordinalclip.ordinality_record import logged_ordinality, ordinality_of_features
-from ordinalclip.predictions import from_tables
-from ordinalclip.runs import Run
+from ordinalclip.evaluation.evaluation import constant_baseline
+from ordinalclip.runs.run import Run
+from ordinalclip.scoring.details import details
+from ordinalclip.scoring.ordinality import logged_ordinality, ordinality_of_features
+from ordinalclip.scoring.predictions import from_tables
+from ordinalclip.scoring.scores import compute_scores
 from tests.metrics.ranks import arc, random_features
 
 COLOURS = ("red", "green")

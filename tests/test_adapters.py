@@ -1,6 +1,6 @@
 import torch
 
-from ordinalclip.adapters import LinearProjection, ResidualAdapter
+from ordinalclip.backbones.backbone import LinearProjection, ResidualAdapter
 
 
 def test_an_adapter_starts_at_the_towers_direction() -> None:

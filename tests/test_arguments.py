@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.arguments import read_arguments
+from ordinalclip.cli.help import read_arguments
 
 
 def test_a_sweep_of_the_folder_means_m() -> None:

@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ordinalclip.batches import (
+from ordinalclip.images.cache import ImageSource
+from ordinalclip.images.preprocessing import Geometry, Preprocessing
+from ordinalclip.training.batches import (
     Batch,
     EpochSampler,
     FeatureRows,
@@ -14,9 +16,6 @@ from ordinalclip.batches import (
     evaluation_loader,
     training_loader,
 )
-from ordinalclip.image_cache import ImageSource
-from ordinalclip.image_geometry import Geometry
-from ordinalclip.preprocessing import Preprocessing
 
 NUM_IMAGES = 10
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip import stores as module
 from ordinalclip.cache import main
-from ordinalclip.stores import describe, list_stores, mark_used, refusal
+from ordinalclip.system import caches as module
+from ordinalclip.system.caches import describe, list_stores, mark_used, refusal
 
 KB = 1000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config.compose import conf_dir
 from tests.cli import SMALL, train
 
 MISTAKES = [

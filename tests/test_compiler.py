@@ -1,7 +1,7 @@
 import pytest
 
-from ordinalclip.compiler import check_compiler
 from ordinalclip.errors import ConfigError
+from ordinalclip.preparation.checks import check_compiler
 
 
 def test_a_missing_compiler_is_said_before_anything_is_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import check
-from ordinalclip.datasets.gauge import load_gauge
+from ordinalclip.cli.help import help_text
+from ordinalclip.config.compose import conf_dir
+from ordinalclip.datasets.drawn.gauge import load_gauge
 from ordinalclip.errors import ConfigError
-from ordinalclip.help import help_text
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.checks import check
+from ordinalclip.preparation.prepare import prepare
 from tests.conftest import Compose
 from tests.datasets.made_ages import AGE_SETS, make_ages
 from tests.datasets.published import make_published

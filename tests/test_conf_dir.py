@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config.compose import conf_dir
 
 
 def make(folder: Path) -> Path:

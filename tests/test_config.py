@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.config import check
+from ordinalclip.config.identity import identity, run_id
 from ordinalclip.errors import ConfigError
-from ordinalclip.identity import identity, run_id
+from ordinalclip.preparation.checks import check
 from tests.conftest import Compose
 
 WEIGHTS = {"image": "a1", "text": "b2"}
@@ -83,7 +83,7 @@ def test_the_version_of_what_a_backbone_starts_from_is_in_the_id_of_its_runs_alo
 ) -> None:
     mixed, other = compose_cfg("backbone=vgg16_rn50text"), compose_cfg()
     now = id_of(mixed), id_of(other)
-    monkeypatch.setattr("ordinalclip.identity._VERSIONS", {mixed["backbone"]["_target_"]: 3})
+    monkeypatch.setattr("ordinalclip.config.identity._VERSIONS", {mixed["backbone"]["_target_"]: 3})
     assert id_of(mixed) != now[0]
     assert id_of(other) == now[1]
 
@@ -194,13 +194,13 @@ def test_checking_imports_no_torch() -> None:
     code = """
 import sys
 from hydra import compose, initialize_config_dir
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import check, plain
+from ordinalclip.config.compose import conf_dir
+from ordinalclip.preparation.checks import check, plain
 from ordinalclip import prepare, job, report, tracking, train
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):
     cfg = plain(compose("train", ["optimizer=adam"]))
 del cfg["optimizer"]["_target_"]
-cfg["optimizer"] = {"_target_": "ordinalclip.schema.Cache", "images": True, "limit_gb": 1}
+cfg["optimizer"] = {"_target_": "ordinalclip.config.schema.Cache", "images": True, "limit_gb": 1}
 check(cfg)
 assert not {"torch", "lightning", "mlflow", "open_clip"} & set(sys.modules), "heavy"
 """

@@ -4,8 +4,8 @@ import pytest
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.evaluate import evaluate
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import prepare
 from tests.conftest import Compose
 
 

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.backbones.towers.openclip_causal import CausalText
 from ordinalclip.bench.naive import whole_sentences
 from ordinalclip.bench.text import random_text_tower, shared_prefix
 from ordinalclip.bench.text_gpu import shared, trimmed
 from ordinalclip.prompts.rank import RankPrompt
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.run import Run, find_runs
 from tests.conftest import Compose
 
 pytestmark = [

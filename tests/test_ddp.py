@@ -7,11 +7,11 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 
-from ordinalclip import fit
-from ordinalclip.callbacks import EpochRecord
-from ordinalclip.job import run_job
-from ordinalclip.prepare import Job, prepare
-from ordinalclip.runs import find_runs
+from ordinalclip.execution import fit
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import Job, prepare
+from ordinalclip.runs.run import find_runs
+from ordinalclip.training.callbacks import EpochRecord
 from tests.cli import SMALL, train
 from tests.close_runs import assert_close
 from tests.conftest import Compose

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from ordinalclip.determinism import told_refusals
 from ordinalclip.errors import ConfigError
+from ordinalclip.training.loop import told_refusals
 
 
 def test_what_torch_refuses_names_the_key() -> None:

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import torch
 
-from ordinalclip.disk import overwrite
-from ordinalclip.job import run_job
-from ordinalclip.prepare import Job, prepare
-from ordinalclip.runs import Run
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import Job, prepare
+from ordinalclip.runs.run import Run
+from ordinalclip.system.files import overwrite
 from tests.conftest import Compose
 
 

@@ -14,7 +14,7 @@ import torch
 
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.evaluate import evaluate
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from tests.trained import train
 
 HERE = ("trainer=cpu", "num_workers=0")

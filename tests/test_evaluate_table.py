@@ -11,8 +11,8 @@ import pytest
 
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.evaluate import evaluate
-from ordinalclip.predictions import read_predictions
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
+from ordinalclip.scoring.predictions import read_predictions
 
 NUM_IMAGES = 60
 

@@ -12,12 +12,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from analysis.published import read_published
 from launch.sweep import typed_axes
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import plain
-from ordinalclip.job import run_job
-from ordinalclip.prepare import Job, prepare
+from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import Job, prepare
+from ordinalclip.report.published import read_published
 from tests.datasets.published import make_published
 
 TINY = ("backbone=tiny", "trainer=cpu", "tracking=offline", "num_workers=0")

@@ -5,9 +5,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.cli.command import explain
+from ordinalclip.config.compose import conf_dir
 from ordinalclip.errors import ConfigError
-from ordinalclip.explain import explain
 
 
 def raised(*overrides: str) -> Exception:

@@ -14,18 +14,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ordinalclip import extraction
 from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.batches import FeatureRows, ViewRows
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.feature_store import feature_key, find_features, folder_of, hash_of
-from ordinalclip.features import Extraction, load_features, load_views
-from ordinalclip.image_cache import load_images
-from ordinalclip.image_geometry import Geometry
-from ordinalclip.preprocessing import Preprocessing
-from ordinalclip.stored_features import StoredFeatures
-from ordinalclip.stores import list_stores, remove
+from ordinalclip.features import extraction
+from ordinalclip.features.extraction import Extraction, load_features, load_views
+from ordinalclip.features.store import StoredFeatures, feature_key, find_features, folder_of, hash_of
+from ordinalclip.images.cache import load_images
+from ordinalclip.images.preprocessing import Geometry, Preprocessing
+from ordinalclip.system.caches import list_stores, remove
+from ordinalclip.training.batches import FeatureRows, ViewRows
 from tests.fakes import FakeText
 
 NUM_IMAGES = 23
@@ -287,7 +285,7 @@ import sys
 from pathlib import Path
 import pandas as pd
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.feature_store import find_features
+from ordinalclip.features.store import find_features
 table = pd.read_pickle({str(tmp_path / "table.pickle")!r})
 manifest = Manifest("noise", table, ("a",), (0.0,), "", Path("."), ())
 assert find_features("tower", manifest, Path({str(tmp_path)!r})).shape == ({NUM_IMAGES}, 6)
@@ -308,7 +306,7 @@ from pathlib import Path
 import numpy as np
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.datasets.load import load_manifest
-from ordinalclip.features import load_features
+from ordinalclip.features.extraction import load_features
 cfg = json.loads({json.dumps(json.dumps(cfg))})
 cache = Path(cfg["paths"]["cache"])
 manifest = load_manifest(cfg["dataset"], cfg["protocol"], data_dir=Path(cfg["paths"]["data"]), cache_dir=cache)
@@ -463,7 +461,7 @@ from pathlib import Path
 import pandas as pd
 from ordinalclip import extraction
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.features import load_features
+from ordinalclip.features.extraction import load_features
 from tests.test_features import CountingTower, backbone
 class Killed(CountingTower):
     def forward(self, images):

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip import first_record
-from ordinalclip.datasets import near_duplicates
-from ordinalclip.first_record import begin_record
-from ordinalclip.prepare import prepare
+from ordinalclip.datasets import leakage as near_duplicates
+from ordinalclip.preparation import prepare as first_record
+from ordinalclip.preparation.prepare import begin_record, prepare
 from tests.conftest import Compose
 
 FOUND = {"known": 15, "shared": 3, "test_rate": 0.2, "threshold": 4, "examples": [["a.png", "b.png", 1]]}

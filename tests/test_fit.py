@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ordinalclip import fit
-from ordinalclip.fit import build_model
-from ordinalclip.job import run_job
+from ordinalclip.execution import fit
+from ordinalclip.execution.fit import build_model
+from ordinalclip.execution.job import run_job
 from ordinalclip.model import OrdinalCLIP
-from ordinalclip.module import OrdinalModule
-from ordinalclip.prepare import Job, prepare
-from ordinalclip.runs import Run
-from ordinalclip.split_data import SplitData
+from ordinalclip.preparation.prepare import Job, prepare
+from ordinalclip.runs.run import Run
+from ordinalclip.training.module import OrdinalModule
+from ordinalclip.training.split_data import SplitData
 from tests.conftest import Compose
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ordinalclip.calibration.apply import apply_calibration
-from ordinalclip.config import check
+from ordinalclip.calibration.calibration import apply_calibration
 from ordinalclip.errors import ConfigError
 from ordinalclip.evaluate import evaluate
-from ordinalclip.job import run_job
+from ordinalclip.execution.job import run_job
 from ordinalclip.metrics.names import SHOWN
-from ordinalclip.predictions import read_predictions
-from ordinalclip.prepare import prepare
+from ordinalclip.preparation.checks import check
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.scoring.predictions import read_predictions
 from tests.conftest import Compose
 
 FORTY = ("dataset.images_per_rank=40", "epochs=1", "protocol.readout=rounded_expectation")

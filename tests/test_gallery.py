@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.gallery import has_figures
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.report.gallery import has_figures
 from tests.conftest import Compose
 
 

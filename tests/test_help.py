@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.help import help_text, print_help
+from ordinalclip.cli.help import help_text, print_help
 
 FILES = {
     "train.yaml": "defaults:\n  - _self_\n  - prompt: rank\n  - dataset@data: dials # why\n  - experiment: null\n"
@@ -69,5 +69,5 @@ def test_further_folders_add_options_and_groups(conf: Path, tmp_path: Path) -> N
 def test_it_prints_without_hydra(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_help([conf])
     assert "prompt" in capsys.readouterr().out
-    code = "import sys, ordinalclip.help; assert not {'hydra', 'omegaconf', 'torch'} & set(sys.modules)"
+    code = "import sys, ordinalclip.cli.help; assert not {'hydra', 'omegaconf', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,17 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ordinalclip import image_build, image_geometry
-from ordinalclip.batches import ImageRows, evaluation_loader, training_loader
-from ordinalclip.datasets.images import open_rgb
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import DataError
-from ordinalclip.image_cache import ImageSource, load_images
-from ordinalclip.image_geometry import Geometry
-from ordinalclip.image_shards import read_shard
-from ordinalclip.preprocessing import Preprocessing, reference_preprocessing
-from ordinalclip.samplers import EpochSampler
-from ordinalclip.stop import Stopped, signals_stop
+from ordinalclip.images import cache as image_build
+from ordinalclip.images import preprocessing as image_geometry
+from ordinalclip.images.cache import ImageSource, load_images, read_shard
+from ordinalclip.images.decoding import open_rgb
+from ordinalclip.images.preprocessing import Geometry, Preprocessing, reference_preprocessing
+from ordinalclip.system.interruption import Stopped, signals_stop
+from ordinalclip.training.batches import EpochSampler, ImageRows, evaluation_loader, training_loader
 from tests.made_images import SIZES, manifest_of, select, write_images
 
 NUM_IMAGES = 30
@@ -271,8 +269,8 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from ordinalclip import image_build, image_cache
-from ordinalclip.image_geometry import Geometry
-from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.images.preprocessing import Geometry
+from ordinalclip.images.preprocessing import Preprocessing
 from tests.made_images import manifest_of
 root, cache, kill_after = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 image_build.CHUNK = 4

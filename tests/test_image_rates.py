@@ -7,7 +7,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from torch import nn
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.image_rates import Staged, stage
+from ordinalclip.optimizers.layer_rates import Staged, stage
 
 NEUTRAL = {"new_layers": [], "new_factor": 1.0, "base_factor": 1.0, "layer_decay": None}
 VIT = [

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ordinalclip.image_training import speed_up
+from ordinalclip.training.loop import speed_up
 from tests.compiler import needs_compiler
 
 

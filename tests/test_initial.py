@@ -9,15 +9,15 @@ import torch
 import yaml
 from torch import Tensor
 
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config.compose import conf_dir
+from ordinalclip.config.identity import identity, run_id
 from ordinalclip.errors import ConfigError
-from ordinalclip.fit import build_model
-from ordinalclip.identity import identity, run_id
-from ordinalclip.initial_file import find_initial
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
-from ordinalclip.prompts.settings import parts_of
-from ordinalclip.runs import Run
+from ordinalclip.execution.fit import build_model
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.initial_values import find_initial
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.prompts.checks import parts_of
+from ordinalclip.runs.run import Run
 from tests.conftest import Compose
 
 BRIEF = ("epochs=1", "++trainer.limit_batches=1", "dataset.images_per_rank=6")

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ordinalclip.interrupt import Interrupt
+from ordinalclip.system.interruption import Interrupt
 
 
 def test_an_interrupt_that_python_drops_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

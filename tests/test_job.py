@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from ordinalclip import callbacks, first_record, fit, job
 from ordinalclip.errors import ConfigError
-from ordinalclip.job import run_job
-from ordinalclip.lease import Busy, Superseded, living_attempt
-from ordinalclip.module import OrdinalModule
-from ordinalclip.prepare import Job, prepare
-from ordinalclip.runs import Run
+from ordinalclip.execution import fit, job
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation import prepare as first_record
+from ordinalclip.preparation.prepare import Job, prepare
+from ordinalclip.runs.leases import Busy, Superseded, living_attempt
+from ordinalclip.runs.run import Run
+from ordinalclip.training import callbacks
+from ordinalclip.training.module import OrdinalModule
 from tests.conftest import Compose
 
 

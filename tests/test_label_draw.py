@@ -5,15 +5,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ordinalclip.config import check
-from ordinalclip.datasets.labels import check_label_draw
+from ordinalclip.config.identity import identity
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError
-from ordinalclip.identity import identity
-from ordinalclip.label_draw import LabelDraw
 from ordinalclip.losses.ce import CrossEntropy
 from ordinalclip.model import Output
-from ordinalclip.prepare import prepare
+from ordinalclip.preparation.checks import check, check_label_draw
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.training.split_data import LabelDraw
 from tests.conftest import Compose
 from tests.datasets.made import make_manifest
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip import lease, slurm_queue
-from ordinalclip.lease import STALE_AFTER_S, Busy, Lease, Superseded, identity, is_alive, living_attempt
+from ordinalclip.runs import leases as lease
+from ordinalclip.runs.leases import STALE_AFTER_S, Busy, Lease, Superseded, identity, is_alive, living_attempt
+from ordinalclip.system import slurm as slurm_queue
 
 ASK = slurm_queue._ask
 
@@ -36,7 +37,7 @@ def test_second_claim_is_refused_while_the_first_lives(tmp_path: Path) -> None:
 
 
 def test_killed_process_leaves_nothing_locked(tmp_path: Path) -> None:
-    code = "import os, sys; from pathlib import Path; from ordinalclip.lease import Lease; "
+    code = "import os, sys; from pathlib import Path; from ordinalclip.runs.leases import Lease; "
     code += "Lease(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
     assert living_attempt(tmp_path) is None

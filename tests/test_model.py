@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
+from ordinalclip.config.schema import PARTS
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.prompts.context import ContextPrompt
 from ordinalclip.prompts.fixed import FixedPrompt
 from ordinalclip.prompts.linear import LinearPrompt
 from ordinalclip.prompts.rank import RankPrompt
-from ordinalclip.schema import PARTS
 from tests.fakes import FakeBackbone
 
 PROMPTS = {

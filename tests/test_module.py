@@ -6,17 +6,16 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.utils.data import DataLoader
 
-from ordinalclip.batches import Batch
+from ordinalclip.config.schema import PARTS
 from ordinalclip.losses.ce import CrossEntropy
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
-from ordinalclip.module import OrdinalModule, check_names
-from ordinalclip.optim import build_scheduler, freeze
+from ordinalclip.optimizers.parameter_groups import build_scheduler, freeze
+from ordinalclip.optimizers.schedules import Constant
 from ordinalclip.prompts.linear import LinearPrompt
-from ordinalclip.samplers import EpochSampler
-from ordinalclip.schedules import Constant
-from ordinalclip.schema import PARTS
-from ordinalclip.trainer import build_trainer
+from ordinalclip.training.batches import Batch, EpochSampler
+from ordinalclip.training.loop import build_trainer
+from ordinalclip.training.module import OrdinalModule, check_names
 from tests.fakes import FakeBackbone
 
 RANKS = 4

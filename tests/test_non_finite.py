@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.model import OrdinalCLIP
-from ordinalclip.non_finite import Step, failure
 from ordinalclip.prompts.linear import LinearPrompt
+from ordinalclip.training.module import Step, failure
 from tests.fakes import FakeBackbone
 
 PATHS = [f"{row}.png" for row in range(9)]

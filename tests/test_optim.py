@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ordinalclip.config.schema import PARTS
 from ordinalclip.errors import ConfigError
 from ordinalclip.losses.ce_kl import CrossEntropyKL
-from ordinalclip.optim import build_optimizer, build_parameter_groups, build_scheduler, freeze
-from ordinalclip.schedules import Constant, Cosine, MultiStep, Step
-from ordinalclip.schema import PARTS
+from ordinalclip.optimizers.parameter_groups import build_optimizer, build_parameter_groups, build_scheduler, freeze
+from ordinalclip.optimizers.schedules import Constant, Cosine, MultiStep, Step
 from tests.test_model import PROMPTS, build_model
 
 FROZEN = dict.fromkeys(PARTS)

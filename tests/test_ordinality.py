@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.ordinality import show_ordinality
-from ordinalclip.ordinality_record import logged_ordinality, ordinality_of_features, ordinality_of_run
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
+from ordinalclip.scoring.ordinality import logged_ordinality, ordinality_of_features, ordinality_of_run
 from tests.metrics.ranks import arc, random_features
 
 

@@ -9,11 +9,12 @@ import pytest
 from safetensors.torch import load_file
 
 import ordinalclip
-from ordinalclip.backbones import load, openclip_table
+from ordinalclip.backbones import load
+from ordinalclip.backbones.weights import tables as openclip_table
 from ordinalclip.errors import ConfigError
+from ordinalclip.execution.job import run_job
 from ordinalclip.export import export
-from ordinalclip.job import run_job
-from ordinalclip.prepare import Job, prepare
+from ordinalclip.preparation.prepare import Job, prepare
 from tests.backbones.architectures import small_model, write_tokenizer
 from tests.conftest import Compose
 

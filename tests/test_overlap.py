@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ordinalclip.overlap import fitted_images, overlap, overlap_told
-from ordinalclip.runs import Run
+from ordinalclip.evaluation.reevaluation import fitted_images, overlap, overlap_told
+from ordinalclip.runs.run import Run
 from tests.datasets.made import make_manifest
 
 SUBJECTS = ["a", "a", "b", "c", "d", None, "a"]

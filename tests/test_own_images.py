@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from ordinalclip.errors import DataError
-from ordinalclip.job import run_job
-from ordinalclip.prepare import Job, prepare
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import Job, prepare
 from tests.conftest import Compose
 
 JOB = ("backbone=tiny", "dataset=manifest", "trainer=cpu", "tracking=offline", "epochs=1", "num_workers=0")

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ordinalclip.losses.ce import CrossEntropy
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.model import Output
-from ordinalclip.parallel import gather_batch
+from ordinalclip.system.distributed import gather_batch
 
 SHARES = [slice(0, 5), slice(5, 8)]
 LOSSES = {

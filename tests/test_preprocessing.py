@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ordinalclip.preprocessing import Preprocessing
+from ordinalclip.images.preprocessing import Preprocessing
 
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
 SIZES = [(40, 40), (64, 40), (40, 65), (301, 57), (20, 31), (1, 1)]
@@ -80,7 +80,7 @@ def test_without_enlarging_and_flipping_augmentation_changes_nothing() -> None:
 def test_the_papers_way_is_what_its_transforms_give() -> None:
     from torchvision import transforms
 
-    from ordinalclip.preprocessing import reference_preprocessing
+    from ordinalclip.images.preprocessing import reference_preprocessing
 
     pixels = np.random.default_rng(0).integers(0, 256, (300, 201, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from ordinalclip import processes
-from ordinalclip.prepare import Job, prepare
-from ordinalclip.processes import HelperFailed, gathered
-from ordinalclip.stop import Stopped, signals_stop
+from ordinalclip.execution.fit import help_fit
+from ordinalclip.preparation.prepare import Job, prepare
+from ordinalclip.system.interruption import Stopped, signals_stop
+from ordinalclip.training import processes
+from ordinalclip.training.processes import HelperFailed, gathered
 from tests import ended_helpers
 from tests.conftest import Compose
 
@@ -36,7 +37,7 @@ def test_how_a_helper_ended_is_told(
 ) -> None:
     monkeypatch.setattr(processes, "_help", helper)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    with pytest.raises(HelperFailed) as failure, gathered(job) as team:  # noqa: PT012
+    with pytest.raises(HelperFailed) as failure, gathered(job, help_fit) as team:  # noqa: PT012
         assert helper is ended_helpers.meet_and_die
         for _ in range(2):
             team.total(1, torch.device("cpu"))
@@ -49,5 +50,5 @@ def test_a_signal_is_heard_while_helpers_start(job: Job, monkeypatch: pytest.Mon
     with pytest.raises(Stopped), signals_stop(), monkeypatch.context() as patched:  # noqa: PT012
         patched.setattr(processes, "_LOOK_S", 0.01)
         os.kill(os.getpid(), signal.SIGUSR2)
-        with gathered(job):
+        with gathered(job, help_fit):
             raise AssertionError

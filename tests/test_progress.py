@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from ordinalclip import progress as module
-from ordinalclip.progress import progress
+from ordinalclip.system import terminal as module
+from ordinalclip.system.terminal import progress
 
 
 class Terminal(io.StringIO):

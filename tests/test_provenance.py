@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import ordinalclip
-from ordinalclip.provenance import code_diff, code_version
+from ordinalclip.runs import provenance
+from ordinalclip.runs.provenance import code_diff, code_version
 
 COMMITTED = {
     "conf/first.yaml": b"a: 1\n",
@@ -44,7 +44,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "all")
     git(folder, "config", "diff.noprefix", "true")
-    monkeypatch.setattr(ordinalclip, "__file__", str(folder / "ordinalclip" / "__init__.py"))
+    monkeypatch.setattr(provenance, "PACKAGE", folder / "ordinalclip")
     for known in (code_version, code_diff):
         known.cache_clear()
     yield folder

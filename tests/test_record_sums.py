@@ -10,7 +10,7 @@ import pytest
 import ordinalclip
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.evaluate import evaluate
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from tests.trained import train
 
 

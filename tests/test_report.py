@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ordinalclip.prepare import Job
-from ordinalclip.report import print_run, print_store, print_sweep, sweep_rows, titles
-from ordinalclip.runs import Run
+from ordinalclip.preparation.prepare import Job
+from ordinalclip.report.tables import print_run, print_store, print_sweep, sweep_rows, titles
+from ordinalclip.runs.run import Run
 from tests.datasets.made import make_manifest
 
 STATS = {

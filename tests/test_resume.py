@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.run import Run, find_runs
 from tests.conftest import Compose
 
 EPOCHS, KILLED_EPOCH = 6, 4

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.lease import Busy, Superseded
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.leases import Busy, Superseded
+from ordinalclip.runs.run import Run, find_runs
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_the_record_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 run = Run(Path(sys.argv[1]))
 run.claim()
 run.set_status("failed", error="größe –")

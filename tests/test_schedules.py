@@ -5,7 +5,7 @@ import torch
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LambdaLR, LinearLR, MultiStepLR, StepLR
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.schedules import Constant, Cosine, MultiStep, Step
+from ordinalclip.optimizers.schedules import Constant, Cosine, MultiStep, Step
 
 
 def factors(schedule, num_epochs):

@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ordinalclip import fit as fitting
-from ordinalclip.batches import evaluation_loader
-from ordinalclip.build import assemble
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.job import run_job
+from ordinalclip.execution import fit as fitting
+from ordinalclip.execution.job import run_job
 from ordinalclip.model import OrdinalCLIP
-from ordinalclip.prepare import Job, prepare
-from ordinalclip.seal import Seal, TestTouched
-from ordinalclip.split_data import SplitData
+from ordinalclip.preparation.build import assemble
+from ordinalclip.preparation.prepare import Job, prepare
+from ordinalclip.training.batches import evaluation_loader
+from ordinalclip.training.split_data import Seal, SplitData, TestTouched
 from tests.conftest import Compose
 from tests.datasets.made import make_manifest
 

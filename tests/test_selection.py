@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip import extraction
-from ordinalclip.config import check
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.evaluate import evaluate
-from ordinalclip.job import run_job
-from ordinalclip.prepare import Job, prepare
+from ordinalclip.execution.job import run_job
+from ordinalclip.features import extraction
+from ordinalclip.preparation.checks import check
+from ordinalclip.preparation.prepare import Job, prepare
 from tests.conftest import Compose
 from tests.datasets.published import AGES, make_morph
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ordinalclip.backbones.openclip_block import OpenClipBlock, split_blocks
-from ordinalclip.shared_prefix import _attend, run_shared
+from ordinalclip.backbones.towers.openclip_causal import OpenClipBlock, split_blocks
+from ordinalclip.text.shared_prefix import _attend, run_shared
 from tests.backbones.makers import tiny_clip
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.prepare import check_settings
+from ordinalclip.preparation.prepare import check_settings
 from tests.conftest import Compose
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.slurm_job import own_job, why_stopped
+from ordinalclip.system.slurm import own_job, why_stopped
 
 PREEMPTED = (
     "JobId=9 ArrayJobId=8 JobState=RUNNING Reason=None EndTime=2026-11-26T15:20:32 PreemptTime=2026-11-26T15:20:17"

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ordinalclip import image_geometry
 from ordinalclip.backbones.load import load_backbone
-from ordinalclip.prepare import prepare
-from ordinalclip.split_data import SplitData
+from ordinalclip.images import preprocessing as image_geometry
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.training.split_data import SplitData
 from tests.conftest import Compose
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
-from ordinalclip.stop import SIGNALS, Stopped, check_stop, signals_stop
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.system.interruption import SIGNALS, Stopped, check_stop, signals_stop
 from tests.conftest import Compose
 
 
@@ -58,7 +58,7 @@ def test_other_threads_leave_signals_alone(heard: list[int]) -> None:
 def test_a_run_stops_between_batches_and_keeps_its_last_epoch(
     compose_cfg: Compose, number: signal.Signals, heard: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ordinalclip.module import OrdinalModule
+    from ordinalclip.training.module import OrdinalModule
 
     step, steps = OrdinalModule.training_step, []
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from ordinalclip.config import check
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.checks import check
+from ordinalclip.preparation.prepare import prepare
 from tests.conftest import Compose
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from ordinalclip.cli.command import tell
 from ordinalclip.errors import ConfigError
-from ordinalclip.terminal import tell
 
 REFUSED = ConfigError("backbone.grid", 3, "build_tiny has no such setting", allowed="width, size")
 

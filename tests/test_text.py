@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from ordinalclip import text
-from ordinalclip.backbones.minilm import MiniLMText
-from ordinalclip.backbones.openclip_text import CausalText
-from ordinalclip.text import PromptTokens, embed_sentences, encode_prompts, few_for_a_gpu
+from ordinalclip.backbones.towers.mini_towers import MiniLMText
+from ordinalclip.backbones.towers.openclip_causal import CausalText
+from ordinalclip.text import encoding as text
+from ordinalclip.text.encoding import PromptTokens, embed_sentences, encode_prompts, few_for_a_gpu
 from tests.backbones.makers import make_tokenizer, tiny_clip
 
 SENTENCES = ["a photo of a dog", "the gauge reads 101.", "x"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ordinalclip import weights
-from ordinalclip.backbones.weights import find_weights
+from ordinalclip.backbones.weights.find import find_weights
 from ordinalclip.errors import ConfigError
 from tests.backbones.test_weights import write
 
@@ -37,7 +37,7 @@ def test_every_part_is_told_and_brought_into_one_folder(
     name = f"vgg16-{image[:8]}.pth"
     write(tmp_path / "torch/hub/checkpoints" / name, content)
     monkeypatch.setattr(
-        "ordinalclip.backbones.published.torchvision_tags", lambda _: {"IMAGENET1K_V1": f"https://host/{name}"}
+        "ordinalclip.backbones.weights.published.torchvision_tags", lambda _: {"IMAGENET1K_V1": f"https://host/{name}"}
     )
     run(monkeypatch, "backbone=vgg16_rn50text", f"paths.cache={cache}")
     assert capsys.readouterr().out.splitlines() == [

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ordinalclip.command import composed
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
-from ordinalclip.runs import Run
+from ordinalclip.config.compose import composed
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.runs.run import Run
 from tests.conftest import SMALL
 
 

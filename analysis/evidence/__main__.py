@@ -31,7 +31,7 @@ _HEADINGS = {
 def main() -> None:
     """Entry point; ends with 2 on a mistake of the user's."""
     given = arguments().parse_args()
-    from ordinalclip.terminal import log_to_terminal, tell
+    from ordinalclip.cli.command import log_to_terminal, tell
 
     log_to_terminal()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -54,12 +54,10 @@ def evidence(given: argparse.Namespace) -> Path:
         The page.
     """
     from analysis.evidence import plan
-    from analysis.evidence.carry_out import carry_out
-    from analysis.evidence.page import empty_template, write_page
     from analysis.evidence.plots import draw_plots
-    from analysis.evidence.rates import choose_rates
+    from analysis.evidence.report import empty_template, sections, write_page
+    from analysis.evidence.runs import carry_out, choose_rates
     from analysis.evidence.scores import grouped, read
-    from analysis.evidence.sections import sections
 
     methods = [one for one in plan.METHODS if given.methods is None or one.name in given.methods]
     settings = [one for one in plan.SETTINGS if given.settings is None or one.name in given.settings]

@@ -8,10 +8,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from analysis.evidence.ahead import error_difference, mean_of
 from analysis.evidence.plan import FEW_SHOT, Method, Setting
-from analysis.evidence.scores import Group, images_a_rank
-from analysis.evidence.tables import COMPARISONS, short
+from analysis.evidence.report import COMPARISONS, short
+from analysis.evidence.scores import Group, error_difference, images_a_rank, mean_of
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; controls are hollow and dashed.
 _COLOURS = {"linear": "#000000", "interpolated": "#E69F00", "context": "#0072B2", "rank": "#D55E00"}

@@ -19,7 +19,7 @@ class SlurmLauncher(SubmititLauncher):
 
     def check(self, jobs: Sequence["Job"], arguments: Sequence[str]) -> None:
         """Raises ConfigError for what jobs on other machines cannot do."""
-        from launch.shared_store import check_store
+        from launch.stores import check_store
 
         check_store(jobs, arguments, mirrored=True)
 

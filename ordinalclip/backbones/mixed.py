@@ -1,29 +1,85 @@
-"""An image network of one origin beside the text tower of a CLIP: the paper's VGG-16 with RN50's text, and any other.
+"""Image networks that were trained without text, by library and name."""
 
-The network's last layer is replaced by a linear map into the text's space, which is the part "projection" and trained;
-all before it is the tower, whose features can be kept on disk while it is frozen.
-"""
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Protocol
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+import torch
+from torch import Tensor, nn
 
-from torch import Tensor
-
-from ordinalclip.adapters import LastLayer
-from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.backbones.lazy import LazyTower
-from ordinalclip.backbones.networks import ImageNetwork, feature_width, on_meta
-from ordinalclip.backbones.openclip_files import load_half
-from ordinalclip.backbones.openclip_model import origin, published_settings
-from ordinalclip.backbones.openclip_network import OpenClipNetwork
-from ordinalclip.backbones.plain_state import fit_state, initial_projection, read_plain
-from ordinalclip.backbones.text_tower import text_tower_of
-from ordinalclip.backbones.timm_network import TimmNetwork
-from ordinalclip.backbones.torchvision_network import TorchvisionNetwork
-from ordinalclip.backbones.weights import RANDOM, WeightFile
+from ordinalclip.backbones.backbone import Backbone, LastLayer, LazyTower
+from ordinalclip.backbones.towers.openclip_models import OpenClipNetwork, load_half, origin, published_settings
+from ordinalclip.backbones.towers.openclip_text import text_tower_of
+from ordinalclip.backbones.towers.state_dicts import fit_state, initial_projection, read_plain
+from ordinalclip.backbones.towers.timm_image import TimmNetwork
+from ordinalclip.backbones.towers.torchvision_image import TorchvisionNetwork
+from ordinalclip.backbones.weights.find import RANDOM, WeightFile
+from ordinalclip.config.kinds import Between
 from ordinalclip.errors import ConfigError
-from ordinalclip.preprocessing import reference_preprocessing
-from ordinalclip.signatures import Between
+from ordinalclip.images.preprocessing import Preprocessing, reference_preprocessing
+
+
+class ImageNetwork(Protocol):
+    """What a library knows about one of its networks.
+
+    Attributes:
+        preprocessing: how images enter it.
+        published: whether the library itself reads its weights; else they are a plain state dict.
+    """
+
+    preprocessing: Preprocessing
+    published: bool
+
+    def create(self) -> nn.Module:
+        """The whole network with random weights."""
+        ...
+
+    def last_layer(self, net: nn.Module) -> str | None:
+        """Name of the last layer among the modules of a whole network; None where none is replaced."""
+        ...
+
+    def tower(self, file: WeightFile) -> nn.Module:
+        """The network without its last layer, [B, 3, H, W] → [B, F], with weights from a file."""
+        ...
+
+    def without_last_layer(self, net: nn.Module) -> nn.Module:
+        """What `tower` makes of a whole network, which it may change."""
+        ...
+
+
+def on_meta(create: Callable[[], nn.Module]) -> nn.Module:
+    """A network whose tensors have shapes and no values: made in no time, whatever its size."""
+    try:
+        with torch.device("meta"):
+            return create().eval()
+    except (NotImplementedError, RuntimeError):  # one that computes its own widths with tensors
+        return create().eval()
+
+
+def feature_width(tower: nn.Module, preprocessing: Preprocessing, model: str) -> int:
+    """F of a tower, from `on_meta` or not.
+
+    Raises:
+        ConfigError: if it does not take images of that size, or gives something else than one vector an image.
+    """
+    device = next(tower.parameters()).device
+    size = preprocessing.size
+    try:
+        with torch.inference_mode():
+            features: Any = tower(torch.zeros(1, 3, size, size, device=device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        said = " ".join(str(error).split()[:20])
+        raise ConfigError("backbone.size", size, f"{model} does not take images of this size: {said}") from error
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        raise ConfigError("backbone.image_model", model, "does not give one vector for an image")
+    return features.shape[1]
+
+
+# MERGED: """An image network of one origin beside the text tower of a CLIP: the paper's VGG-16 with RN50's text, and any other.
+#
+# The network's last layer is replaced by a linear map into the text's space, which is the part "projection" and trained;
+# all before it is the tower, whose features can be kept on disk while it is frozen.
+# """
+
 
 _LIBRARIES: dict[str, type[TorchvisionNetwork] | type[TimmNetwork] | type[OpenClipNetwork]] = {
     "torchvision": TorchvisionNetwork,

@@ -5,15 +5,19 @@ from typing import Annotated, Literal
 
 from torch import nn
 
-from ordinalclip.adapters import LinearProjection, ResidualAdapter
-from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.backbones.openclip_files import load_whole
-from ordinalclip.backbones.openclip_model import empty_model, origin, preprocessing_of, published_settings
-from ordinalclip.backbones.text_tower import text_tower_of
-from ordinalclip.backbones.weights import WeightFile
+from ordinalclip.backbones.backbone import Backbone, LinearProjection, ResidualAdapter
+from ordinalclip.backbones.towers.openclip_models import (
+    empty_model,
+    load_whole,
+    origin,
+    preprocessing_of,
+    published_settings,
+)
+from ordinalclip.backbones.towers.openclip_text import text_tower_of
+from ordinalclip.backbones.weights.find import WeightFile
+from ordinalclip.config.kinds import Between
 from ordinalclip.errors import ConfigError
-from ordinalclip.preprocessing import reference_preprocessing
-from ordinalclip.signatures import Between
+from ordinalclip.images.preprocessing import reference_preprocessing
 
 
 def build_openclip(

@@ -5,14 +5,13 @@ from typing import Annotated, Literal
 
 from torch import nn
 
-from ordinalclip.adapters import LinearProjection
-from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.backbones.openclip_text import CausalText
-from ordinalclip.backbones.settings import check_eights
-from ordinalclip.backbones.weights import WeightFile
+from ordinalclip.backbones.backbone import Backbone, LinearProjection
+from ordinalclip.backbones.checks import check_eights
+from ordinalclip.backbones.towers.openclip_causal import CausalText
+from ordinalclip.backbones.weights.find import WeightFile
+from ordinalclip.config.kinds import Between
 from ordinalclip.errors import ConfigError
-from ordinalclip.preprocessing import Preprocessing
-from ordinalclip.signatures import Between
+from ordinalclip.images.preprocessing import Preprocessing
 
 VOCABULARY = 49408
 

@@ -29,7 +29,7 @@ def main() -> None:
     # After the arguments are checked: these take seconds.
     import torch
 
-    from ordinalclip.bench.page import update_page
+    from ordinalclip.bench.results import update_page
 
     if given.threads is not None:
         torch.set_num_threads(given.threads)

@@ -10,20 +10,18 @@ import torch
 from torch import Tensor
 from torch.optim import RAdam
 
-from ordinalclip.batches import FeatureRows, evaluation_loader, training_loader
-from ordinalclip.bench.made import BATCH_SIZE, made_images, made_model
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.naive import naive_epoch
-from ordinalclip.bench.section import Row, Section
-from ordinalclip.datasets.images import open_rgb
+from ordinalclip.bench.naive import BATCH_SIZE, made_images, made_model, naive_epoch
+from ordinalclip.bench.results import Row, Section
+from ordinalclip.images.decoding import open_rgb
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP
-from ordinalclip.module import OrdinalModule
-from ordinalclip.optim import build_scheduler
-from ordinalclip.samplers import EpochSampler
-from ordinalclip.schedules import Constant
-from ordinalclip.trainer import build_trainer
+from ordinalclip.optimizers.parameter_groups import build_scheduler
+from ordinalclip.optimizers.schedules import Constant
+from ordinalclip.training.batches import EpochSampler, FeatureRows, evaluation_loader, training_loader
+from ordinalclip.training.loop import build_trainer
+from ordinalclip.training.module import OrdinalModule
 
 PARTS = ("context", "rank")
 LEARNING_RATE = 1e-3

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ordinalclip.batches import Batch, FeatureRows, evaluation_loader
-from ordinalclip.bench.made import BATCH_SIZE, made_model
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.naive import naive_output
-from ordinalclip.bench.section import Row, Section
-from ordinalclip.evaluation import predict
+from ordinalclip.bench.naive import BATCH_SIZE, made_model, naive_output
+from ordinalclip.bench.results import Row, Section
+from ordinalclip.evaluation.evaluation import predict
 from ordinalclip.model import OrdinalCLIP
+from ordinalclip.training.batches import Batch, FeatureRows, evaluation_loader
 
 TEXT = """Probabilities of {images} images that are decoded already, random weights, float32. *Naive* takes batches of
 32 and computes rank features for each, rank by rank from 77 tokens. *Ours* computes them once: with a trained image

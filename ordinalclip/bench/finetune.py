@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer, RAdam
 
-from ordinalclip.bench.made import BATCH_SIZE, made_model
 from ordinalclip.bench.measure import alternate, matrix_peak, operations
-from ordinalclip.bench.naive import naive_output
-from ordinalclip.bench.section import Row, Section
-from ordinalclip.bench.targets import PEAK
-from ordinalclip.image_training import speed_up
+from ordinalclip.bench.naive import BATCH_SIZE, made_model, naive_output
+from ordinalclip.bench.results import PEAK, Row, Section
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.model import OrdinalCLIP, Output
+from ordinalclip.training.loop import speed_up
 
 PARTS = ("context", "rank", "image", "text", "logit_scale")
 TEXT = """One optimiser step (RAdam) of rank prompts, image tower and text tower together, random weights, 32 images of

@@ -8,15 +8,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from ordinalclip.batches import ImageRows
-from ordinalclip.bench.made import BATCH_SIZE, made_images
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.section import Row, Section
+from ordinalclip.bench.naive import BATCH_SIZE, made_images
+from ordinalclip.bench.results import Row, Section
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.image_cache import ImageSource, load_images
-from ordinalclip.image_geometry import Geometry
-from ordinalclip.preprocessing import Preprocessing
-from ordinalclip.samplers import EpochSampler
+from ordinalclip.images.cache import ImageSource, load_images
+from ordinalclip.images.preprocessing import Geometry, Preprocessing
+from ordinalclip.training.batches import EpochSampler, ImageRows
 
 TEXT = """Shuffled training batches of 32 with random crops and flips, as tensors of 3 × 224 × 224 for the tower, in one
 process. *Cold*, the naive way, decodes and resizes a file whenever it is asked for; *warm* reads pixels that were

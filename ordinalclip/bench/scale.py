@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ordinalclip.bench.section import Row, Section
-from ordinalclip.datasets.files import write_atomically
-from ordinalclip.datasets.images import memory_file
+from ordinalclip.bench.results import Row, Section
 from ordinalclip.datasets.load import check_split
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.subset import take_subset
+from ordinalclip.images.decoding import memory_file
+from ordinalclip.system.files import write_atomically
 
 NUM_ROWS = 1_000_000
 NUM_SUBJECTS = 0.2  # an image

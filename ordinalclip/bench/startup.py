@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.section import Row, Section
+from ordinalclip.bench.results import Row, Section
 
 REFUSED = 2  # exit status of a mistake of the user's
 FOREIGN = ["loss=ce", "loss._target_=torch.nn.CrossEntropyLoss", "+loss.smoothing=0.1"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from ordinalclip.bench.section import Row, Section
+from ordinalclip.bench.results import Row, Section
 
 PROMPTS = ("rank", "context", "linear")
 SEEDS = (0, 1, 2)

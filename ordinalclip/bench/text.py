@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ordinalclip.backbones.lean_quick_gelu import lean_quick_gelu
-from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.backbones.towers.openclip_causal import CausalText
+from ordinalclip.backbones.towers.openclip_models import lean_quick_gelu
 from ordinalclip.bench.measure import alternate, operations, peak_bytes
 from ordinalclip.bench.naive import rank_by_rank, whole_sentences
-from ordinalclip.bench.section import Row, Section
+from ordinalclip.bench.results import Row, Section
 from ordinalclip.prompts.rank import RankPrompt
-from ordinalclip.text import encode_prompts
+from ordinalclip.text.encoding import encode_prompts
 
 MODELS = ("ViT-B-16", "RN50", "ViT-L-14")
 RANKS = (5, 8, 101, 512, 1024)

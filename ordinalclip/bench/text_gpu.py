@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.backbones.towers.openclip_causal import CausalText
 from ordinalclip.bench.measure import alternate, kept_bytes
 from ordinalclip.bench.naive import whole_sentences
-from ordinalclip.bench.section import Row, Section
+from ordinalclip.bench.results import Row, Section
 from ordinalclip.bench.text import forward_backward, largest_difference, random_text_tower, rank_prompt
 from ordinalclip.prompts.rank import RankPrompt
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from ordinalclip.bench.made import made_model
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.section import Row, Section
-from ordinalclip.image_training import speed_up
+from ordinalclip.bench.naive import made_model
+from ordinalclip.bench.results import Row, Section
+from ordinalclip.training.loop import speed_up
 
 TEXT = """Forward and backward pass of CLIP's image towers with random weights, {batch} images, and a step of torch's
 optimisers over the parameters of a ViT-B/16. *Plain* is without the means and otherwise the same. Autocast is the

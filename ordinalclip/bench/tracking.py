@@ -11,11 +11,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ordinalclip.bench.section import Row, Section
-from ordinalclip.command import composed
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
-from ordinalclip.runs import Run
+from ordinalclip.bench.results import Row, Section
+from ordinalclip.config.compose import composed
+from ordinalclip.execution.job import run_job
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.runs.run import Run
 from ordinalclip.tracking import MLflowMirror
 
 TEXT = """Runs on scikit-learn's digits with the backbone `mini` and cached features, whose epochs are the shortest that

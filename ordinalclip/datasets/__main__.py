@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from ordinalclip.cli.command import log_to_terminal, tell
 from ordinalclip.datasets.inspection import check_dataset, list_datasets, show_dataset
-from ordinalclip.terminal import log_to_terminal, tell
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "check": check_dataset,

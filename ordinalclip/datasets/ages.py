@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ordinalclip.datasets.bad_rows import refuse, usable
 from ordinalclip.datasets.layout import require_files
 from ordinalclip.datasets.manifest import Manifest, build_manifest
-from ordinalclip.datasets.offenders import refuse
-from ordinalclip.datasets.rows import usable
 from ordinalclip.errors import ConfigError
 
 SEX = {"m": "male", "f": "female"}

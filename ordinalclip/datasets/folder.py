@@ -7,11 +7,10 @@ from typing import Literal
 
 import pandas as pd
 
-from ordinalclip.datasets.imagefiles import walk_images
+from ordinalclip.datasets.bad_rows import listed
+from ordinalclip.datasets.image_files import subjects_of, walk_images
 from ordinalclip.datasets.layout import contents
 from ordinalclip.datasets.manifest import Manifest, build_manifest
-from ordinalclip.datasets.offenders import listed
-from ordinalclip.datasets.subjects import subjects_of
 from ordinalclip.datasets.table import SPLIT_WORDS
 from ordinalclip.errors import ConfigError, DataError
 

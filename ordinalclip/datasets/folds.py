@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 import numpy as np
 import pandas as pd
 
+from ordinalclip.config.kinds import Between
+from ordinalclip.datasets.bad_rows import listed
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.offenders import listed
 from ordinalclip.datasets.splits import carve_val, draw, families, with_split
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.signatures import Between
 
 TRAIN, VAL, TEST = range(3)
 

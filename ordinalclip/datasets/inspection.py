@@ -1,19 +1,119 @@
-"""The commands of `python -m ordinalclip.datasets`: each takes what was typed and returns the exit status."""
+"""What there is to say about a data set before it is trained on, as lines of text."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra import compose, initialize_config_dir
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import check, plain
-from ordinalclip.datasets.findings import findings, stopping
+from ordinalclip.cli.help import read_options
+from ordinalclip.config.checks import check_groups
+from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.datasets.bad_rows import ON_ERROR
+from ordinalclip.datasets.leakage import measure_leakage
 from ordinalclip.datasets.load import finish_manifest, split_manifest, summary
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.sheet import rank_sheet
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.help import read_options
+from ordinalclip.images.decoding import open_rgb
+
+NUM_EXAMPLES = 3
+_UNREADABLE = "images that cannot be used"
+
+
+def findings(manifest: Manifest) -> list[str]:
+    """Duplicates, leakage, notes and the hash.
+
+    Args:
+        manifest: with its split.
+    """
+    leaks = measure_leakage(manifest)
+    lines = [f"{'duplicates':11} {line}" for line in duplicates(manifest)]
+    lines += [_shared(kind, leaks[kind]) for kind in ("subjects", "groups")]
+    lines += [f"{'note':11} {note}".replace("\n", "\n" + " " * 12) for note in manifest.notes]
+    return [*lines, f"{'hash':11} {manifest.content_hash}"]
+
+
+def stopping(manifest: Manifest) -> bool:
+    """Whether anything was left out that training stops at under dataset.on_error=raise."""
+    return any(
+        (note.startswith("skipped ") and _UNREADABLE in note) or (note.startswith("left out ") and ON_ERROR in note)
+        for note in manifest.notes
+    )
+
+
+def duplicates(manifest: Manifest) -> list[str]:
+    """Images that are equal to the byte: how many, how many of those under different ranks or in different splits."""
+    table = manifest.table
+    equal = table[table.duplicated("sha256", keep=False)]
+    if equal.empty:
+        return ["none to the byte"]
+    sets = equal.groupby("sha256")
+    ranks, splits = sets["rank"].nunique(), sets["split"].nunique()
+    lines = [f"{len(equal):,} images are copies of {len(ranks):,}, equal to the byte"]
+    for odd, what in (
+        (ranks > 1, "have copies under different ranks"),
+        (splits > 1, "have copies in different splits"),
+    ):
+        examples = [" = ".join(sets.get_group(key)["path"].tolist()[:3]) for key in odd.index[odd][:NUM_EXAMPLES]]
+        lines.append(f"{odd.sum():,} {what}" + (f": {'; '.join(examples)}" if examples else ""))
+    return lines
+
+
+def _shared(kind: str, found: dict[str, Any]) -> str:
+    """How many subjects or groups there are, and how many stand in more than one split."""
+    if not found["known"]:
+        return f"{kind:11} not known"
+    rate = "" if found["test_rate"] is None else f" ({found['test_rate']:.1%} of the test images)"
+    return f"{kind:11} {found['units']:,}, of which {found['shared']:,} in more than one split{rate}"
+
+
+# MERGED: """A sheet with a few images of each rank of a data set."""
+
+
+GAP, MAX_ROWS, TEXT = 4, 20, 14
+
+
+def rank_sheet(manifest: Manifest, *, per_rank: int, size: int) -> Image.Image:
+    """Ranks below each other, images of a rank side by side.
+
+    Args:
+        manifest: of any data set; of more than `MAX_ROWS` ranks as many are shown, spread over the scale.
+        per_rank: images of each, always the same ones.
+        size: edge of an image in pixels.
+
+    Returns:
+        An RGB image.
+    """
+    table = manifest.table
+    shown = np.unique(np.linspace(0, manifest.num_ranks - 1, min(manifest.num_ranks, MAX_ROWS)).round().astype(int))
+    font = ImageFont.load_default(TEXT)
+    names = [f"{manifest.rank_names[rank]} ({(table['rank'] == rank).sum():,})" for rank in shown]
+    left = GAP * 2 + int(max(font.getlength(name) for name in names))
+    pitch = size + GAP
+    sheet = Image.new("RGB", (left + per_rank * pitch, len(shown) * pitch + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, rank in enumerate(shown):
+        top = GAP + row * pitch
+        draw.text((GAP, top + size / 2), names[row], fill="black", font=font, anchor="lm")
+        # In an order that neither the files' names nor the split decide.
+        images = sorted(
+            table.loc[table["rank"] == rank, "path"], key=lambda path: hashlib.sha256(path.encode()).digest()
+        )
+        for column, path in enumerate(images[:per_rank]):
+            picture = ImageOps.contain(open_rgb(manifest.root / path), (size, size))
+            sheet.paste(picture, (left + column * pitch, top + (size - picture.height) // 2))
+    return sheet
+
+
+def _order(path: str) -> bytes:
+    return hashlib.sha256(path.encode()).digest()
+
+
+# MERGED: """The commands of `python -m ordinalclip.datasets`: each takes what was typed and returns the exit status."""
+
 
 _GROUPS = ("dataset", "protocol", "subset", "paths", "experiment")
 _SHEET = {"per_rank": 8, "size": 96}
@@ -96,7 +196,7 @@ def _compose(words: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(key, value, problem, allowed=", ".join(f"{name}=…" for name in _GROUPS))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = plain(compose("train", list(words)))
-    check(cfg)
+    check_groups(cfg)
     return cfg
 
 

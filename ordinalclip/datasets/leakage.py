@@ -1,14 +1,25 @@
 """What stands in more than one split: subjects, groups, images that are equal to the byte."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from PIL import Image
+from scipy.fft import dctn
 
-from ordinalclip.datasets.columns import ALL_SPLITS, SPLITS
-from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.manifest import ALL_SPLITS, CALIBRATION, SPLITS, Manifest
 from ordinalclip.errors import DataError
+from ordinalclip.images.decoding import open_rgb
+from ordinalclip.system.files import write_atomically
+from ordinalclip.system.interruption import check_stop
+from ordinalclip.system.terminal import progress
 
 KINDS = {"subjects": "subject", "groups": "group", "duplicates": "sha256"}
 _WORDS = {"subjects": "subjects", "groups": "groups", "duplicates": "images, equal to the byte,"}
@@ -96,3 +107,124 @@ def leakage_metrics(report: Mapping[str, Any]) -> dict[str, float]:
             values[f"leakage/{kind}"] = float(found["shared"])
             values[f"leakage/{kind}_test_rate"] = float(found["test_rate"] or 0.0)
     return values
+
+
+# MERGED: """Test images that look like training images: a perceptual hash, with a threshold that the set itself sets.
+#
+# Sets differ in how alike their images are: a distance that means "the same photo" among holiday pictures is usual among
+# photos of solar cells. What is no duplicate although it is of the set: an image's mirror image. So test images are
+# compared with the others twice, as these are and mirrored, and the threshold is what hardly any mirrored one passes. In
+# sets of symmetric images that lets pass too little rather than too much. Where a mirrored image is none of the set (a
+# digit), it would let pass too much: this is for photos, `photos: true` in a data set's yaml.
+# """
+
+
+SIDE, KEPT = 32, 8  # pixels looked at, frequencies kept: 64 bits
+NULL_RATE = 0.001  # share of the test images that may pass when compared with mirror images
+MAX_PAIRS = 10_000_000_000  # of a test image and another one; more take minutes
+NUM_DUPLICATE_EXAMPLES = 10
+
+
+def near_duplicates(manifest: Manifest, cache_dir: Path) -> dict[str, Any]:
+    """Count test images that are nearly equal to one of another split, but not equal to the byte.
+
+    Args:
+        manifest: with its split.
+        cache_dir: remembers the outcome, by the manifest's content hash, and the images' hashes.
+
+    Returns:
+        `known`: test images looked at, none where there are more than `MAX_PAIRS` pairs; `shared`, of them nearly
+        equal; `test_rate`, their share; `threshold`: bits of 64 that may differ, None where even equal ones do not
+        count; `examples`: pairs of paths and their distance.
+    """
+    table = manifest.table
+    fitted = np.flatnonzero(table["split"].isin(["train", "val", CALIBRATION]).to_numpy())
+    tested = np.flatnonzero((table["split"] == "test").to_numpy())
+    if len(fitted) * len(tested) > MAX_PAIRS:
+        return {"known": 0, "shared": 0, "test_rate": None, "threshold": None, "examples": []}
+    memory = cache_dir / "near_duplicates" / f"{manifest.content_hash}.json"
+    if memory.is_file():
+        found: dict[str, Any] = json.loads(memory.read_text(encoding="utf-8"))
+        return found
+    seen = _hashes(manifest, np.concatenate([tested, fitted]), cache_dir)
+    (ours, _), (theirs, mirrored) = np.split(seen, [len(tested)], axis=1)
+    codes = pd.factorize(table["sha256"])[0]
+    distance, nearest = _nearest(ours, theirs, codes[tested], codes[fitted])
+    null, _ = _nearest(ours, mirrored, codes[tested], codes[fitted])
+    threshold = _threshold(null)
+    near = np.flatnonzero(distance <= threshold)
+    near = near[np.argsort(distance[near], kind="stable")]
+    paths = table["path"].to_numpy()
+    examples = [[paths[tested[i]], paths[fitted[nearest[i]]], int(distance[i])] for i in near[:NUM_DUPLICATE_EXAMPLES]]
+    found = {
+        "known": len(tested),
+        "shared": len(near),
+        "test_rate": len(near) / len(tested),
+        "threshold": threshold if threshold >= 0 else None,
+        "examples": examples,
+    }
+    write_atomically(memory, lambda part: part.write_text(json.dumps(found), encoding="utf-8"))
+    return found
+
+
+def perceptual_hash(image: Image.Image) -> tuple[int, int]:
+    """64 bits of an image and of its mirror image: which low frequencies are stronger than the median one."""
+    grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
+    return _bits(grey), _bits(grey[:, ::-1])
+
+
+def _bits(grey: np.ndarray) -> int:
+    low = dctn(grey, norm="ortho")[:KEPT, :KEPT].ravel()
+    bits = low > np.median(low[1:])  # the first is the image's brightness
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _threshold(null: np.ndarray) -> int:
+    """The largest distance that at most `NULL_RATE` of the mirrored comparisons reach; -1 where there is none."""
+    allowed = int(NULL_RATE * len(null))
+    return int(np.sort(null)[allowed]) - 1
+
+
+def _nearest(one: np.ndarray, other: np.ndarray, code: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each hash the least distance to another file's, and where that is."""
+    distance, place = np.empty(len(one), dtype=np.int64), np.empty(len(one), dtype=np.int64)
+    step = max(1, 4_000_000 // len(other))
+    for start in range(0, len(one), step):
+        rows = slice(start, start + step)
+        apart = np.bitwise_count(one[rows, None] ^ other[None, :])
+        apart[code[rows, None] == codes[None, :]] = 8 * KEPT + 1  # equal to the byte: told elsewhere
+        place[rows] = apart.argmin(axis=1)
+        distance[rows] = apart[np.arange(len(apart)), place[rows]]
+    return distance, place
+
+
+def _hashes(manifest: Manifest, rows: np.ndarray, cache_dir: Path) -> np.ndarray:
+    """[2, N] of some rows: as they are, and mirrored. What was computed before is remembered by the images' content."""
+    images, files = manifest.hashes()[rows], [manifest.files()[row] for row in rows]
+    key = hashlib.sha256("".join(sorted(set(images))).encode()).hexdigest()[:16]
+    memory = cache_dir / "near_duplicates" / f"{key}.parquet"
+    if memory.is_file():
+        known = pd.read_parquet(memory).set_index("sha256")
+    else:
+        first = pd.Series(files, images).groupby(level=0).first()
+        known = pd.DataFrame(_hash_all(list(first)), first.index, columns=["plain", "mirrored"]).astype("uint64")
+        table = known.rename_axis("sha256").reset_index()
+        write_atomically(memory, lambda part: table.to_parquet(part, index=False))
+    return known.loc[images, ["plain", "mirrored"]].to_numpy(dtype=np.uint64).T
+
+
+def _hash_all(files: Sequence[Path]) -> list[tuple[int, int]]:
+    found = []
+    with (
+        progress("looking for near duplicates", len(files), " images") as bar,
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+    ):
+        try:
+            for pair in pool.map(lambda file: perceptual_hash(open_rgb(file)), files):
+                check_stop()
+                found.append(pair)
+                bar.update()
+        except BaseException:  # no signal waits for all that is queued
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found

@@ -9,11 +9,10 @@ from typing import Any, cast
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from ordinalclip.datasets.calibration import set_aside
-from ordinalclip.datasets.columns import ALL_SPLITS
+from ordinalclip.datasets.bad_rows import NUM_LISTED
 from ordinalclip.datasets.leakage import forbid_leakage, leakage_notes, measure_leakage
-from ordinalclip.datasets.manifest import SPLITS, Manifest
-from ordinalclip.datasets.offenders import NUM_LISTED
+from ordinalclip.datasets.manifest import ALL_SPLITS, SPLITS, Manifest
+from ordinalclip.datasets.splits import set_aside
 from ordinalclip.datasets.subset import take_subset
 from ordinalclip.errors import ConfigError, DataError
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
@@ -13,14 +13,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ordinalclip.datasets.columns import COLUMNS, OPTIONAL, SPLITS, attribute_columns
-from ordinalclip.datasets.images import inspect_images
+from ordinalclip.datasets.bad_rows import listed, refuse
 from ordinalclip.datasets.layout import check_inside
-from ordinalclip.datasets.offenders import listed, refuse
 from ordinalclip.errors import DataError
+from ordinalclip.images.decoding import inspect_images
 
 __all__ = ["COLUMNS", "SPLITS", "Manifest", "build_manifest"]
 ROWS_AT_ONCE = 100_000  # that are held as text, so that memory stays small
+
+SPLITS = ("train", "val", "test")
+CALIBRATION = "calibration"  # of val, what no epoch is chosen on: intervals are fitted there
+ALL_SPLITS = ("train", "val", CALIBRATION, "test")
+COLUMNS = ("path", "rank", "value", "subject", "group", "split", "sha256")
+# The label as it was written, which every manifest has; what a data set may have beside: its standard deviation among
+# annotators, the ranks that they gave (separated by blanks), the published fold. All further columns are attributes:
+# sex, category, source, …
+OPTIONAL = {"raw": "str", "deviation": "float64", "labels": "str", "fold": "str"}
+WHOLE_SPLIT = "split_before_subset"  # of `take_subset`, where it left anything out
+CLEAN_RANK = "rank_before_noise"  # of `subset.label_noise`
+
+
+def attribute_columns(columns: Iterable[Hashable]) -> list[str]:
+    """Those of a manifest's columns that describe images in the data set's own words."""
+    known = {*COLUMNS, *OPTIONAL, WHOLE_SPLIT, CLEAN_RANK}
+    return [str(column) for column in columns if column not in known]
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,3 +228,55 @@ def _as_json(column: pd.Series) -> list[str]:
 
 def _python(cell: Hashable) -> object:
     return cell.item() if isinstance(cell, np.generic) else cell
+
+
+# MERGED: """A data set under a model's ranks: a rank is the one with its value."""
+
+
+_NUM_LISTED = 8
+
+
+def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float]) -> Manifest:
+    """A data set with its ranks in a model's order, matched by their values.
+
+    Args:
+        manifest: with its own ranks, which may be some of the model's.
+        names: of the model's R ranks, which the data set takes over.
+        values: of the model's R ranks.
+
+    Raises:
+        DataError: images have values that none of the model's ranks has; it says which.
+    """
+    theirs = manifest.rank_values
+    used = sorted({theirs[rank] for rank in manifest.table["rank"].unique()})
+    unknown = [value for value in used if value not in values]
+    if unknown:
+        here = _listed([value for value in values if value not in theirs])
+        span = f"{min(values):g}…{max(values):g}"
+        raise DataError(
+            f"{manifest.name} has {len(theirs)} ranks, the run {len(values)}; "
+            f"values only in {manifest.name}: {_listed(unknown)}; only in the run: {here}\n"
+            "  what to do: give the same ranks the same values (dataset.rank_values=[…]), or leave out what the run "
+            f"has no rank for: ages beyond {span} by dataset.first_age, dataset.last_age and dataset.outside=leave_out"
+        )
+    place = {value: rank for rank, value in enumerate(values)}
+    rank = manifest.table["rank"].map(lambda rank: place[theirs[rank]]).astype("int64")
+    table = manifest.table.assign(rank=rank).drop(columns="labels", errors="ignore")  # they are ranks of the old order
+    return replace(manifest, table=table, rank_names=tuple(names), rank_values=tuple(values))
+
+
+def unit_note(manifest: Manifest, unit: str) -> list[str]:
+    """A note where a data set's values are in another unit than a model's, so that equal numbers may mean other things.
+
+    Args:
+        manifest: with its own unit.
+        unit: of the model's values; empty where it is not known.
+    """
+    if not unit or not manifest.unit or manifest.unit == unit:
+        return []
+    return [f"ranks are matched by their values, and {manifest.name}'s are in {manifest.unit}, the run's in {unit}"]
+
+
+def _listed(values: Sequence[float]) -> str:
+    more = f" … and {len(values) - _NUM_LISTED} more" if len(values) > _NUM_LISTED else ""
+    return ", ".join(f"{value:g}" for value in values[:_NUM_LISTED]) + more or "none"

@@ -1,4 +1,4 @@
-"""Protocols: which images train, choose and test. Each fills the manifest's `split` and draws from its own seed."""
+"""Sharing out whole units (images, subjects, blocks) so that each split has every rank in proportion."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -6,12 +6,113 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from ordinalclip.datasets.assign import assign_units
-from ordinalclip.datasets.columns import ALL_SPLITS
-from ordinalclip.datasets.manifest import SPLITS, Manifest
-from ordinalclip.datasets.offenders import refuse
+from ordinalclip.config.kinds import Between
+from ordinalclip.datasets.bad_rows import refuse
+from ordinalclip.datasets.manifest import ALL_SPLITS, CALIBRATION, SPLITS, Manifest
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.signatures import Between
+
+NUM_SHUFFLES = 100
+
+
+def assign_units(
+    counts: np.ndarray, fractions: np.ndarray, rng: np.random.Generator, *, level: bool = False
+) -> np.ndarray:
+    """Assign units to splits.
+
+    Units of a single image are dealt out exactly, rank by rank. Larger ones are placed one by one, the largest first,
+    each where the rank histograms come nearest to their targets; of many shuffled orders the best outcome is taken.
+    For that, ranks with too few images to be shared out are counted together with their neighbours.
+
+    Args:
+        counts: [U, R] images of each rank in each unit.
+        fractions: [S] share of each split; they add up to 1.
+        rng: source of the shuffles.
+        level: where splits are equally near to their targets, take the one that lacks the most images, else the first.
+            It is done in any case where a split would stay empty.
+
+    Returns:
+        [U] index of the split of each unit.
+    """
+    sizes = counts.sum(axis=1)
+    if (sizes == 1).all():
+        return _deal(counts.argmax(axis=1), fractions, rng)
+    counts = _joined(counts, 1 / fractions.min())
+    # Many units need no second try: the largest are placed first, and the small ones even out the rest.
+    tries = int(np.clip(NUM_SHUFFLES * 50 // len(counts), 1, NUM_SHUFFLES))
+    best, least = np.zeros(len(counts), dtype=np.int64), np.inf
+    for _ in range(tries):
+        order = rng.permutation(len(counts))
+        order = order[np.argsort(-sizes[order], kind="stable")]
+        split = _place(counts, fractions, order, level)
+        distance = _distance(counts, fractions, split)
+        if distance < least:
+            best, least = split, distance
+    if np.isinf(least) and not level:
+        return assign_units(counts, fractions, rng, level=True)
+    return best
+
+
+def _joined(counts: np.ndarray, least: float) -> np.ndarray:
+    """Add up neighbouring ranks until each column has so many images, the rest of them in the last [U, columns]."""
+    bands, band, held = [], 0, 0
+    for number in counts.sum(axis=0).tolist():
+        bands.append(band)
+        held += number
+        if held >= least:
+            band, held = band + 1, 0
+    of = np.minimum(bands, max(band - 1, 0))
+    joined: np.ndarray = counts @ np.eye(of.max() + 1, dtype=counts.dtype)[of]
+    return joined
+
+
+def _deal(rank: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    split = np.empty(len(rank), dtype=np.int64)
+    placed = np.zeros(len(fractions))
+    seen = 0
+    for value in np.unique(rank):
+        units = rng.permutation(np.flatnonzero(rank == value))
+        exact = len(units) * fractions
+        quota = np.floor(exact).astype(np.int64)
+        seen += len(units)
+        # What rounding leaves goes where the splits as a whole fall shortest of their share.
+        while quota.sum() < len(units):
+            short = seen * fractions - placed - quota
+            short[quota > exact] = -np.inf  # at most one above the exact share
+            quota[short.argmax()] += 1
+        placed += quota
+        split[units] = np.repeat(np.arange(len(fractions)), quota)
+    return split
+
+
+def _place(counts: np.ndarray, fractions: np.ndarray, order: np.ndarray, level: bool) -> np.ndarray:
+    weight = 1 / np.maximum(counts.sum(axis=0), 1)  # [R] a rare rank counts as much as a frequent one
+    lacking = np.outer(fractions, counts.sum(axis=0)).astype(float)  # [S, R] still to come
+    split = np.empty(len(counts), dtype=np.int64)
+    for unit in order:
+        # (lacking - n)² - lacking² = n (n - 2 lacking): the change of the squared distance, for each split;
+        # dividing by the share compares splits of unlike size.
+        change = ((counts[unit] * (counts[unit] - 2 * lacking)) @ weight) / fractions
+        chosen = change.argmin()
+        if level:
+            alike = np.flatnonzero(change <= change[chosen] + 1e-9)
+            chosen = alike[(lacking[alike].sum(axis=1) / fractions[alike]).argmax()]
+        split[unit] = chosen
+        lacking[chosen] -= counts[unit]
+    return split
+
+
+def _distance(counts: np.ndarray, fractions: np.ndarray, split: np.ndarray) -> float:
+    total = counts.sum(axis=0)
+    distance = 0.0
+    for index, fraction in enumerate(fractions):
+        missing = counts[split == index].sum(axis=0) - fraction * total
+        distance += float((missing**2 / np.maximum(total, 1)).sum() / fraction)
+        if not (split == index).any():
+            return np.inf
+    return distance
+
+
+# MERGED: """Protocols: which images train, choose and test. Each fills the manifest's `split` and draws from its own seed."""
 
 
 def holdout(
@@ -176,3 +277,38 @@ def with_split(manifest: Manifest, split: np.ndarray) -> Manifest:
     """A manifest with its split given by index [N] into `SPLITS`."""
     words = pd.Series(np.array(SPLITS)[split], manifest.table.index, dtype="str")
     return replace(manifest, table=manifest.table.assign(split=words))
+
+
+# MERGED: """Part of val is kept from choosing the epoch, so that intervals and temperatures are fitted on images of their own."""
+
+
+LEAST = 10  # images, of either part; with fewer than nine there is no set that covers 90 %
+
+
+def set_aside(manifest: Manifest, share: float, *, seed: int = 0, block_size: int | None = None) -> Manifest:
+    """Turns a share of the val split into the split "calibration", every rank in proportion.
+
+    Args:
+        manifest: with its split; one that has calibration images already stays as it is.
+        share: of the val images; 0 is none.
+        seed: of the draw.
+        block_size: consecutive rows that stay together; None: subjects and groups do.
+
+    Returns:
+        The manifest; where either part would have fewer than `LEAST` images it stays as it is, and a note says so.
+    """
+    table = manifest.table
+    rows = np.flatnonzero((table["split"] == "val").to_numpy())
+    if share == 0 or len(rows) == 0 or (table["split"] == CALIBRATION).any():
+        return manifest
+    unit = rows // block_size if block_size is not None else families(table.iloc[rows].reset_index(drop=True))
+    unit = np.unique(unit, return_inverse=True)[1]
+    fractions = np.array([1 - share, share])
+    if unit.max() > 0:
+        taken = draw(table.iloc[rows], unit, manifest.num_ranks, fractions, seed) == 1
+        if min(taken.sum(), len(rows) - taken.sum()) >= LEAST:
+            split = table["split"].copy()
+            split.iloc[rows[taken]] = CALIBRATION
+            return replace(manifest, table=table.assign(split=split))
+    note = f"no intervals: {len(rows)} val images are too few to set {share:.0%} of them aside (protocol.calibration)"
+    return replace(manifest, notes=(*manifest.notes, note))

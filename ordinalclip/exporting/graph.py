@@ -1,12 +1,19 @@
 """The model as one graph: preprocessed pixels in, logits and calibrated probabilities out."""
 
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
-from ordinalclip.inference.ranker import ImageRanker
+from ordinalclip.inference.model import ImageRanker
 
 
 class Graph(nn.Module):
@@ -57,3 +64,89 @@ def export_torch(graph: Graph, size: int, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No complete tensor found")  # of views, on GPUs
         torch.export.save(program, file)
+
+
+# MERGED: """An ONNX graph in eight bits: convolutions by ranges seen on real images, matrices by the ranges of their weights."""
+
+
+_TOWER = "ranker.image"  # of `Graph`: what is before the features
+_SMALL = 4096  # weights; fewer are not worth the rounding
+
+
+class _Images(CalibrationDataReader):
+    def __init__(self, pixels_N3HW: np.ndarray) -> None:
+        self.rest: Iterator[np.ndarray] = iter(np.array_split(pixels_N3HW, max(1, len(pixels_N3HW) // 8)))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self.rest, None)
+        return None if batch is None else {"images": batch}
+
+
+def quantize(source: Path, target: Path, pixels: np.ndarray) -> None:
+    """Writes an int8 version of an ONNX graph.
+
+    - Convolutions compute in eight bits, a scale a channel. Not the first one, which sees the image itself, nor those
+      of a single channel, whose few weights have ranges that differ most: without the two, the probabilities of mini
+      on ELPV are off by 0.03 in the mean instead of 0.12, in a file of 6.9 instead of 6.5 MB.
+    - Matrices of the tower, which are nearly all of a ViT, are stored in eight bits, a scale an output, and multiplied
+      in float32.
+    - What is behind the tower stays as it is: a logit scale of 50 to 100 turns the rounding of a cosine into another
+      rank.
+
+    Args:
+        source: the graph in float32, from `export_onnx`.
+        target: where to.
+        pixels: preprocessed images [N, 3, H, W] that ranges are read off, none of them a test image.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        stored, prepared = Path(folder) / "stored.onnx", Path(folder) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        convolutions = [node for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
+        kept = [node.name for place, node in enumerate(convolutions) if place == 0 or _groups(node) > 1]
+        if len(kept) == len(convolutions):
+            stored = source
+        else:
+            quantize_static(
+                str(prepared),
+                str(stored),
+                _Images(pixels),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                nodes_to_exclude=kept,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        model = onnx.load(stored)
+        _store_matrices(model.graph, _of_tower(onnx.load(source, load_external_data=False).graph))
+        onnx.save(model, target)
+
+
+def _groups(node: onnx.NodeProto) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+
+
+def _of_tower(graph: onnx.GraphProto) -> set[str]:
+    """Names of the tower's matrices. The exporter says of each node in which module it was."""
+    tensors = {tensor.name for tensor in graph.initializer}
+    inside = (node for node in graph.node if any(f"'{_TOWER}'" in property_.value for property_ in node.metadata_props))
+    matrices = (node.input[1] for node in inside if node.op_type in ("MatMul", "Gemm"))
+    return {name for name in matrices if name in tensors}
+
+
+def _store_matrices(graph: onnx.GraphProto, names: set[str]) -> None:
+    """Puts eight bits and a scale an output in the place of each matrix."""
+    used = {node.input[1]: node for node in graph.node if node.op_type in ("MatMul", "Gemm")}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in names and tensor.name in used]:
+        weights = numpy_helper.to_array(tensor)
+        if weights.ndim != 2 or weights.size < _SMALL:
+            continue
+        across = any(attribute.name == "transB" and attribute.i for attribute in used[tensor.name].attribute)
+        axis = 0 if across else 1  # of the outputs
+        scale = np.maximum(np.abs(weights).max(axis=1 - axis), 1e-12) / 127
+        bits = np.rint(weights / np.expand_dims(scale, 1 - axis)).astype(np.int8)
+        graph.initializer.remove(tensor)
+        for suffix, values in (("_int8", bits), ("_scale", scale.astype(np.float32))):
+            graph.initializer.append(numpy_helper.from_array(values, tensor.name + suffix))
+        parts = [f"{tensor.name}_int8", f"{tensor.name}_scale"]
+        graph.node.insert(0, helper.make_node("DequantizeLinear", parts, [tensor.name], axis=axis))

@@ -1,18 +1,181 @@
-"""README.md, MODEL_CARD.md and, for ONNX, predict.py of an exported folder."""
+"""What a model card says, from a run's record; nothing is typed by hand, and what is not known is called so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-import ordinalclip
-from ordinalclip.exporting.card import card_facts
-from ordinalclip.exporting.compare import TOLERANCE, Comparison
-from ordinalclip.exporting.folder import MODELS, TOKENIZER
-from ordinalclip.preprocessing import Preprocessing
-from ordinalclip.reopen import Record
+from ordinalclip.backbones.weights.paths import licence_of
+from ordinalclip.errors import DataError
+from ordinalclip.exporting.compare import TOLERANCE, Comparison, recorded_images
+from ordinalclip.images.preprocessing import Preprocessing
+from ordinalclip.inference.export_folder import MODELS, TOKENIZER
+from ordinalclip.preparation.reopen import Record
+from ordinalclip.scoring.intervals import score_intervals
+from ordinalclip.scoring.predictions import read_predictions
+from ordinalclip.system import VERSION
+
+_ERRORS = {"mae": "MAE in ranks", "mae_value": "MAE in the unit"}  # of the readout that the card names
+# Score of test_stats.json → how it is shown.
+_OTHERS = {
+    "accuracy": ("accuracy, argmax", "{:.1%}"),
+    "accuracy_within_1": ("within-1 accuracy, argmax", "{:.1%}"),
+    "qwk": ("quadratic weighted kappa, argmax", "{:.3f}"),
+    "ece": ("expected calibration error", "{:.3f}"),
+}
+_NOT_KNOWN = "not stated; dataset.licence='…' does it"
+
+
+def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
+    """The variables of MODEL_CARD.md.
+
+    Args:
+        record: of a finished run.
+        changed_ranks: whether the export has other ranks than the run, so that none of its scores are of it.
+    """
+    run, cfg = record.run, record.cfg
+    made = run.read_json("provenance.json") or {}
+    stamps = (run.read_json("labels.json") or {}).get("selected_on")
+    dataset, backbone = cfg["dataset"], cfg["backbone"]
+    code = made.get("code", {})
+    origin = {
+        "run": run.directory.name,
+        "data set": dataset.get("name"),
+        "backbone": backbone.get("name"),
+        "prompt": cfg["prompt"].get("name"),
+        "seed": cfg["seed"],
+        "epochs": cfg["epochs"],
+        "code": f"{code.get('version')}, commit {(code.get('git') or 'unknown')[:12]}"
+        + (", with changes" if code.get("dirty") else ""),
+        "data's hash": record.identity["manifest"],
+    }
+    counts = recorded_images(run)["split"].value_counts()
+    none = {"scores": [], "levels": [], "by_rank": [], "why_no_levels": ", since its ranks are not the run's"}
+    measured = none if changed_ranks else _measured(record)
+    return measured | {
+        "stamps": "The epoch was selected on the test split: its scores are better than new images will see."
+        if stamps == "test"
+        else "",
+        "origin": [(name, value) for name, value in origin.items() if value is not None],
+        "splits": [(name, int(counts[name])) for name in ("train", "val", "calibration", "test") if name in counts],
+        "data": _data(cfg, run.read_json("leakage.json") or {}),
+        "limits": _limits(record, changed_ranks),
+        "licences": [
+            f"data ({dataset.get('name')}): {dataset.get('licence') or _NOT_KNOWN}",
+            *(
+                f"weights ({'image and text' if part == 'all' else part}): {_named(file.source)}: "
+                f"{licence_of(file.source)}"
+                for part, file in record.weights.items()
+                if part != "tokenizer"
+            ),
+        ],
+    }
+
+
+def _measured(record: Record) -> dict[str, Any]:
+    stats = record.run.read_json("test_stats.json") or {}
+    try:
+        intervals = score_intervals(read_predictions(record.run))
+    except DataError:
+        intervals = {"scores": {}, "by": "images", "num_groups": 0}
+    readout = record.cfg["protocol"]["readout"]
+    errors = (record.run.read_json("test_details.json") or {}).get("readouts", {}).get(readout, {})
+    suffix = "" if readout == "expectation" else f"_{readout}"
+    found = {f"{name}{suffix}": errors.get(name, stats.get(f"test/{name}{suffix}")) for name in _ERRORS}
+    found |= {name: stats.get(f"test/{name}") for name in _OTHERS}
+    shown = {f"{name}{suffix}": (f"{title}, {readout.replace('_', ' ')}", "{:.3f}") for name, title in _ERRORS.items()}
+    scores = []
+    for name, (title, how) in (shown | _OTHERS).items():
+        if found[name] is None:
+            continue
+        ends, constant = intervals["scores"].get(name), stats.get(f"test/constant_{name.removesuffix(suffix)}")
+        scores.append(
+            {
+                "name": title,
+                "value": how.format(found[name]),
+                "interval": "–" if ends is None else f"{how.format(ends[0])} to {how.format(ends[1])}",
+                "constant": "" if constant is None else how.format(constant),
+            }
+        )
+    calibration = record.run.read_json("calibration.json")
+    return {
+        "scores": scores,
+        "groups": f"what belongs together ({intervals['by']}: {intervals['num_groups']:,})",
+        "levels": [] if calibration is None else _levels(calibration),
+        "by_rank": [] if calibration is None else _by_rank(calibration, record.rank_names),
+        "notes": [] if calibration is None else calibration["notes"],
+        "num_calibration": 0 if calibration is None else calibration["n"],
+        "why_no_levels": "" if calibration is None else f": {calibration.get('reason', 'too few images')}",
+    }
+
+
+def _by_rank(calibration: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, str]]:
+    """Coverage of the default level on the test images of each rank that has some."""
+    tested = calibration["levels"][calibration["default"]].get("test")
+    if tested is None:
+        return []
+    found = zip(names, *(tested["by_rank"][key] for key in ("count", "coverage", "interval")), strict=True)
+    return [
+        {"name": name, "count": f"{count:,}", "coverage": f"{share:.1%}", "interval": f"{ends[0]:.1%} to {ends[1]:.1%}"}
+        for name, count, share, ends in found
+        if count > 0
+    ]
+
+
+def _levels(calibration: Mapping[str, Any]) -> list[dict[str, str]]:
+    rows = []
+    for name, entry in calibration["levels"].items():
+        tested = entry.get("test")
+        if tested is not None:
+            low, high = tested["interval"]
+            rows.append(
+                {
+                    "level": f"{float(name):.0%}",
+                    "coverage": f"{tested['coverage']:.1%}",
+                    "interval": f"{low:.1%} to {high:.1%}",
+                    "width": f"{tested['mean_width']:.2f}",
+                }
+            )
+    return rows
+
+
+def _data(cfg: Mapping[str, Any], leakage: Mapping[str, Any]) -> list[str]:
+    protocol, dataset = cfg["protocol"], cfg["dataset"]
+    name = protocol["split"]["_target_"].rpartition(".")[2]
+    lines = [
+        f"Protocol: {name}, the epoch chosen by {protocol.get('metric', 'mae')} on {protocol['select_on']}.",
+        f"Source: {dataset.get('citation') or 'not stated'}.",
+    ]
+    for kind, found in leakage.items():
+        if found.get("shared"):
+            rate = found.get("test_rate") or 0
+            lines.append(f"Leakage: {found['shared']:,} {kind.replace('_', ' ')} ({rate:.1%} of the test images).")
+    return lines
+
+
+def _named(source: str) -> str:
+    """Weights by their tag or their file's name: a card is read elsewhere than where the file lies."""
+    return Path(source.partition(":")[2] or source).name
+
+
+def _limits(record: Record, changed_ranks: bool) -> list[str]:
+    limits = [
+        "It always answers, also for images of something else than the training images showed.",
+        "Scores are of one split of one data set; other cameras, places and people may do worse.",
+    ]
+    if changed_ranks:
+        limits.append("Its ranks were interpolated when it was exported: none of the run's scores are of them.")
+    if record.cfg["dataset"].get("name") in ("synthetic_heads", "heads"):  # as older runs call it
+        limits.append("It was trained on SYNTHETIC heads and says nothing about the age of people.")
+    if str(record.cfg["backbone"].get("name")).startswith("mini"):
+        limits.append("Its tower is small and knows objects (ImageNet); it is not CLIP.")
+    return limits
+
+
+# MERGED: """README.md, MODEL_CARD.md and, for ONNX, predict.py of an exported folder."""
+
 
 _WHAT = {
     "safetensors": "the tensors, in a format that cannot run code",
@@ -51,7 +214,7 @@ def write_pages(
     facts = config | {
         "title": f"{record.cfg['dataset'].get('name')} by {record.cfg['backbone'].get('name')} and "
         f"{record.cfg['prompt'].get('name')} prompts",
-        "version": ordinalclip.__version__,
+        "version": VERSION,
         "model_file": MODELS[config["format"]],
         "model_what": _WHAT[config["format"]],
         "has_tokenizer": (folder / TOKENIZER).is_dir(),

@@ -11,15 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ordinalclip.backbones.lazy import LazyTower
+from ordinalclip.backbones.backbone import LazyTower
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.exporting.folder import TOKENIZER, Exported, architecture_of, open_exported
-from ordinalclip.inference.model import RankModel
+from ordinalclip.images.preprocessing import Preprocessing
+from ordinalclip.inference.export_folder import TOKENIZER, Exported, architecture_of, open_exported
+from ordinalclip.inference.model import ImageRanker, RankModel, logits_of
 from ordinalclip.inference.predictions import Ranks
-from ordinalclip.inference.ranker import ImageRanker, logits_of
-from ordinalclip.preprocessing import Preprocessing
-from ordinalclip.sums import hash_of_sums
+from ordinalclip.system.checksums import hash_of_sums
 
 log = logging.getLogger("ordinalclip")
 

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.find_run import find_run
-from ordinalclip.find_sweep import runs_of_sweep
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.find import find_run, runs_of_sweep
+from ordinalclip.runs.run import Run, find_runs
 
 _LARGER_IS_BETTER = ("accuracy", "cs", "qwk", "spearman", "kendall", "unimodality")
 RUN_WORDS = "a run's directory, name or id, mlflow:ID, best:sweep=NAME,metric=val/mae"

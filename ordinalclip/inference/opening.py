@@ -5,16 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ordinalclip.command import settings_here
-from ordinalclip.derived import stamp
+from ordinalclip.config.compose import settings_here
+from ordinalclip.config.identity import stamp
 from ordinalclip.errors import ConfigError
-from ordinalclip.exporting.folder import is_exported
+from ordinalclip.inference.export_folder import is_exported
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.naming import name_run
 from ordinalclip.inference.predictions import Ranks
-from ordinalclip.reopen import Record, open_record, recorded_cfg
-from ordinalclip.runs import Run
-from ordinalclip.sums import hash_of_sums
+from ordinalclip.preparation.reopen import Record, open_record, recorded_cfg
+from ordinalclip.runs.run import Run
+from ordinalclip.system.checksums import hash_of_sums
 
 log = logging.getLogger("ordinalclip")
 
@@ -36,7 +36,7 @@ def load(
         DataError: files are damaged or do not belong together.
     """
     from ordinalclip.inference.exported import load_exported
-    from ordinalclip.inference.ranker import logits_of, ranker_of
+    from ordinalclip.inference.model import logits_of, ranker_of
 
     place = _device(device)
     if is_exported(Path(source).expanduser()):
@@ -78,7 +78,7 @@ def facts_of(run: Run, cfg: dict[str, Any]) -> dict[str, Any]:
 def _device(name: str) -> Any:
     import torch
 
-    from ordinalclip.fit import best_device
+    from ordinalclip.system.distributed import best_device
 
     if name == "auto":
         return best_device()

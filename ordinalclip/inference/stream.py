@@ -1,8 +1,4 @@
-"""Predictions of any number of images, of which a window is held at a time: parts that are done stay done.
-
-What grows with the number of images lies on the disk, but for their names where `list_images` has to sort them: those
-of one folder, or of all that a pattern matches. A kill costs one part.
-"""
+"""Parts of a prediction put together: one .csv or .parquet of predictions, and a list of images that are broken."""
 
 import json
 import os
@@ -16,15 +12,73 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ordinalclip.datasets.files import write_atomically
 from ordinalclip.errors import DataError
-from ordinalclip.image_build import num_threads
+from ordinalclip.images.decoding import num_threads
 from ordinalclip.inference.model import NOT_FINITE, RankModel, chunks
-from ordinalclip.progress import progress
+from ordinalclip.system.files import write_atomically
+from ordinalclip.system.terminal import progress
+
+FORMATS = (".csv", ".parquet")
+
+
+def write_predictions(parts: Iterator[pd.DataFrame], out: Path, listed: Path) -> tuple[int, int]:
+    """Writes predictions and, where there are any, a list of images that have none.
+
+    Args:
+        parts: from `parts_of`; held one at a time.
+        out: a .csv or .parquet of predictions.
+        listed: a .csv of the others; like `out` it is replaced when it is complete, and removed where it lists none.
+
+    Returns:
+        How many images were predicted, and how many are broken.
+    """
+    draft, broken_draft = (file.with_name(f".{file.name}.part") for file in (out, listed))
+    done = broken = 0
+    begun = False
+    writer: pq.ParquetWriter | None = None
+    try:
+        for part in parts:
+            wrong = part["error"].notna()
+            if wrong.any():
+                rows = part.loc[wrong, ["path", "error"]]
+                rows.to_csv(broken_draft, mode="a" if broken else "w", header=broken == 0, index=False)
+                broken += len(rows)
+            sound = part.loc[~wrong].drop(columns="error")
+            if len(sound) == 0:
+                continue
+            sound = sound.astype({"rank": "int64"})
+            if out.suffix == ".csv":
+                sound.to_csv(draft, mode="a" if begun else "w", header=not begun, index=False)
+            else:
+                table = pa.Table.from_pandas(sound, preserve_index=False)
+                writer = pq.ParquetWriter(draft, table.schema) if writer is None else writer
+                writer.write_table(table.cast(writer.schema))
+            begun = True
+            done += len(sound)
+    finally:
+        if writer is not None:
+            writer.close()
+    if begun:
+        os.replace(draft, out)
+    if broken:
+        os.replace(broken_draft, listed)
+    else:
+        listed.unlink(missing_ok=True)
+    return done, broken
+
+
+# MERGED: """Predictions of any number of images, of which a window is held at a time: parts that are done stay done.
+#
+# What grows with the number of images lies on the disk, but for their names where `list_images` has to sort them: those
+# of one folder, or of all that a pattern matches. A kill costs one part.
+# """
+
 
 PART = 1024  # images; what a kill costs at most
 

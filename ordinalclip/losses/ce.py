@@ -5,9 +5,9 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ordinalclip.config.kinds import Between
 from ordinalclip.model import Output
-from ordinalclip.parallel import gather_batch
-from ordinalclip.signatures import Between
+from ordinalclip.system.distributed import gather_batch
 
 
 class CrossEntropy(nn.Module):

@@ -5,10 +5,10 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ordinalclip.config.kinds import Between
 from ordinalclip.errors import ConfigError
 from ordinalclip.model import Output
-from ordinalclip.parallel import gather_batch
-from ordinalclip.signatures import Between
+from ordinalclip.system.distributed import gather_batch
 
 
 def text_to_image_kl(logits_BR: Tensor, rank_B: Tensor, target_scale: float = 10.0) -> Tensor:

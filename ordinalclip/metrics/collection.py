@@ -13,10 +13,10 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.regression import mean_absolute_error
 from torchmetrics.utilities.data import dim_zero_cat
 
-from ordinalclip.metrics.declared import check_num_ranks
+from ordinalclip.metrics.accumulation import check_num_ranks
+from ordinalclip.metrics.correlation import spearman
+from ordinalclip.metrics.proper_scores import ranked_probability_score
 from ordinalclip.metrics.readout import argmax, expectation, median, rounded_expectation
-from ordinalclip.metrics.rps import ranked_probability_score
-from ordinalclip.metrics.spearman import spearman
 from ordinalclip.metrics.within import accuracy_within
 
 ECE_BINS = 15

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
+from ordinalclip.config.signatures import did_you_mean
 from ordinalclip.errors import ConfigError
-from ordinalclip.signatures import did_you_mean
 
-READOUTS = ("expectation", "argmax", "median", "rounded_expectation")
+MIN_COUNT = 30  # images of a subgroup that is scored: the worst of many small groups is chance
 
 # By name: what it is; "readout" is the one that the protocol declares. In the order in which they are shown.
 SCORES = {

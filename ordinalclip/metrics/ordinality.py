@@ -1,15 +1,170 @@
-"""Ordinality: do rank features grow less similar with the distance of their ranks? R ranks, D width. Needs no torch."""
+"""Similarities of rank features, and what counts as equal ones. R ranks, D width. Needs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb, sqrt
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.metrics.ordinality_adjusted import adjusted_ordinality, off_diagonal_ordinality
-from ordinalclip.metrics.ordinality_kendall import kendall, largest_kendall
-from ordinalclip.metrics.ordinality_pairs import neighbours_out_of_order
-from ordinalclip.metrics.similarity import TOLERANCE, Features, Matrix, similarity
+
+Matrix = npt.NDArray[np.floating[Any]]
+Features = npt.ArrayLike  # [R, D]; a tensor on the CPU that needs no gradient is one
+
+# Similarities closer than this are equal: equal features must not be ordered by rounding.
+TOLERANCE = 1e-9
+
+
+def similarity(rank_features: Features) -> Matrix:
+    """Cosine similarities [R, R] of rank features [R, D], divided by the largest, float64 [OrdinalCLIP, its script].
+
+    A feature of length 0 is similar to none, itself included.
+    """
+    features_RD = np.asarray(rank_features, dtype=np.float64)
+    lengths_R1 = np.linalg.norm(features_RD, axis=1, keepdims=True)
+    unit_RD = features_RD / np.maximum(lengths_R1, 1e-12)
+    similarity_RR = unit_RD @ unit_RD.T
+    return similarity_RR / similarity_RR.max()
+
+
+def row_softmax(similarity_RR: Matrix) -> Matrix:
+    """The softmax [R, R] of each row of similarities, without a temperature [OrdinalCLIP, its heat maps]."""
+    exponentials_RR = np.exp(similarity_RR - similarity_RR.max(axis=1, keepdims=True))
+    return exponentials_RR / exponentials_RR.sum(axis=1, keepdims=True)
+
+
+# MERGED: """Ordinality without what distorts the paper's score: no diagonal, both directions, chance removed. R ranks."""
+
+
+def steps_away(similarity_RR: Matrix) -> Matrix:
+    """How much the similarity to a rank i changes on the last step of the way from i to k, as [R, R] over (i, k).
+
+    Where k > i that is S[i, k] - S[i, k-1], where k < i it is S[i, k] - S[i, k+1]: ordered ranks have falls alone. The
+    step that leaves i itself falls whatever the features are, so that it is nan, as is the diagonal.
+    """
+    steps_RR = np.full(similarity_RR.shape, np.nan)
+    steps_RR[:, 1:] = similarity_RR[:, 1:] - similarity_RR[:, :-1]
+    below = np.tril(np.ones(similarity_RR.shape, dtype=bool), -1)
+    down_RR = np.full(similarity_RR.shape, np.nan)
+    down_RR[:, :-1] = similarity_RR[:, :-1] - similarity_RR[:, 1:]
+    steps_RR[below] = down_RR[below]
+    steps_RR[_distance(len(similarity_RR)) < 2] = np.nan
+    return steps_RR
+
+
+def violations(similarity_RR: Matrix) -> npt.NDArray[np.bool_]:
+    """Where a rank k is at least as similar to i as its neighbour on the side of i is, as [R, R] over (i, k)."""
+    return steps_away(similarity_RR) >= -TOLERANCE  # nan is not
+
+
+def off_diagonal_ordinality(similarity_RR: Matrix) -> float:
+    """Share of steps away from a rank i, up or down, over which the similarity to i falls; 1/2 for random features.
+
+    Over 0 <= i < j <= R-2: S[i, j] > S[i, j+1], and over 1 <= j < i <= R-1: S[i, j] > S[i, j-1]. The step that leaves
+    i itself is not counted. Turning the order of the ranks round changes nothing. nan for R = 2: there is no such step.
+    """
+    steps = _counted(similarity_RR)
+    return float((steps < -TOLERANCE).mean()) if steps.size > 0 else float("nan")
+
+
+def adjusted_ordinality(similarity_RR: Matrix) -> float:
+    """Share of steps away from a rank over which the similarity to it falls, less the share over which it rises.
+
+    1: it falls on all of them, the order is perfect. 0: chance. -1: it rises on all of them. The steps are those of
+    `off_diagonal_ordinality`; without equal similarities it is that score with its chance level p = 1/2 removed,
+    (score - p) / (1 - p).
+
+    That 0 is chance needs no simulation: under a random order of the same features each step is as likely to fall as to
+    rise, since exchanging the two ranks that it joins turns it round. So the mean over all R! orders is 0 exactly,
+    whatever the features, equal ones included. nan for R = 2: there is no such step.
+    """
+    steps = _counted(similarity_RR)
+    if steps.size == 0:
+        return float("nan")
+    return float((steps < -TOLERANCE).mean() - (steps > TOLERANCE).mean())
+
+
+def _counted(similarity_RR: Matrix) -> Matrix:
+    return steps_away(similarity_RR)[_distance(len(similarity_RR)) >= 2]
+
+
+def _distance(num_ranks: int) -> npt.NDArray[np.int64]:
+    ranks = np.arange(num_ranks)
+    return np.abs(ranks[:, None] - ranks)
+
+
+# MERGED: """Kendall's τ between the distance of two ranks and the dissimilarity of their features. R ranks."""
+
+
+def kendall(similarity_RR: Matrix) -> float:
+    """Kendall's τ-b between |i - j| and 1 - S[i, j] over all pairs i < j, in O(R² log R).
+
+    0 for random features. Pairs of ranks that are equally far apart are tied, so that perfect order reaches
+    `largest_kendall` where no dissimilarities are equal, and 1 only where equal distances have equal dissimilarities.
+
+    Args:
+        similarity_RR: similarities S [R, R].
+
+    Returns:
+        τ-b; 0 where all dissimilarities are equal; nan for R = 2, where there is one pair.
+    """
+    from scipy.stats import kendalltau  # takes a moment, and nothing else here needs it
+
+    upper, lower = np.triu_indices(len(similarity_RR), k=1)
+    if len(upper) < 2:
+        return float("nan")
+    # Whole multiples of the tolerance: what differs by rounding alone is tied.
+    dissimilarity = np.round((1 - similarity_RR[upper, lower]) / TOLERANCE)
+    if np.ptp(dissimilarity) == 0:
+        return 0.0
+    return float(kendalltau(lower - upper, dissimilarity).statistic)
+
+
+def largest_kendall(num_ranks: int) -> float:
+    """The τ-b of perfectly ordered ranks whose dissimilarities are all different; nan for R = 2.
+
+    Of the pairs of pairs of ranks, Σ_d C(R-d, 2) = C(R, 3) are tied in distance: √(1 - C(R, 3) / C(C(R, 2), 2)).
+    """
+    pairs = comb(comb(num_ranks, 2), 2)
+    return sqrt(1 - comb(num_ranks, 3) / pairs) if pairs > 0 else float("nan")
+
+
+# MERGED: """Which neighbouring ranks are out of order, by the other ranks' similarities to them. R ranks."""
+
+
+def neighbours_out_of_order(similarity_RR: Matrix, first: int = 0) -> list[dict[str, float]]:
+    """Neighbours r and r+1 that at least one other rank finds the wrong way round.
+
+    Each of the R-2 other ranks i has a say: below them it should be more similar to r, above them to r+1. The mean over
+    all R-1 neighbours is 1 - `off_diagonal_ordinality`.
+
+    Args:
+        similarity_RR: similarities [R, R].
+        first: number of the first rank, where the matrix is of a slice.
+
+    Returns:
+        `rank` r and `share` of the other ranks that find r and r+1 out of order, the worst first, by rank among equals.
+    """
+    shares = shares_out_of_order(similarity_RR)
+    order = np.argsort(-shares, kind="stable")
+    return [{"rank": int(rank) + first, "share": float(shares[rank])} for rank in order if shares[rank] > 0]
+
+
+def shares_out_of_order(similarity_RR: Matrix) -> Matrix:
+    """For every two neighbours r and r+1, the share [R-1] of other ranks that find them out of order; nan for R = 2."""
+    num_ranks = len(similarity_RR)
+    wrong_RR = violations(similarity_RR)
+    # A rank i below r steps from r to r+1, one above r+1 from r+1 to r.
+    upwards = np.triu(wrong_RR, 1).sum(axis=0)[1:]
+    downwards = np.tril(wrong_RR, -1).sum(axis=0)[:-1]
+    voters = num_ranks - 2
+    return (upwards + downwards) / voters if voters > 0 else np.full(num_ranks - 1, np.nan)
+
+
+# MERGED: """Ordinality: do rank features grow less similar with the distance of their ranks? R ranks, D width. Needs no torch."""
+
 
 # With 101 ranks, ages of 0 to 100, the paper's script scores those of MORPH alone: 61 of them, from 15 to 75 years.
 REFERENCE_RANKS, REFERENCE_SLICE = 101, (15, 76)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from ordinalclip.metrics.declared import check_num_ranks
+from ordinalclip.metrics.accumulation import check_num_ranks
 from ordinalclip.metrics.readout import read_out
 
 CONFIDENCES = ("expected_error", "max_prob", "entropy")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ordinalclip.metrics.image_mean import ImageMean
+from ordinalclip.metrics.accumulation import ImageMean
 
 # A valley counts from this depth on: what a softmax in float32 does far from the mode is rounding.
 TOLERANCE = 1e-6

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pytorch_optimizer import Adai
 
-from ordinalclip.signatures import Between
+from ordinalclip.config.kinds import Between
 
 # The library uses the constructor's `eps` as the least mean second moment too, 1e-3: gradients of prompts are below
 # that, and Adai would no longer be what it is for, independent of their scale. Only 0/0 is to be kept away.

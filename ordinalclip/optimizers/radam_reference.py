@@ -8,7 +8,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from ordinalclip.signatures import Between
+from ordinalclip.config.kinds import Between
 
 
 class RAdamReference(Optimizer):

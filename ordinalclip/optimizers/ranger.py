@@ -5,7 +5,7 @@ from typing import Annotated
 from pytorch_optimizer import Ranger, Ranger21
 from torch.optim.optimizer import ParamsT
 
-from ordinalclip.signatures import Between
+from ordinalclip.config.kinds import Between
 
 
 def build_ranger(

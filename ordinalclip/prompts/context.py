@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import torch
 from torch import nn
 
+from ordinalclip.config.kinds import Between
+from ordinalclip.prompts.checks import check_free_tokens
 from ordinalclip.prompts.rank import tokenize_names, tokens_by_rank
 from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids
-from ordinalclip.prompts.settings import check_free_tokens
-from ordinalclip.signatures import Between
-from ordinalclip.text import PromptTokens, TextTower
+from ordinalclip.text.encoding import PromptTokens, TextTower
 
 
 class ContextPrompt(nn.Module):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ordinalclip.errors import ConfigError
+from ordinalclip.prompts.checks import check_sentences, check_template
 from ordinalclip.prompts.sentence import check_length, embed_ids, pad_rows
-from ordinalclip.prompts.settings import check_sentences, check_template
-from ordinalclip.text import PromptTokens, TextTower
+from ordinalclip.text.encoding import PromptTokens, TextTower
 
 
 class FixedPrompt(nn.Module):

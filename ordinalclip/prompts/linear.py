@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ordinalclip.prompts.sentence import RANDOM_STD
-from ordinalclip.text import TextTower
+from ordinalclip.text.encoding import TextTower
 
 
 class LinearPrompt(nn.Module):

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from ordinalclip.config.kinds import Between
 from ordinalclip.prompts.interpolation import interpolation_weights
 from ordinalclip.prompts.sentence import RANDOM_STD
-from ordinalclip.signatures import Between
-from ordinalclip.text import TextTower
+from ordinalclip.text.encoding import TextTower
 
 
 class LinearInterpolatedPrompt(nn.Module):

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ordinalclip.config.kinds import Between
 from ordinalclip.errors import ConfigError
-from ordinalclip.prompts.continued import tokenize_continued
+from ordinalclip.prompts.checks import check_base_rank_names, check_tokens
 from ordinalclip.prompts.interpolation import base_positions, interpolation_weights
-from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids
-from ordinalclip.prompts.settings import check_base_rank_names, check_tokens
-from ordinalclip.signatures import Between
-from ordinalclip.text import PromptTokens, TextTower
+from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids, tokenize_continued
+from ordinalclip.text.encoding import PromptTokens, TextTower
 
 
 class RankPrompt(nn.Module):

@@ -11,22 +11,19 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from ordinalclip.backbones.weights import WeightFile
-from ordinalclip.build import assemble
+from ordinalclip.backbones.weights.find import WeightFile
+from ordinalclip.config.identity import identity, readable_name, run_id, stamp
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.derived import stamp
-from ordinalclip.evaluation import ordinality_record, save_rank_features
-from ordinalclip.identity import identity, readable_name, run_id
-from ordinalclip.metrics.details import details
-from ordinalclip.predictions import of_manifest
-from ordinalclip.provenance import provenance
-from ordinalclip.record_sums import write_record_sums
-from ordinalclip.reevaluation import evaluate_again
-from ordinalclip.reference.checkpoint import doubt_of_clip, rename
-from ordinalclip.reference.settings import ReferenceSettings
+from ordinalclip.evaluation.evaluation import ordinality_record, save_rank_features
+from ordinalclip.evaluation.reevaluation import evaluate_again
+from ordinalclip.preparation.build import assemble
+from ordinalclip.preparation.reopen import Record, rebuild
+from ordinalclip.reference.checkpoint import ReferenceSettings, doubt_of_clip, rename
 from ordinalclip.reference.translate import defects_of
-from ordinalclip.reopen import Record, rebuild
-from ordinalclip.runs import Run
+from ordinalclip.runs.provenance import provenance
+from ordinalclip.runs.run import Run, write_record_sums
+from ordinalclip.scoring.details import details
+from ordinalclip.scoring.predictions import of_manifest
 
 log = logging.getLogger(__name__)
 

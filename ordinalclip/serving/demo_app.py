@@ -1,25 +1,174 @@
-"""The local page's server: the page, ranks of images that are sent to it, small pictures of training images."""
+"""What stands before the local page: only its own pages may talk to it, and they may load nothing from elsewhere."""
 
+import base64
+import hashlib
 import logging
+import re
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ordinalclip.errors import DataError
+from ordinalclip.images.decoding import FORMATS_TOLD, Limits
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import Predictions, Ranks
-from ordinalclip.inference.reading import Limits
-from ordinalclip.serving.demo_page import demo_page
-from ordinalclip.serving.guard import Guard
-from ordinalclip.serving.request_body import TooLarge, read_body
+from ordinalclip.serving.sent_images import TooLarge, read_body
 from ordinalclip.serving.training_images import TrainingImages
+
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class Guard:
+    """An app behind checks of who asks, its answers with strict headers, those of its failures among them.
+
+    A page of somebody else's that is open in the same browser reaches loopback too: by a name of its own that points
+    there (DNS rebinding), which its Host tells, or by sending blindly, which its Origin tells.
+
+    Args:
+        app: what is behind.
+        policy: its Content-Security-Policy.
+    """
+
+    def __init__(self, app: ASGIApp, policy: str) -> None:
+        self.app = app
+        self.headers: Mapping[str, str] = {**_HEADERS, "content-security-policy": policy}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; what is no HTTP is closed without a word."""
+        if scope["type"] != "http":
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                added = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+                message = {**message, "headers": [*message.get("headers", []), *added]}
+            await send(message)
+
+        problem = refusal(Headers(scope=scope))
+        answer = self.app if problem is None else JSONResponse({"error": problem}, status_code=403)
+        await answer(scope, receive, send_with_headers)
+
+
+def refusal(headers: Headers) -> str | None:
+    """Why a request is not answered; None where it is."""
+    hosts, origins = headers.getlist("host"), headers.getlist("origin")
+    if len(hosts) != 1 or _name(hosts[0]) not in HOSTS:
+        return f"this page answers only under {', '.join(HOSTS)}"
+    if any(origin != f"http://{hosts[0]}" for origin in origins):
+        return "this page answers only to itself, not to other pages"
+    return None
+
+
+def _name(host: str) -> str:
+    """Of a Host header, without its port: any port, since one may be forwarded by ssh."""
+    end = host.find("]") + 1 if host.startswith("[") else host.find(":")
+    return host[:end].lower() if end > 0 else host.lower()
+
+
+# MERGED: """The local page itself: one HTML file with everything in it, and the policy that keeps it to that."""
+
+
+_HEADINGS = {
+    "run": "run",
+    "dataset": "data",
+    "backbone": "image tower",
+    "prompt": "prompt",
+    "seed": "seed",
+    "format": "format",
+    "precision": "precision",
+}
+_ON_TEST = "selected on test: the run's epoch was chosen by its test scores, which promise nothing for other images"
+_SYNTHETIC = "SYNTHETIC: learned from rendered heads; it says nothing of the age of people"
+_RENDERED = ("synthetic_heads", "heads")  # the second is what older runs call it
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is sent to a browser.
+
+    Attributes:
+        html: the page.
+        policy: the Content-Security-Policy under which its own script and style run, and nothing else.
+    """
+
+    html: str
+    policy: str
+
+
+def demo_page(facts: Mapping[str, Any], ranks: Ranks, max_bytes: int, max_pixels: int) -> Page:
+    """The page for a model.
+
+    Args:
+        facts: of the model.
+        ranks: of the model.
+        max_bytes: of a file that is sent.
+        max_pixels: of an image.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    template = files("ordinalclip.serving").joinpath("templates", "demo.html").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    html = environment.from_string(template).render(
+        name=facts.get("dataset") or "images",
+        num_ranks=len(ranks.names),
+        first=ranks.names[0],
+        last=ranks.names[-1],
+        unit=ranks.unit,
+        readout=ranks.readout.replace("_", " "),
+        facts=[(told, facts[key]) for key, told in _HEADINGS.items() if facts.get(key) is not None],
+        stamps=stamps(facts),
+        formats=FORMATS_TOLD,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+    )
+    return Page(html, _policy(html))
+
+
+def stamps(facts: Mapping[str, Any]) -> list[str]:
+    """What has to be told wherever a model's answers are."""
+    told = [_ON_TEST] if facts.get("selected_on") == "test" else []
+    return told + ([_SYNTHETIC] if facts.get("dataset") in _RENDERED else [])
+
+
+def _policy(html: str) -> str:
+    hashes = {tag: re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL) for tag in ("script", "style")}
+    allowed = {tag: " ".join(f"'sha256-{_hash(text)}'" for text in found) for tag, found in hashes.items()}
+    return "; ".join(
+        [
+            "default-src 'self'",
+            f"script-src {allowed['script']}",
+            f"style-src {allowed['style']}",
+            "img-src 'self' blob: data:",  # blob: the image that is looked at
+            "connect-src 'self'",
+            *(f"{kind} 'none'" for kind in ("object-src", "base-uri", "form-action", "frame-ancestors")),
+        ]
+    )
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+# MERGED: """The local page's server: the page, ranks of images that are sent to it, small pictures of training images."""
+
 
 log = logging.getLogger("ordinalclip")
 

@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-import ordinalclip
 from ordinalclip.errors import ConfigError
 from ordinalclip.exporting.write import write_export
 from ordinalclip.inference.opening import ranks_of
 from ordinalclip.inference.predictions import prob_columns
-from ordinalclip.reopen import Record
-from ordinalclip.runs import Run
+from ordinalclip.preparation.reopen import Record
+from ordinalclip.runs.run import Run
+from ordinalclip.system import PACKAGE
 from ordinalclip.tracking import CREATED_TAG, RUN_ID_TAG
 
 log = logging.getLogger("ordinalclip")
@@ -84,7 +84,7 @@ def register(record: Record, uri: str, mlflow_id: str, name: str | None = None) 
                         name="model",
                         python_model=str(Path(__file__).with_name("pyfunc_model.py")),
                         artifacts={"export": str(export)},
-                        code_paths=[str(Path(ordinalclip.__file__).parent)],
+                        code_paths=[str(PACKAGE)],
                         signature=signature,
                         input_example=_example(),
                         pip_requirements=[_pinned(package) for package in _REQUIRED],

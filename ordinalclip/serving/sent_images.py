@@ -1,4 +1,4 @@
-"""An image as it comes over a wire: base64, or a path within folders that the server was told of, and no other."""
+"""An image file as the body of a request, within limits that hold while it arrives."""
 
 import base64
 import binascii
@@ -7,8 +7,36 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from starlette.requests import Request
+
 from ordinalclip.errors import DataError
-from ordinalclip.inference.reading import DEFAULT_LIMITS, Limits
+from ordinalclip.images.decoding import DEFAULT_LIMITS, Limits
+
+
+class TooLarge(DataError):
+    """A body of more bytes than are taken."""
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body of a request.
+
+    Raises:
+        TooLarge: as soon as the limit is passed, or when the request announces that it will be; the rest is not read.
+    """
+    announced = request.headers.get("content-length", "")
+    problem = f"more than the {max_bytes // 1_000_000} MB that are taken"
+    if announced.isdecimal() and (len(announced) > 15 or int(announced) > max_bytes):
+        raise TooLarge(problem)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise TooLarge(problem)
+    return bytes(body)
+
+
+# MERGED: """An image as it comes over a wire: base64, or a path within folders that the server was told of, and no other."""
+
 
 ROOTS = "ORDINALCLIP_IMAGE_ROOTS"  # folders that paths may lie in, separated as in PATH
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ordinalclip.errors import DataError
-from ordinalclip.inference.reading import DEFAULT_LIMITS, Limits, read_rgb
+from ordinalclip.images.decoding import DEFAULT_LIMITS, Limits, read_rgb
 
 SIZE = 224  # pixels of a picture's long side
 _KEPT = 256  # pictures

@@ -6,7 +6,6 @@ Copies are made in a thread of their own: a store that is away, slow or broken c
 """
 
 from ordinalclip.tracking.describe import ARCHIVED_TAG, CREATED_TAG, RUN_ID_TAG, choices
-from ordinalclip.tracking.mirror import Mirror, NoMirror
-from ordinalclip.tracking.mlflow_mirror import MLflowMirror
+from ordinalclip.tracking.mirror import Mirror, MLflowMirror, NoMirror
 
 __all__ = ["ARCHIVED_TAG", "CREATED_TAG", "RUN_ID_TAG", "MLflowMirror", "Mirror", "NoMirror", "choices"]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from ordinalclip.tracking.describe import (
     ARCHIVED_TAG,
     CREATED_TAG,

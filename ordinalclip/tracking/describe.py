@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from ordinalclip.lease import newest_attempt
-from ordinalclip.runs import Run
+from ordinalclip.runs.leases import newest_attempt
+from ordinalclip.runs.run import Run
 
 RUN_ID_TAG = "ordinalclip.run_id"
 CREATED_TAG = "ordinalclip.created"  # tells a record from an archived one of the same id

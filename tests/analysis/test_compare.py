@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 
 from analysis.choose import choose_runs, directories
-from analysis.compare import compare_command
-from analysis.direction import less_is_better
+from analysis.compare import compare_command, less_is_better
 from analysis.frame import frame_of_folder
-from analysis.settings import differing, minimal
+from analysis.groups import differing, minimal
 from ordinalclip.errors import ConfigError
 from tests.analysis.made_runs import made_run, with_predictions, write
 

@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.compare_sheets import sheets_of
-from analysis.holm import holm
+from analysis.comparison import holm, sheets_of
 from ordinalclip.errors import ConfigError
 from tests.analysis.made_errors import compared, make
 from tests.analysis.made_runs import made_run, with_predictions

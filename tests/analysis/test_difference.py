@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.difference import Source, difference, of_draws, of_images, of_seeds, over_test_sets
-from analysis.estimate import Floats
+from analysis.estimates import Floats, Source, difference, of_draws, of_images, of_seeds, over_test_sets
 
 
 def test_seeds_alone_are_the_t_tests_of_scipy() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.estimate import mean_estimate, student_t, welch_satterthwaite
+from analysis.estimates import mean_estimate, student_t, welch_satterthwaite
 
 
 def test_mean_of_independent_repetitions_is_scipy_s() -> None:

@@ -13,16 +13,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.evidence import plan, rates
+from analysis.evidence import plan
+from analysis.evidence import runs as rates
 from analysis.evidence.__main__ import arguments, evidence
-from analysis.evidence.ahead import error_difference, mean_of, verdict
-from analysis.evidence.page import filled
-from analysis.evidence.rates import Choice, best_rates, learns_more, lower
-from analysis.evidence.scores import Scored, grouped, read, weak_ranks
-from analysis.evidence.sections import sections
-from analysis.evidence.tables import error_table, rates_table, verdicts
-from ordinalclip.config import check
-from ordinalclip.runs import Run, find_runs
+from analysis.evidence.report import error_table, filled, rates_table, sections, verdicts
+from analysis.evidence.runs import Choice, best_rates, learns_more, lower
+from analysis.evidence.scores import Scored, error_difference, grouped, mean_of, read, verdict, weak_ranks
+from ordinalclip.preparation.checks import check
+from ordinalclip.runs.run import Run, find_runs
 from tests.analysis.made_runs import made_run, with_predictions
 from tests.conftest import Compose
 

@@ -161,8 +161,8 @@ def test_settings_are_read_as_yaml_reads_them(compose_cfg: Compose) -> None:
 def test_a_store_gives_the_table_of_the_directories(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    from analysis import store
-    from ordinalclip.runs import Run
+    from analysis import frame as store
+    from ordinalclip.runs.run import Run
     from ordinalclip.tracking import MLflowMirror
 
     for seed in range(3):

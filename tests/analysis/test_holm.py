@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.holm import holm
+from analysis.comparison import holm
 
 
 @pytest.mark.parametrize(

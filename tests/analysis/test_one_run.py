@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.one_run import ranks_sheet, scores_sheet, worst_sheet
+from analysis.notebooks import ranks_sheet, scores_sheet, worst_sheet
 from analysis.tested import read_tested
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from tests.analysis.made_runs import made_run, with_predictions
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.published import PublishedScore, read_published
+from ordinalclip.report.published import PublishedScore, read_published
 
 
 @pytest.fixture(scope="module")

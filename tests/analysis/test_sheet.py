@@ -1,4 +1,4 @@
-from analysis.sheet import Cell, Sheet, in_latex, to_csv, to_latex, to_markdown
+from analysis.sheets import Cell, Sheet, in_latex, to_csv, to_latex, to_markdown
 
 SHEET = Sheet(
     name="one",

@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.cells import Cell, belongs, cells_of, telling_keys
 from analysis.frame import frame_of_folder
-from analysis.layouts import LAYOUTS
-from analysis.paper_sheet import table_sheet
-from analysis.paper_table import paper_table
-from analysis.published import read_published
+from analysis.our_scores import PublishedCell as Cell
+from analysis.our_scores import belongs, cells_of, telling_keys
+from analysis.paper_table import LAYOUTS, paper_table, table_sheet
 from analysis.tables import _TABLES, tables_command
 from ordinalclip.errors import ConfigError
+from ordinalclip.report.published import read_published
 from tests.analysis.made_runs import made_run
 from tests.analysis.test_ordinality import arc, with_features
 

@@ -8,7 +8,7 @@ import torch
 from analysis.tested import read_tested
 from ordinalclip.errors import DataError
 from ordinalclip.metrics.collection import rank_metrics
-from ordinalclip.metrics.scores import compute_scores
+from ordinalclip.scoring.scores import compute_scores
 from tests.analysis.made_runs import made_run, with_predictions
 
 

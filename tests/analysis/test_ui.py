@@ -3,9 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.heat_maps import show_heat_maps
-from analysis.ui import addresses, newest_sweep, start
-from analysis.views import Shown, views
+from analysis.ui import Shown, addresses, newest_sweep, show_heat_maps, start, views
 from ordinalclip.errors import ConfigError
 from ordinalclip.tracking import MLflowMirror
 from ordinalclip.tracking.copying import HEAT_MAP

@@ -102,7 +102,7 @@ def small_model(model: str, tmp_path: Path) -> tuple[Any, str, Path | None]:
     """One of open_clip's models, made small, at random: the model, its name in open_clip, its tokenizer's folder."""
     import open_clip
 
-    from ordinalclip.backbones.openclip_model import empty_model
+    from ordinalclip.backbones.towers.openclip_models import empty_model
 
     config = open_clip.get_model_config(model)
     text = config["text_cfg"]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.backbones import hub, weights
-from ordinalclip.backbones.download import download
-from ordinalclip.backbones.published import Published
+from ordinalclip.backbones.weights import find as weights
+from ordinalclip.backbones.weights import hub
+from ordinalclip.backbones.weights.hub import download
+from ordinalclip.backbones.weights.published import Published
 from ordinalclip.errors import ConfigError
 
 CONTENT = bytes(range(256)) * 20
@@ -70,7 +71,7 @@ def test_an_interrupted_download_leaves_nothing(address: str, tmp_path: Path, mo
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ordinalclip.backbones.download._copy", interrupted)
+    monkeypatch.setattr("ordinalclip.backbones.weights.hub._copy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         download(f"{address}/w.pth", tmp_path / "w.pth", DIGEST)
     assert list(tmp_path.iterdir()) == []
@@ -91,7 +92,7 @@ def test_torchvisions_weights_land_in_the_platforms_cache(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{address}/vgg16-{DIGEST[:8]}.pth"
-    monkeypatch.setattr("ordinalclip.backbones.published.torchvision_tags", lambda _: {"IMAGENET1K_V1": url})
+    monkeypatch.setattr("ordinalclip.backbones.weights.published.torchvision_tags", lambda _: {"IMAGENET1K_V1": url})
     cfg = {"image_library": "torchvision", "image_model": "vgg16", "weights": {"image": "IMAGENET1K_V1"}}
     found = weights.find_weights(cfg, tmp_path)["image"]
     assert found.path == tmp_path / "torchvision" / f"vgg16-{DIGEST[:8]}.pth"

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.backbones import key
-from ordinalclip.backbones.key import tower_key
-from ordinalclip.backbones.weights import WeightFile
+from ordinalclip.backbones import load as key
+from ordinalclip.backbones.load import tower_key
+from ordinalclip.backbones.weights.find import WeightFile
 
 CFG = {"_target_": "a.b", "name": "x", "grid": 1, "projection": "adapter", "temperature": 0.1, "weights": "…"}
 WEIGHTS = {"image": WeightFile("/x/w.pt", Path("/x/w.pt"), "1"), "text": WeightFile("/x/t.pt", Path("/x/t.pt"), "2")}

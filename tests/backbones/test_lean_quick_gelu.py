@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ordinalclip.backbones.lean_quick_gelu import LeanQuickGELU, lean_quick_gelu
-from ordinalclip.backbones.openclip_model import empty_model
+from ordinalclip.backbones.towers.openclip_models import LeanQuickGELU, empty_model, lean_quick_gelu
 from ordinalclip.bench.measure import kept_bytes
 from ordinalclip.bench.naive import published_activation
 from tests.backbones.makers import tiny_clip

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ordinalclip.backbones.licences import licence_of
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.backbones.weights.paths import licence_of
+from ordinalclip.config.compose import conf_dir
 
 
 @pytest.mark.parametrize("file", sorted((conf_dir() / "backbone").glob("*.yaml")), ids=lambda file: file.stem)

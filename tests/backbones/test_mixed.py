@@ -10,14 +10,14 @@ from torch import nn
 from ordinalclip.backbones import load
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.backbones.mixed import build_mixed
-from ordinalclip.backbones.weights import WeightFile, find_weights
-from ordinalclip.datasets.gauge import load_gauge
+from ordinalclip.backbones.weights.find import WeightFile, find_weights
+from ordinalclip.datasets.drawn.gauge import load_gauge
 from ordinalclip.errors import ConfigError
-from ordinalclip.features import load_features
-from ordinalclip.job import run_job
-from ordinalclip.prepare import prepare
-from ordinalclip.preprocessing import reference_preprocessing
-from ordinalclip.text import embed_sentences, encode_prompts
+from ordinalclip.execution.job import run_job
+from ordinalclip.features.extraction import load_features
+from ordinalclip.images.preprocessing import reference_preprocessing
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.text.encoding import embed_sentences, encode_prompts
 from tests.backbones.makers import tiny_open_clip
 from tests.conftest import Compose
 
@@ -288,7 +288,7 @@ def test_features_are_computed_once_and_survive_another_text(
     first = load_backbone(settings, cache_dir=tmp_path, weights=RANDOM)
     features = load_features(first, manifest, cache_dir=tmp_path)
     assert features.shape == (len(manifest.table), 512)
-    monkeypatch.setattr("ordinalclip.extraction.extract", lambda *_, **__: pytest.fail("extracted again"))
+    monkeypatch.setattr("ordinalclip.features.extraction.extract", lambda *_, **__: pytest.fail("extracted again"))
     monkeypatch.setattr(load, "_BUILT", {})
     other = load_backbone(settings | {"text_tag": "config"}, cache_dir=tmp_path, weights=RANDOM)
     np.testing.assert_array_equal(load_features(other, manifest, cache_dir=tmp_path), features)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ordinalclip.backbones.mixed import build_mixed
-from ordinalclip.backbones.weights import WeightFile
-from ordinalclip.text import embed_sentences, encode_prompts
+from ordinalclip.backbones.weights.find import WeightFile
+from ordinalclip.text.encoding import embed_sentences, encode_prompts
 from tests.backbones.architectures import small_model
 from tests.backbones.test_text_tower import SENTENCES, theirs
 

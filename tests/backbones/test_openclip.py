@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from ordinalclip.backbones.openclip import build_openclip
-from ordinalclip.backbones.openclip_model import preprocessing_of, published_settings
-from ordinalclip.backbones.weights import WeightFile
+from ordinalclip.backbones.towers.openclip_models import preprocessing_of, published_settings
+from ordinalclip.backbones.weights.find import WeightFile
 from ordinalclip.errors import ConfigError
-from ordinalclip.text import embed_sentences, encode_prompts
+from ordinalclip.text.encoding import embed_sentences, encode_prompts
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 12,
@@ -111,7 +111,7 @@ def test_published_weights_bring_their_preprocessing() -> None:
 
 
 def test_random_weights_are_fed_as_all_published_ones_are() -> None:
-    from ordinalclip.backbones.openclip_model import _agreed, preprocessing_of, published_settings
+    from ordinalclip.backbones.towers.openclip_models import _agreed, preprocessing_of, published_settings
 
     siglip = preprocessing_of(224, published_settings("ViT-B-16-SigLIP", None), "ViT-B-16-SigLIP")
     assert (siglip.mean, siglip.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

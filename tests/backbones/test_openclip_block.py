@@ -6,11 +6,10 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ordinalclip import text
-from ordinalclip.backbones.openclip_block import split_blocks
-from ordinalclip.backbones.openclip_text import CausalText
-from ordinalclip.shared_prefix import ALL, KEYS_VALUES, QUERIES
-from ordinalclip.text import PromptTokens, encode_prompts
+from ordinalclip.backbones.towers.openclip_causal import CausalText, split_blocks
+from ordinalclip.text import encoding as text
+from ordinalclip.text.encoding import PromptTokens, encode_prompts
+from ordinalclip.text.shared_prefix import ALL, KEYS_VALUES, QUERIES
 from tests.backbones.makers import tiny_clip
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.backbones import openclip_table
-from ordinalclip.backbones.openclip_table import check_model, pretrained_tags
+from ordinalclip.backbones.weights import tables as openclip_table
+from ordinalclip.backbones.weights.tables import check_model, pretrained_tags
 from ordinalclip.errors import ConfigError
 from tests.backbones.architectures import published_models
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.backbones.towers.openclip_causal import CausalText
 from ordinalclip.prompts.fixed import FixedPrompt
 from ordinalclip.prompts.rank import RankPrompt
-from ordinalclip.text import PromptTokens, encode_prompts
+from ordinalclip.text.encoding import PromptTokens, encode_prompts
 from tests.backbones.makers import tiny_clip
 from tests.compiler import needs_compiler
 

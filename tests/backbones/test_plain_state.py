@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ordinalclip.backbones.plain_state import FittedState, fit_state, initial_projection, read_plain
+from ordinalclip.backbones.towers.state_dicts import FittedState, fit_state, initial_projection, read_plain
 from ordinalclip.errors import ConfigError
 
 KEY = "backbone.weights.image"

@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from ordinalclip.backbones.pooling import GridPool, fix_pooling, pool_by_products, pool_to_grid
+from ordinalclip.backbones.towers.torchvision_image import GridPool, fix_pooling, pool_by_products, pool_to_grid
 
 
 @pytest.mark.parametrize(("sides", "grid"), [((7, 7), (7, 7)), ((8, 8), (7, 7)), ((14, 9), (4, 6)), ((3, 5), (7, 2))])

@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.backbones.published import Published, published_weights
-from ordinalclip.backbones.timm_table import timm_models, timm_tags
-from ordinalclip.backbones.torchvision_table import UNFIT, torchvision_models, torchvision_tags
+from ordinalclip.backbones.weights.published import Published, published_weights
+from ordinalclip.backbones.weights.tables import UNFIT, timm_models, timm_tags, torchvision_models, torchvision_tags
 
 
 def test_torchvisions_tables_are_its_own() -> None:

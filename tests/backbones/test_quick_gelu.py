@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.backbones.openclip_table import open_clip_models, pretrained_tags
-from ordinalclip.backbones.quick_gelu import uses_quick_gelu
-from ordinalclip.backbones.weights import find_weights
+from ordinalclip.backbones.weights.find import find_weights
+from ordinalclip.backbones.weights.published import uses_quick_gelu
+from ordinalclip.backbones.weights.tables import open_clip_models, pretrained_tags
 from ordinalclip.errors import ConfigError
 
 

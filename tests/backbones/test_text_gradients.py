@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ordinalclip.backbones.text_tower import text_tower_of
+from ordinalclip.backbones.towers.openclip_text import text_tower_of
 from ordinalclip.bench.measure import kept_bytes
 from ordinalclip.prompts.rank import RankPrompt
-from ordinalclip.text import PromptTokens, TextTower, encode_prompts
-from ordinalclip.whole_sentences import run_whole
+from ordinalclip.text.encoding import PromptTokens, TextTower, encode_prompts, run_whole
 from tests.backbones.architectures import small_model
 
 MODELS = {

@@ -9,9 +9,9 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ordinalclip.backbones.text_tower import tower_with_words
+from ordinalclip.backbones.towers.openclip_text import tower_with_words
 from ordinalclip.prompts.rank import RankPrompt
-from ordinalclip.text import encode_prompts
+from ordinalclip.text.encoding import encode_prompts
 from tests.backbones.makers import tiny_clip
 
 KINDS = {

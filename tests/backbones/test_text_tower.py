@@ -8,8 +8,8 @@ import open_clip
 import pytest
 import torch
 
-from ordinalclip.backbones.text_tower import text_tower_of
-from ordinalclip.text import embed_sentences, encode_prompts
+from ordinalclip.backbones.towers.openclip_text import text_tower_of
+from ordinalclip.text.encoding import embed_sentences, encode_prompts
 from tests.backbones.architectures import published_models, small_model
 
 SENTENCES = ["the age of the person is 42.", "a dog", "x", "The dog, the dog, the DOG is not of age!"]

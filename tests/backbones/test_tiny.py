@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ordinalclip.backbones.tiny import build_tiny
-from ordinalclip.backbones.weights import WeightFile
+from ordinalclip.backbones.weights.find import WeightFile
 from ordinalclip.errors import ConfigError
 
 RANDOM = {"all": WeightFile("random", None, "random")}

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.backbones.openclip_tokenizer import build_tokenizer
-from ordinalclip.backbones.text_tower import text_tower_of
-from ordinalclip.backbones.tokenizer_files import find_tokenizer, tokenizer_hash
-from ordinalclip.backbones.weights import find_weights
-from ordinalclip.backbones.words import words_of
+from ordinalclip.backbones.towers.openclip_causal import words_of
+from ordinalclip.backbones.towers.openclip_text import build_tokenizer, text_tower_of
+from ordinalclip.backbones.weights.find import find_weights
+from ordinalclip.backbones.weights.tokenizers import find_tokenizer, tokenizer_hash
 from ordinalclip.errors import ConfigError
 from tests.backbones.architectures import small_model, write_encoder, write_tokenizer
 
@@ -70,7 +69,7 @@ def test_the_hubs_cache_is_looked_at(tmp_path: Path) -> None:
 
 
 def test_looking_imports_no_torch(tmp_path: Path) -> None:
-    code = "import sys, ordinalclip.backbones.tokenizer_files as t; t.tokenizer_repository('RN50');"
+    code = "import sys, ordinalclip.backbones.weights.tokenizers as t; t.tokenizer_repository('RN50');"
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)
 
 

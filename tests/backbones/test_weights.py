@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.backbones import hub, openclip_table
-from ordinalclip.backbones.weights import WeightFile, find_weights, resolve
+from ordinalclip.backbones.weights import hub
+from ordinalclip.backbones.weights import tables as openclip_table
+from ordinalclip.backbones.weights.find import WeightFile, find_weights, resolve
 from ordinalclip.errors import ConfigError
 
 CLIP = {"model": "ViT-B-16", "weights": "openai", "tag": None}
@@ -96,7 +97,7 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatc
 
 
 def test_downloading_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ordinalclip.backbones.weights.fetch", lambda *_: pytest.fail("tried to download"))
+    monkeypatch.setattr("ordinalclip.backbones.weights.find.fetch", lambda *_: pytest.fail("tried to download"))
     with pytest.raises(ConfigError, match="not on this machine"):
         find_weights(CLIP, tmp_path, download=False)
 
@@ -124,7 +125,7 @@ def test_openais_own_file_must_have_its_published_hash(tmp_path: Path, monkeypat
     with pytest.raises(ConfigError, match="not the published file"):
         find_weights(CLIP, tmp_path)
     at = openclip_table.Pretrained(f"https://host/{digest}/ViT-B-16.pt", "", "")
-    monkeypatch.setattr("ordinalclip.backbones.published.pretrained_tags", lambda _: {"openai": at})
+    monkeypatch.setattr("ordinalclip.backbones.weights.published.pretrained_tags", lambda _: {"openai": at})
     assert find_weights(CLIP, tmp_path)["all"].sha256 == digest
 
 
@@ -191,10 +192,10 @@ def test_hashes_are_remembered_until_a_file_changes(tmp_path: Path, monkeypatch:
 
 def test_finding_weights_imports_no_torch() -> None:
     code = (
-        "import sys; from pathlib import Path; from ordinalclip.backbones.key import tower_key\n"
-        "from ordinalclip.backbones.weights import find_weights\n"
+        "import sys; from pathlib import Path\n"
+        "from ordinalclip.backbones.weights.find import find_weights\n"
         "cfg = {'model': 'RN50', 'weights': 'random'}\n"
-        "tower_key(cfg, find_weights(cfg, Path('.')))\n"
+        "find_weights(cfg, Path('.'))\n"
         "assert not {'torch', 'open_clip', 'timm', 'transformers'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,10 +8,10 @@ import torch
 
 from ordinalclip.backbones.load import load_backbone
 from ordinalclip.bench import evaluation, finetune
+from ordinalclip.config.schema import PARTS
 from ordinalclip.model import OrdinalCLIP
-from ordinalclip.optim import freeze
+from ordinalclip.optimizers.parameter_groups import freeze
 from ordinalclip.prompts.rank import RankPrompt
-from ordinalclip.schema import PARTS
 
 TINY = {"_target_": "ordinalclip.backbones.tiny.build_tiny", "width": 16, "embed_dim": 16, "weights": "random"}
 

@@ -1,8 +1,7 @@
 import json
 from pathlib import Path
 
-from ordinalclip.bench.page import update_page
-from ordinalclip.bench.section import Section
+from ordinalclip.bench.results import Section, update_page
 
 
 def test_sections_are_replaced_and_others_stay(tmp_path: Path) -> None:

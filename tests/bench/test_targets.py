@@ -2,8 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ordinalclip.bench.page import page
-from ordinalclip.bench.targets import PEAK, TARGETS, limits, target_rows
+from ordinalclip.bench.results import PEAK, TARGETS, limits, page, target_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from ordinalclip.backbones.lean_quick_gelu import LeanQuickGELU
-from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.backbones.towers.openclip_causal import CausalText
+from ordinalclip.backbones.towers.openclip_models import LeanQuickGELU
 from ordinalclip.bench import __main__, text
 from tests.backbones.makers import tiny_clip
 

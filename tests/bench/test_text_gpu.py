@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from ordinalclip.backbones.openclip_text import CausalText
+from ordinalclip.backbones.towers.openclip_causal import CausalText
 from ordinalclip.bench import text_gpu
 from tests.backbones.makers import tiny_clip
 

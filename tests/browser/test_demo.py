@@ -18,9 +18,9 @@ import uvicorn
 from PIL import Image
 from starlette.types import ASGIApp
 
+from ordinalclip.demo import address, listen
 from ordinalclip.inference.model import RankModel
 from ordinalclip.serving.demo_app import demo_app
-from ordinalclip.serving.loopback import address, listen
 from ordinalclip.serving.training_images import TrainingImages
 from tests.serving.made_model import made_model
 

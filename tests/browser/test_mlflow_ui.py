@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.run import Run, find_runs
 
 SCREENSHOTS = Path(".cache/screenshots")
 Open = Callable[[str, str], Any]

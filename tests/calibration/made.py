@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ordinalclip.predictions import Predictions
+from ordinalclip.scoring.predictions import Predictions
 
 
 def softmax(logits):

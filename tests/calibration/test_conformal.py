@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom, binomtest
 
-from ordinalclip.calibration.conformal import fewest, order_of, spread, threshold_of
-from ordinalclip.calibration.growth import ends, mass_before
-from ordinalclip.calibration.wilson import wilson_interval
+from ordinalclip.calibration.conformal import ends, fewest, mass_before, order_of, spread, threshold_of, wilson_interval
 from tests.calibration.made import draw, softmax
 
 DRAWS = 3000

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ordinalclip.calibration.growth import ends, mass_before, median_rank
+from ordinalclip.calibration.conformal import ends, mass_before, median_rank
 from tests.calibration.made import draw, softmax
 
 

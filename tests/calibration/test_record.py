@@ -5,11 +5,16 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from ordinalclip.calibration.apply import apply_calibration
-from ordinalclip.calibration.record import calibration_record, coverage, fit_calibration, stats_of
+from ordinalclip.calibration.calibration import (
+    apply_calibration,
+    calibration_record,
+    coverage,
+    fit_calibration,
+    stats_of,
+)
 from ordinalclip.errors import ConfigError
-from ordinalclip.metrics.details import jsonable
-from ordinalclip.metrics.likelihood import TINY
+from ordinalclip.metrics.proper_scores import TINY
+from ordinalclip.scoring.details import jsonable
 from tests.calibration.made import predictions
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ordinalclip.calibration.temperature import LIMITS, fit_temperature, scale
+from ordinalclip.calibration.calibration import LIMITS, fit_temperature, scale
 from tests.calibration.made import draw, softmax
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ordinalclip.datasets.adience import LABELS, load_adience
+from ordinalclip.datasets.layouts.adience import LABELS, load_adience
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.splits import given
 from ordinalclip.errors import ConfigError, DataError
@@ -69,7 +69,7 @@ def test_the_rules_for_labels(tmp_path: Path, labels: str, ranks: list[int]) -> 
 
 def test_the_table_of_labels_keeps_its_rules() -> None:
     """Each column against its rule, written anew from the groups' bounds; `common` has a rank for all but None."""
-    text = (resources.files("ordinalclip.datasets") / LABELS).read_text(encoding="utf-8")
+    text = (resources.files("ordinalclip.datasets.layouts") / LABELS).read_text(encoding="utf-8")
     table = pd.read_csv(io.StringIO(text), comment="#", dtype="str", keep_default_na=False).set_index("raw")
     bounds = [(0, 2), (4, 6), (8, 12), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100)]
     wider = [(8, 13) if pair == (8, 12) else pair for pair in bounds]

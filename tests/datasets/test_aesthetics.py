@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.aesthetics import grade_by, load_aesthetics
+from ordinalclip.datasets.layouts.aesthetics import grade_by, load_aesthetics
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made_sets import make_aesthetics

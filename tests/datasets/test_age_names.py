@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.datasets.afad import load_afad
-from ordinalclip.datasets.agedb import load_agedb
-from ordinalclip.datasets.fgnet import load_fgnet
+from ordinalclip.datasets.layouts.afad import load_afad
+from ordinalclip.datasets.layouts.agedb import load_agedb
+from ordinalclip.datasets.layouts.fgnet import load_fgnet
+from ordinalclip.datasets.layouts.utkface import load_utkface
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.splits import holdout
-from ordinalclip.datasets.utkface import load_utkface
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import write_image
 from tests.datasets.made_names import make_names, write_images

@@ -9,14 +9,12 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
-from ordinalclip.datasets.appa_real import load_appa_real
-from ordinalclip.datasets.cacd import load_cacd
-from ordinalclip.datasets.clap2015 import load_clap2015
-from ordinalclip.datasets.clap2016 import load_clap2016
-from ordinalclip.datasets.imdb_clean import load_imdb_clean
-from ordinalclip.datasets.imdb_wiki import ages_in_july, load_imdb_wiki
+from ordinalclip.datasets.layouts.appa_real import load_appa_real
+from ordinalclip.datasets.layouts.cacd import load_cacd
+from ordinalclip.datasets.layouts.clap import load_clap2015, load_clap2016
+from ordinalclip.datasets.layouts.imdb import ages_in_july, load_imdb_clean, load_imdb_wiki
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.matfile import read_struct
+from ordinalclip.datasets.published_labels import read_struct
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets import made_tables as made
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.aptos import load_aptos
+from ordinalclip.datasets.layouts.retina import load_aptos
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made_sets import make_aptos

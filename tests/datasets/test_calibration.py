@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.calibration import LEAST, set_aside
 from ordinalclip.datasets.leakage import measure_leakage
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.splits import LEAST, set_aside
 from tests.datasets.made import make_manifest
 
 SPLIT = ["train"] * 40 + ["val"] * 80 + ["test"] * 40

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from ordinalclip.datasets.adience import load_adience
-from ordinalclip.datasets.checksums import unlike_published
+from ordinalclip.datasets.layout import unlike_published
+from ordinalclip.datasets.layouts.adience import load_adience
 from tests.datasets.made_adience import make_adience
 
 OF_ABC = "900150983cd24fb0d6963f7d28e17f72"  # RFC 1321

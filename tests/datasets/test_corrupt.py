@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ordinalclip.datasets.corrupt import KINDS, NOISE, SEVERITIES, corrupt, corrupt_manifest
+from ordinalclip.datasets.corruption import KINDS, NOISE, SEVERITIES, corrupt, corrupt_manifest
 from tests.datasets.made import make_manifest, write_image
 
 

@@ -3,8 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.digits import load_digits
-from ordinalclip.datasets.images import open_rgb
+from ordinalclip.datasets.layouts.digits import load_digits
+from ordinalclip.images.decoding import open_rgb
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ordinalclip.datasets import elpv
-from ordinalclip.datasets.elpv import load_elpv
+from ordinalclip.datasets.layouts import elpv
+from ordinalclip.datasets.layouts.elpv import load_elpv
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.errors import ConfigError
 from tests.datasets.made import write_image

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.eyepacs import load_eyepacs
+from ordinalclip.datasets.layouts.retina import load_eyepacs
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.splits import holdout
 from ordinalclip.errors import DataError

@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ordinalclip.datasets.files import write_atomically
+from ordinalclip.system.files import write_atomically
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):

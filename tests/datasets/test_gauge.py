@@ -4,12 +4,10 @@ import time
 import numpy as np
 import pytest
 
-from ordinalclip.datasets import gauge
-from ordinalclip.datasets.gauge import load_gauge
-from ordinalclip.datasets.gauge_camera import _homography, render_gauge
-from ordinalclip.datasets.gauge_scene import sample_scene
-from ordinalclip.datasets.gauge_sheet import contact_sheet
-from ordinalclip.datasets.images import open_rgb
+from ordinalclip.datasets.drawn import gauge
+from ordinalclip.datasets.drawn.gauge import _homography, contact_sheet, load_gauge, render_gauge
+from ordinalclip.datasets.drawn.gauge_drawing import sample_scene
+from ordinalclip.images.decoding import open_rgb
 
 
 def load(tmp_path, **options):

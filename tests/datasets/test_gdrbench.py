@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.gdrbench import load_gdrbench
+from ordinalclip.datasets.layouts.gdrbench import load_gdrbench
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import write_image

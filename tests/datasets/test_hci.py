@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.hci import _splits, load_hci
+from ordinalclip.datasets.layouts.hci import _splits, load_hci
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made_sets import make_hci

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ordinalclip.datasets import images
-from ordinalclip.datasets.images import inspect_images, open_rgb
 from ordinalclip.errors import DataError
+from ordinalclip.images import decoding as images
+from ordinalclip.images.decoding import inspect_images, open_rgb
 from tests.datasets.made import write_image
 
 RED = (200, 10, 20)

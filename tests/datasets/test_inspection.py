@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.datasets.findings import duplicates, findings
-from ordinalclip.datasets.inspection import check_dataset, list_datasets, show_dataset
-from ordinalclip.datasets.sheet import MAX_ROWS, rank_sheet
+from ordinalclip.config.compose import conf_dir
+from ordinalclip.datasets.inspection import (
+    MAX_ROWS,
+    check_dataset,
+    duplicates,
+    findings,
+    list_datasets,
+    rank_sheet,
+    show_dataset,
+)
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import make_manifest, write_image
 from tests.datasets.made_names import make_names

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.koniq import load_koniq
+from ordinalclip.datasets.layouts.koniq import load_koniq
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made_sets import make_koniq

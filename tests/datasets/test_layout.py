@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
+from ordinalclip.datasets.bad_rows import refuse
 from ordinalclip.datasets.layout import check_inside, check_list, find_root, require_files
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.offenders import refuse
 from ordinalclip.datasets.table import load_table
-from ordinalclip.datasets.tablefile import read_table, require_columns
-from ordinalclip.datasets.textfile import read_lines, read_text
+from ordinalclip.datasets.table_files import read_lines, read_table, read_text, require_columns
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import write_image
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.listfile import read_list
-from ordinalclip.datasets.lists import load_lists
+from ordinalclip.datasets.layouts.lists import load_lists
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.table_files import read_list
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import write_image
 

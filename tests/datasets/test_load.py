@@ -8,22 +8,22 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from ordinalclip.config.signatures import check_target
 from ordinalclip.datasets.load import DESCRIPTIVE, check_split, load_manifest, summary
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.signatures import check_target
 from tests.datasets.made import make_manifest, write_table
 
 CONF = Path(__file__).parents[2] / "conf"
 HOLDOUT = yaml.safe_load((CONF / "protocol" / "holdout.yaml").read_text())
 GAUGE = {
-    "_target_": "ordinalclip.datasets.gauge.load_gauge",
+    "_target_": "ordinalclip.datasets.drawn.gauge.load_gauge",
     "name": "dials",
     "context": "the gauge reads",
     "num_ranks": 4,
     "images_per_rank": 5,
     "size": 16,
 }
-TORCH_FREE = ("digits", "elpv", "gauge", "gauge_sheet", "load", "splits", "table")
+TORCH_FREE = ("layouts.digits", "layouts.elpv", "drawn.gauge", "drawn.heads.load", "load", "splits", "table")
 
 
 def load(tmp_path, dataset, protocol=HOLDOUT):

@@ -4,8 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.match import match_ranks, unit_note
+from ordinalclip.datasets.manifest import Manifest, match_ranks, unit_note
 from ordinalclip.errors import DataError
 
 HERE = Manifest(

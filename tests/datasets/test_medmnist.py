@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ordinalclip.datasets import medmnist
-from ordinalclip.datasets.images import open_rgb
+from ordinalclip.datasets.layouts import medmnist
+from ordinalclip.datasets.layouts.medmnist import load_medmnist
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.medmnist import load_medmnist
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.images.decoding import open_rgb
 from tests.datasets.made_sets import make_medmnist
 
 NAMES = ["absent", "mild", "moderate", "severe", "proliferative"]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ordinalclip.datasets.layouts.morph import load_morph
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.morph import load_morph
 from ordinalclip.datasets.splits import holdout
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made_morph import make_morph_csv, morph_row, write_csv, write_images, write_lists

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from ordinalclip.datasets.leakage import near_duplicates, perceptual_hash
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.near_duplicates import near_duplicates, perceptual_hash
-from ordinalclip.stop import Stopped, signals_stop
+from ordinalclip.system.interruption import Stopped, signals_stop
 from tests.datasets.made import make_manifest
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config.compose import conf_dir
 
 ROWS = [
     [cell.strip() for cell in line.strip("|").replace(r"\|", "¦").split(" | ")]

@@ -4,8 +4,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.assign import assign_units
-from ordinalclip.datasets.splits import blocks, given, holdout
+from ordinalclip.datasets.splits import assign_units, blocks, given, holdout
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import make_manifest
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.votes import counts_of_shares, vote_statistics, votes_as_labels, votes_table
+from ordinalclip.datasets.published_labels import counts_of_shares, vote_statistics, votes_as_labels, votes_table
 from ordinalclip.errors import ConfigError
 
 GRADES = [1, 1.5, 2.5, 3.5, 4.5, 5]

@@ -17,14 +17,13 @@ import ordinalclip
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.export import export
 from ordinalclip.exporting.compare import moved_share
-from ordinalclip.exporting.folder import MODELS, write_sums
-from ordinalclip.exporting.ranks import reinterpolated, values_between
+from ordinalclip.exporting.write import reinterpolated, values_between
+from ordinalclip.inference.export_folder import MODELS, write_sums
 from ordinalclip.inference.exported import load_exported, save_ranker
-from ordinalclip.inference.model import RankModel
+from ordinalclip.inference.model import ImageRanker, RankModel
 from ordinalclip.inference.opening import ranks_of
-from ordinalclip.inference.ranker import ImageRanker
-from ordinalclip.reopen import load_run, open_record, recorded_cfg
-from ordinalclip.runs import Run
+from ordinalclip.preparation.reopen import load_run, open_record, recorded_cfg
+from ordinalclip.runs.run import Run
 from tests.trained import train
 
 

@@ -5,10 +5,10 @@ import PIL.Image
 import pytest
 import torch
 
+from ordinalclip.config.checks import READOUTS
 from ordinalclip.exporting.pages import _READOUTS, _resize
-from ordinalclip.metrics.names import READOUTS
+from ordinalclip.images.preprocessing import Preprocessing
 from ordinalclip.metrics.readout import read_out
-from ordinalclip.preprocessing import Preprocessing
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop"])

@@ -5,16 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from ordinalclip.figures.confusion import confusion_counts, shares_of_rows
-from ordinalclip.figures.images import best_and_worst
-from ordinalclip.figures.learning import learning_curves
-from ordinalclip.figures.path import principal_path
-from ordinalclip.figures.predicted import bands
-from ordinalclip.figures.reliability import filled_bins
-from ordinalclip.figures.samples import typical_images
-from ordinalclip.figures.scale import Scale
-from ordinalclip.figures.similarity import similarity_maps
-from ordinalclip.figures.violations import violation_map
+from ordinalclip.report.figures.calibration import filled_bins
+from ordinalclip.report.figures.canvas import Scale
+from ordinalclip.report.figures.images import best_and_worst, typical_images
+from ordinalclip.report.figures.learning import learning_curves
+from ordinalclip.report.figures.predictions import bands, confusion_counts, shares_of_rows
+from ordinalclip.report.figures.rank_features import principal_path, similarity_maps, violation_map
 from tests.metrics.ranks import arc, random_features
 
 

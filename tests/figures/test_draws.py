@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ordinalclip.figures.confusion import confusion_figure
-from ordinalclip.figures.scale import Scale
-from ordinalclip.gallery import draw_figures, has_figures
+from ordinalclip.report.figures.canvas import Scale
+from ordinalclip.report.figures.predictions import confusion_figure
+from ordinalclip.report.gallery import draw_figures, has_figures
 from tests.conftest import Compose
 from tests.figures.legible import illegible
 from tests.made_record import made_record
@@ -83,7 +83,7 @@ def test_every_figure(
 
 
 def test_an_image_that_is_gone_is_named_in_its_place(drawn: list[Figure], tmp_path: Path) -> None:
-    from ordinalclip.figures.images import images_figure
+    from ordinalclip.report.figures.images import images_figure
 
     probs = np.full((1, 3), 1 / 3)
     images_figure([0], [tmp_path / "gone.png"], probs, np.array([1]), np.array([1.0]), Scale("abc"), tmp_path / "x")
@@ -115,8 +115,8 @@ def test_nothing_global_is_touched(tmp_path: Path) -> None:
     code = f"""
 import sys, pathlib, numpy as np
 from ordinalclip import gallery
-from ordinalclip.figures.confusion import confusion_figure
-from ordinalclip.figures.scale import Scale
+from ordinalclip.report.figures.predictions import confusion_figure
+from ordinalclip.report.figures.canvas import Scale
 assert "matplotlib" not in sys.modules and "torch" not in sys.modules
 confusion_figure(np.eye(2, dtype=int), Scale("ab"), pathlib.Path({str(tmp_path)!r}) / "x", readout="argmax")
 import matplotlib

@@ -6,7 +6,7 @@ import pytest
 
 import ordinalclip
 from ordinalclip.inference.model import RankModel
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from tests.trained import train
 
 

@@ -11,11 +11,11 @@ from PIL import Image
 from torch import nn
 
 import ordinalclip
-from ordinalclip.conf_dir import conf_dir
+from ordinalclip.config.compose import conf_dir
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import prob_columns
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from tests.trained import train
 
 Tested = tuple[list[Path], np.ndarray]
@@ -51,8 +51,8 @@ def test_cached_features_and_images_agree(folder: Path) -> None:
 
 
 def test_no_text_is_read_or_run(run: Run, monkeypatch: pytest.MonkeyPatch, tested: Tested) -> None:
-    from ordinalclip import text
     from ordinalclip.model import OrdinalCLIP
+    from ordinalclip.text import encoding as text
 
     def refuse(*_: object) -> None:
         raise AssertionError("a text tower ran")

@@ -16,11 +16,11 @@ import torch
 
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.export import export
+from ordinalclip.images.decoding import FORMATS
 from ordinalclip.inference import stream
 from ordinalclip.inference.model import RankModel
-from ordinalclip.inference.reading import FORMATS
 from ordinalclip.predict import predict
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from tests.serving.made_model import made_model
 
 Tested = tuple[list[Path], np.ndarray]
@@ -119,7 +119,7 @@ def test_a_killed_one_goes_on_after_its_last_part(
 def test_parts_of_other_settings_are_not_gone_on_with(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "PART", 2)
     with monkeypatch.context() as patch:
-        patch.setattr("ordinalclip.inference.writing.write_predictions", lambda *_: 1 / 0)
+        patch.setattr("ordinalclip.inference.stream.write_predictions", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             predict(typed(run, images))
     out = predict(typed(run, images, "probs=false", "top=2"))
@@ -130,7 +130,7 @@ def test_parts_of_other_settings_are_not_gone_on_with(run: Run, images: Path, mo
 def interrupted(words: list[str]) -> None:
     """Killed between the last part and the table."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ordinalclip.inference.writing.write_predictions", lambda *_: 1 / 0)
+        patch.setattr("ordinalclip.inference.stream.write_predictions", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             predict(words)
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ordinalclip.datasets.images import decode_rgb
 from ordinalclip.errors import DataError
-from ordinalclip.inference.reading import Limits, images_in, read_rgb
+from ordinalclip.images.decoding import Limits, decode_rgb, images_in, read_rgb
 
 
 @pytest.fixture

@@ -9,20 +9,20 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from launch import attached, mirroring
+from launch import attached
+from launch import stores as mirroring
 from launch import sweep as sweeping
-from launch.job_array import Queued
-from launch.shared_store import check_store, for_nodes
+from launch.composition import read_sweep
+from launch.snapshot import Task
+from launch.stores import check_store, for_nodes
+from launch.submission import Queued
 from launch.submit import ADDED
 from launch.submit import run as submit
-from launch.sweep import plan
-from launch.task import Task
-from launch.typed import read_sweep
 from ordinalclip.errors import ConfigError
-from ordinalclip.job import mirror_of
-from ordinalclip.lease import Busy
-from ordinalclip.prepare import Job, prepare
-from ordinalclip.runs import Run
+from ordinalclip.execution.job import mirror_of
+from ordinalclip.preparation.prepare import Job, plan, prepare
+from ordinalclip.runs.leases import Busy
+from ordinalclip.runs.run import Run
 from ordinalclip.tracking import NoMirror
 from tests.launch.fake_slurm import FakeSlurm
 from tests.launch.test_submit import finish
@@ -70,9 +70,9 @@ def test_what_a_job_leaves_to_this_process_its_node_does_not_stumble_over(
     (job,) = plan(served.compose, served.product)
     assert for_nodes(job) is job
     registered: list[Job] = []
-    monkeypatch.setattr("ordinalclip.terminal.log_to_terminal", lambda: None)
-    monkeypatch.setattr("ordinalclip.job.run_job", lambda job, in_sweep: None)
-    monkeypatch.setattr("ordinalclip.serving.asked.register_finished", registered.extend)
+    monkeypatch.setattr("ordinalclip.cli.command.log_to_terminal", lambda: None)
+    monkeypatch.setattr("ordinalclip.execution.job.run_job", lambda job, in_sweep: None)
+    monkeypatch.setattr("ordinalclip.execution.job.register_finished", registered.extend)
     assert Task()(job.cfg, job.overrides) == "finished"
     assert [one.run.run_id for one in registered] == [job.run.run_id]  # by the node: nobody may be left here
 

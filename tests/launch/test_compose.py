@@ -7,10 +7,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
-from launch.compose import Composer
-from launch.typed import read_sweep
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.config import plain
+from launch.composition import Composer, read_sweep
+from ordinalclip.config.compose import conf_dir, plain
 from ordinalclip.errors import ConfigError
 
 

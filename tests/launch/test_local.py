@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ordinalclip.lease import living_attempt
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.leases import living_attempt
+from ordinalclip.runs.run import Run, find_runs
 from tests.cli import SMALL, start, train, wait_for
 
 pytestmark = pytest.mark.slow

@@ -1,9 +1,9 @@
 import pytest
 
 from launch.local import described
-from launch.places import LocalSettings, Place, divide, in_groups
+from launch.local_worker import LocalSettings, Place, divide, in_groups
+from ordinalclip.config.signatures import check_target
 from ordinalclip.errors import ConfigError
-from ordinalclip.signatures import check_target
 
 
 @pytest.fixture(autouse=True)
@@ -66,4 +66,4 @@ def test_more_runs_than_the_gpus_hold() -> None:
 def test_wrong_settings_are_named(wrong: dict[str, object]) -> None:
     given = {"jobs": None, "jobs_per_gpu": 1, "threads": None} | wrong
     with pytest.raises(ConfigError, match=rf"hydra\.launcher\.{next(iter(wrong))}="):
-        check_target({"_target_": "launch.places.LocalSettings"} | given, "hydra.launcher")
+        check_target({"_target_": "launch.local_worker.LocalSettings"} | given, "hydra.launcher")

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis.published import read_published
-from launch.cost import cost_of, numbers, total_hours
-from launch.likeness import FinishedRuns
+from launch.composition import read_sweep
+from launch.cost import FinishedRuns, cost_of, numbers, total_hours
 from launch.plan import run as plan
-from launch.typed import read_sweep
-from ordinalclip.config import plain
+from ordinalclip.config.compose import plain
 from ordinalclip.errors import ConfigError
+from ordinalclip.report.published import read_published
 from tests.launch.fake_slurm import FakeSlurm
 
 

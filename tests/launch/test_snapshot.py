@@ -15,7 +15,7 @@ from launch.snapshot import take_snapshot
 ROOT = Path(ordinalclip.__file__).parent.parent
 _TELL = """
 import json
-from ordinalclip import provenance
+from ordinalclip.runs import provenance
 print(json.dumps([provenance.__file__, provenance.code_version(), provenance.code_diff().decode()]))
 """
 _TAKE = """

@@ -16,10 +16,10 @@ from launch.retry import run as retry
 from launch.standing import Standing, standings
 from launch.status import run as status
 from launch.submit import run as submit
-from ordinalclip.command import composed
+from ordinalclip.config.compose import composed
 from ordinalclip.errors import ConfigError
-from ordinalclip.prepare import prepare
-from ordinalclip.runs import Run
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.runs.run import Run
 from tests.launch.fake_slurm import FakeSlurm
 
 

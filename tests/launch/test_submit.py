@@ -14,7 +14,7 @@ from launch.plan import run as plan
 from launch.standing import standings
 from launch.submit import run as submit
 from ordinalclip.errors import ConfigError
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from tests.launch.fake_slurm import FakeSlurm
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.run import Run, find_runs
 from tests.cli import SMALL, start, train, wait_for
 
 pytestmark = pytest.mark.slow

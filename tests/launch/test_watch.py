@@ -6,14 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from launch import watch as watching
-from launch.job_array import Queued
-from launch.job_failed import JobFailed
-from launch.outcome import Outcome
-from launch.watch import watch
-from ordinalclip.lease import Busy
-from ordinalclip.prepare import Job
-from ordinalclip.runs import Run
+from launch import attached as watching
+from launch.attached import watch
+from launch.outcome import JobFailed, Outcome
+from launch.submission import Queued
+from ordinalclip.preparation.prepare import Job
+from ordinalclip.runs.leases import Busy
+from ordinalclip.runs.run import Run
 
 Answer = dict[str, Outcome] | None
 

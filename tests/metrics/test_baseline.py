@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from ordinalclip.metrics.baseline import constant_baseline
+from ordinalclip.evaluation.evaluation import constant_baseline
 
 
 def test_by_hand():

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from ordinalclip.metrics.bootstrap import (
+from ordinalclip.scoring.intervals import (
     bootstrap_mean_interval,
     bootstrap_means,
     bootstrap_scores,
+    clustered_standard_error,
     percentile_interval,
     resample_weights,
 )
-from ordinalclip.metrics.standard_error import clustered_standard_error
 
 
 def test_spread_of_the_mean_in_closed_form():

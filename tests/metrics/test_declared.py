@@ -7,12 +7,10 @@ import torch
 from torchmetrics import Metric
 
 from ordinalclip.metrics.collection import RankMetrics
-from ordinalclip.metrics.likelihood import BrierScore, NegativeLogLikelihood
 from ordinalclip.metrics.per_rank import MacroMAE, PerRankMAE, WorstRankMAE
-from ordinalclip.metrics.pit import PITHistogram
+from ordinalclip.metrics.proper_scores import BrierScore, NegativeLogLikelihood, RankedProbabilityScore
+from ordinalclip.metrics.reliability import PITHistogram, ThresholdCalibration
 from ordinalclip.metrics.risk_coverage import AURC
-from ordinalclip.metrics.rps import RankedProbabilityScore
-from ordinalclip.metrics.threshold_calibration import ThresholdCalibration
 from ordinalclip.metrics.unimodality import UnimodalityRate
 from tests.metrics.test_collection import sample
 

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from ordinalclip.metrics.kendall import kendall
+from ordinalclip.metrics.correlation import kendall
 
 
 def slow(x, y):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from ordinalclip.metrics.likelihood import BrierScore, NegativeLogLikelihood, negative_log_likelihoods
+from ordinalclip.metrics.proper_scores import BrierScore, NegativeLogLikelihood, negative_log_likelihoods
 from tests.metrics.test_collection import sample
 
 

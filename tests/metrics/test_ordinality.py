@@ -6,9 +6,16 @@ import torch
 from torch.nn.functional import normalize
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.metrics.ordinality import REFERENCE_SLICE, ordinality, ordinality_score, score_chance, spans
-from ordinalclip.metrics.ordinality_adjusted import off_diagonal_ordinality
-from ordinalclip.metrics.similarity import row_softmax, similarity
+from ordinalclip.metrics.ordinality import (
+    REFERENCE_SLICE,
+    off_diagonal_ordinality,
+    ordinality,
+    ordinality_score,
+    row_softmax,
+    score_chance,
+    similarity,
+    spans,
+)
 
 
 def arc(num_ranks):

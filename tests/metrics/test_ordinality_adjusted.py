@@ -3,14 +3,15 @@ import itertools
 import numpy as np
 import pytest
 
-from ordinalclip.metrics.ordinality_adjusted import (
+from ordinalclip.metrics.ordinality import (
     adjusted_ordinality,
+    neighbours_out_of_order,
     off_diagonal_ordinality,
+    shares_out_of_order,
+    similarity,
     steps_away,
     violations,
 )
-from ordinalclip.metrics.ordinality_pairs import neighbours_out_of_order, shares_out_of_order
-from ordinalclip.metrics.similarity import similarity
 from tests.metrics.ranks import arc, random_features
 
 

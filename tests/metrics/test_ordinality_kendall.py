@@ -4,8 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from ordinalclip.metrics.ordinality_kendall import kendall, largest_kendall
-from ordinalclip.metrics.similarity import similarity
+from ordinalclip.metrics.ordinality import kendall, largest_kendall, similarity
 from tests.metrics.ranks import arc, random_features
 
 

@@ -10,13 +10,10 @@ from torchmetrics import Metric
 
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.metrics.epsilon_error import EpsilonError
-from ordinalclip.metrics.likelihood import BrierScore, NegativeLogLikelihood
-from ordinalclip.metrics.per_rank import MacroMAE, WorstRankMAE
-from ordinalclip.metrics.pit import PITHistogram
+from ordinalclip.metrics.per_rank import MacroMAE, SubgroupGap, WorstRankMAE
+from ordinalclip.metrics.proper_scores import BrierScore, NegativeLogLikelihood, RankedProbabilityScore
+from ordinalclip.metrics.reliability import PITHistogram, ThresholdCalibration
 from ordinalclip.metrics.risk_coverage import AURC
-from ordinalclip.metrics.rps import RankedProbabilityScore
-from ordinalclip.metrics.subgroup_gap import SubgroupGap
-from ordinalclip.metrics.threshold_calibration import ThresholdCalibration
 from ordinalclip.metrics.unimodality import UnimodalityRate
 from ordinalclip.metrics.within import AccuracyWithin
 from tests.metrics.test_collection import VALUES, numbers, sample

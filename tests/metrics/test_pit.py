@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from ordinalclip.metrics.pit import PITHistogram, pit_moments, pit_sums
+from ordinalclip.metrics.reliability import PITHistogram, pit_moments, pit_sums
 from tests.metrics.test_collection import sample
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from ordinalclip.metrics.names import READOUTS
-from ordinalclip.metrics.per_image import readouts
+from ordinalclip.config.checks import READOUTS
 from ordinalclip.metrics.readout import argmax, expectation, median, read_out, rounded_expectation
+from ordinalclip.scoring.image_scores import readouts
 
 
 def test_by_hand():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ordinalclip.metrics.rps import RankedProbabilityScore, ranked_probability_score
+from ordinalclip.metrics.proper_scores import RankedProbabilityScore, ranked_probability_score
 
 
 def slow_rps(probs, target):

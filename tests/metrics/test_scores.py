@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
+from ordinalclip.config.checks import READOUTS
 from ordinalclip.errors import ConfigError
-from ordinalclip.metrics.details import details, jsonable
-from ordinalclip.metrics.names import READOUTS, SCORES, SHOWN, checked_names, shown
-from ordinalclip.metrics.per_image import per_image
+from ordinalclip.metrics.names import SCORES, SHOWN, checked_names, shown
 from ordinalclip.metrics.readout import read_out
-from ordinalclip.metrics.score_intervals import score_intervals
-from ordinalclip.metrics.scores import compute_scores, default_names, lacks
-from ordinalclip.predictions import Predictions, from_tables
+from ordinalclip.scoring.details import details, jsonable
+from ordinalclip.scoring.image_scores import per_image
+from ordinalclip.scoring.intervals import score_intervals
+from ordinalclip.scoring.predictions import Predictions, from_tables
+from ordinalclip.scoring.scores import compute_scores, default_names, lacks
 from tests.metrics.test_collection import VALUES, sample
 
 RANKS = {"names": ["30s", "40s", "50s", "70s", "00s"], "values": VALUES, "unit": "year"}

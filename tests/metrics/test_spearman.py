@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.stats import rankdata, spearmanr
 
-from ordinalclip.metrics.spearman import average_places, spearman
+from ordinalclip.metrics.correlation import average_places, spearman
 
 
 @pytest.mark.parametrize("levels", [2, 5, 1000])

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
+from ordinalclip.metrics.per_rank import SubgroupGap, gap
 from ordinalclip.metrics.readout import read_out
-from ordinalclip.metrics.subgroup_gap import SubgroupGap, gap
-from ordinalclip.metrics.subgroups import subgroups
-from ordinalclip.predictions import Predictions
+from ordinalclip.scoring.predictions import Predictions
+from ordinalclip.scoring.subgroups import subgroups
 from tests.metrics.test_collection import VALUES, sample
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ordinalclip.metrics.subgroups import MIN_COUNT, MISSING, groups_of, rank_bands, subgroups
-from ordinalclip.predictions import Predictions
+from ordinalclip.scoring.predictions import Predictions
+from ordinalclip.scoring.subgroups import MIN_COUNT, MISSING, groups_of, rank_bands, subgroups
 
 
 def predictions(num_ranks, rank, **attributes):

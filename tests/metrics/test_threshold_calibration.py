@@ -3,8 +3,13 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-from ordinalclip.metrics.reliability import calibration_bias, calibration_errors, reliability_sums
-from ordinalclip.metrics.threshold_calibration import ThresholdCalibration, threshold_sums
+from ordinalclip.metrics.reliability import (
+    ThresholdCalibration,
+    calibration_bias,
+    calibration_errors,
+    reliability_sums,
+    threshold_sums,
+)
 from tests.metrics.test_collection import sample
 
 

@@ -6,17 +6,17 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from ordinalclip.metrics.scores import compute_scores
-from ordinalclip.metrics.weighted import (
+from ordinalclip.scoring.image_scores import (
     order_of,
     weighted_kappa,
     weighted_kendall,
     weighted_macro_mean,
+    weighted_score,
     weighted_spearman,
     weighted_worst_mean,
 )
-from ordinalclip.metrics.weighted_scores import weighted_score
-from ordinalclip.predictions import Predictions
+from ordinalclip.scoring.predictions import Predictions
+from ordinalclip.scoring.scores import compute_scores
 from tests.metrics.test_collection import VALUES, sample
 
 NAMES = ("qwk", "amae", "mmae", "spearman", "kendall", "aurc", "ece", "tce", "tce_max")

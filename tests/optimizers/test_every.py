@@ -6,13 +6,13 @@ import pytest
 import torch
 import yaml
 
-from ordinalclip.conf_dir import conf_dir
-from ordinalclip.job import run_job
-from ordinalclip.module import OrdinalModule
-from ordinalclip.optim import build_optimizer, build_parameter_groups, build_scheduler
-from ordinalclip.prepare import prepare
-from ordinalclip.runs import find_runs
-from ordinalclip.schedules import Cosine
+from ordinalclip.config.compose import conf_dir
+from ordinalclip.execution.job import run_job
+from ordinalclip.optimizers.parameter_groups import build_optimizer, build_parameter_groups, build_scheduler
+from ordinalclip.optimizers.schedules import Cosine
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.runs.run import find_runs
+from ordinalclip.training.module import OrdinalModule
 from tests.test_model import build_model
 from tests.test_optim import DEFAULT
 

@@ -1,6 +1,6 @@
 import torch
 
-from ordinalclip.optim import build_optimizer
+from ordinalclip.optimizers.parameter_groups import build_optimizer
 from tests.test_model import build_model
 from tests.test_optim import DEFAULT
 

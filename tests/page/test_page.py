@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.page.__main__ import write_reports
-from ordinalclip.page.settings import changed_settings, chosen_options
-from ordinalclip.page.write import page, write_page
-from ordinalclip.runs import Run
+from ordinalclip.page import write_reports
+from ordinalclip.report.page import page, write_page
+from ordinalclip.report.page_facts import changed_settings, chosen_options
+from ordinalclip.runs.run import Run
 from ordinalclip.tracking import MLflowMirror
 from ordinalclip.tracking.store import Store
 from tests.conftest import Compose
@@ -141,7 +141,7 @@ def test_all_finished_runs_of_a_sweep(run: Run, monkeypatch: pytest.MonkeyPatch)
     for name, runs in (("all", [run, unfinished]), ("none", [unfinished])):
         content = {"runs": {one.directory.name: [] for one in runs}}
         (root / "sweeps" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    monkeypatch.setattr("ordinalclip.gallery.draw_figures", lambda run, names: [])
+    monkeypatch.setattr("ordinalclip.report.gallery.draw_figures", lambda run, names: [])
     assert write_reports(["sweep=all", f"paths.runs={root}"]) == [run.directory / "report.html"]
     for words, told in (
         (["sweep=none"], "sweep=none: none of its runs is finished"),

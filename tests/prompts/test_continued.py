@@ -7,11 +7,10 @@ import open_clip
 import pytest
 import torch
 
-from ordinalclip.backbones.openclip_tokenizer import build_tokenizer
-from ordinalclip.backbones.text_tower import text_tower_of
-from ordinalclip.prompts.continued import tokenize_continued
+from ordinalclip.backbones.towers.openclip_text import build_tokenizer, text_tower_of
 from ordinalclip.prompts.fixed import FixedPrompt
 from ordinalclip.prompts.rank import RankPrompt
+from ordinalclip.prompts.sentence import tokenize_continued
 from tests.backbones.architectures import small_model, write_byte_pairs, write_tokenizer
 from tests.fakes import FakeText
 
@@ -22,7 +21,7 @@ class Reader:
     """Only as much of a tower as reads."""
 
     def __init__(self, tokenizer: Any) -> None:
-        from ordinalclip.backbones.words import words_of
+        from ordinalclip.backbones.towers.openclip_causal import words_of
 
         self.tokenize = words_of(tokenizer).encode
 

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.config import check
 from ordinalclip.errors import ConfigError
-from ordinalclip.prepare import prepare
-from ordinalclip.prompts.names import rank_names_of
+from ordinalclip.preparation.checks import check
+from ordinalclip.preparation.prepare import prepare
+from ordinalclip.prompts.checks import rank_names_of
 from tests.conftest import Compose
 
 NAMES = ["quite new", "used", "worn", "torn", "broken"]

@@ -4,7 +4,7 @@ import torch
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.interpolation import interpolation_weights
 from ordinalclip.prompts.rank import RankPrompt, nearest_ranks
-from ordinalclip.text import encode_prompts
+from ordinalclip.text.encoding import encode_prompts
 from tests.fakes import FakeText
 from tests.prompts.test_sentence import slow_sentence
 

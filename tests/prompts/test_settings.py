@@ -1,7 +1,7 @@
 import pytest
 
-from ordinalclip.config import check
 from ordinalclip.errors import ConfigError
+from ordinalclip.preparation.checks import check
 from tests.conftest import Compose
 
 

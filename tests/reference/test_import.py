@@ -12,17 +12,17 @@ import yaml
 from torch import Tensor, nn
 
 import ordinalclip
-from ordinalclip.backbones import load, openclip_table
+from ordinalclip.backbones import load
 from ordinalclip.backbones.load import load_backbone
+from ordinalclip.backbones.weights import tables as openclip_table
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.evaluate import evaluate
 from ordinalclip.export import export
 from ordinalclip.import_reference import import_reference
+from ordinalclip.preparation.reopen import Record, load_run, open_record, recorded_cfg
 from ordinalclip.reference import translate
-from ordinalclip.reference.checkpoint import rename
-from ordinalclip.reference.settings import CLIP_MODELS, read_settings
-from ordinalclip.reopen import Record, load_run, open_record, recorded_cfg
-from ordinalclip.runs import Run
+from ordinalclip.reference.checkpoint import CLIP_MODELS, read_settings, rename
+from ordinalclip.runs.run import Run
 from tests.backbones.makers import tiny_open_clip
 from tests.reference import slow
 from tests.reference.made import NAMES, checkpoint, config, like
@@ -39,8 +39,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     for file in (real / "pretrained.py", *(real / "model_configs").glob("*.json")):
         (folder / file.relative_to(real)).symlink_to(file)
     monkeypatch.setattr(openclip_table, "_folder", lambda: folder)
-    table, name = openclip_table._table(), tiny_open_clip(folder / "model_configs")
-    monkeypatch.setattr(openclip_table, "_table", lambda: table | {name: table["RN50"]})  # OpenAI's, as all of theirs
+    table, name = openclip_table._openclip_table(), tiny_open_clip(folder / "model_configs")
+    monkeypatch.setattr(
+        openclip_table, "_openclip_table", lambda: table | {name: table["RN50"]}
+    )  # OpenAI's, as all of theirs
     monkeypatch.setitem(CLIP_MODELS, "tiny", name)
     monkeypatch.setattr(load, "_BUILT", {})
 

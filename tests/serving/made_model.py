@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ordinalclip.images.preprocessing import Preprocessing
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import Predictions, Ranks
-from ordinalclip.preprocessing import Preprocessing
 
 
 class MadeModel(RankModel):

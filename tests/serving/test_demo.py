@@ -24,14 +24,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from ordinalclip.demo import demo
+from ordinalclip.demo import address, demo, listen
 from ordinalclip.errors import ConfigError
+from ordinalclip.images.decoding import Limits
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import Predictions
-from ordinalclip.inference.reading import Limits
-from ordinalclip.serving.demo_app import NUM_NEAREST, demo_app
-from ordinalclip.serving.demo_page import demo_page, stamps
-from ordinalclip.serving.loopback import address, listen
+from ordinalclip.serving.demo_app import NUM_NEAREST, demo_app, demo_page, stamps
 from ordinalclip.serving.training_images import TrainingImages, training_images
 from tests.serving.made_model import made_model
 from tests.trained import train

@@ -27,7 +27,7 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.naming import name_run
 from ordinalclip.register import register_run
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from ordinalclip.serving.register import _example, _pinned, find_shown, is_registered
 from tests.serving.made_model import made_model
 from tests.trained import train

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ordinalclip.errors import DataError
-from ordinalclip.inference.reading import Limits
+from ordinalclip.images.decoding import Limits
 from ordinalclip.serving.sent_images import ROOTS, image_roots, sent_image
 
 

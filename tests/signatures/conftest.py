@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.signatures import source
+from ordinalclip.config import source
 
 
 @pytest.fixture

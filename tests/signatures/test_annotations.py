@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.signatures.annotations import read_annotation
-from ordinalclip.signatures.kinds import Kind
-from ordinalclip.signatures.source import Module
+from ordinalclip.config.kinds import Kind, read_annotation
+from ordinalclip.config.source import Module
 
 NAMES = {"Size": ast.parse("Size = Annotated[int, Between(1, None)]").body[0]}
 

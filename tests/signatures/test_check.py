@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from ordinalclip.config.signatures import _signature, check_target, did_you_mean
+from ordinalclip.config.source import imported_signature
 from ordinalclip.errors import ConfigError
-from ordinalclip.signatures import check_target, did_you_mean
-from ordinalclip.signatures.check import _signature
-from ordinalclip.signatures.keywords import imported_signature
 
 RANK = """
 from typing import Annotated, Literal
@@ -205,7 +204,7 @@ def test_did_you_mean() -> None:
 def test_nothing_heavy_is_imported() -> None:
     code = """
 import sys
-from ordinalclip.signatures import check_target
+from ordinalclip.config.signatures import check_target
 check_target({"_target_": "ordinalclip.errors.ConfigError", "key": "a", "value": 1, "problem": ""}, "prompt")
 check_target({"_target_": "torch.optim.RAdam", "weight_decay": 0.1}, "optimizer", runtime=("params",))
 heavy = {"torch", "numpy", "pandas", "hydra", "omegaconf"} & set(sys.modules)

@@ -2,8 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ordinalclip.signatures.keywords import Signature, imported_signature, source_signature
-from ordinalclip.signatures.source import find, split_target
+from ordinalclip.config.source import Signature, find, imported_signature, source_signature, split_target
 
 SOURCE = """
 from abc import ABC

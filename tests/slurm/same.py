@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 from safetensors.numpy import load_file
 
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 
 
 def values_by_epoch(run: Run) -> dict[int, dict[str, float]]:

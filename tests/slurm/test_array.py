@@ -9,7 +9,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.run import Run, find_runs
 from tests.slurm.conftest import Cluster, finish, local, wait_for
 from tests.slurm.same import assert_same, values_by_epoch
 

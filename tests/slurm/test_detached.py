@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from launch.standing import standings
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.run import Run, find_runs
 from tests.slurm.conftest import PATIENCE_S, ROOT, SMALL, Cluster, wait_for
 from tests.slurm.paced import PACE, PACED
 

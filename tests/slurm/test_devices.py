@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ordinalclip.runs import find_runs
+from ordinalclip.runs.run import find_runs
 from tests.close_runs import assert_close
 from tests.slurm.conftest import PATIENCE_S, SMALL, Cluster, finish, local
 

@@ -16,7 +16,7 @@ import mlflow
 import pytest
 import torch
 
-from ordinalclip.runs import Run, find_runs
+from ordinalclip.runs.run import Run, find_runs
 from tests.slurm.conftest import Cluster, finish, local, wait_for
 from tests.slurm.paced import DIES, PACE, PACED
 from tests.slurm.same import assert_same, values_by_epoch

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.runs import find_runs
+from ordinalclip.runs.run import find_runs
 from tests.slurm.conftest import PATIENCE_S, ROOT, SMALL, Cluster, finish, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from ordinalclip.tracking import RUN_ID_TAG
-from ordinalclip.tracking.sqlite import make_store
-from ordinalclip.tracking.store import Store
+from ordinalclip.tracking.store import Store, make_store
 from tests.tracking.made import begin_run, log_epoch
 
 Shown = Callable[[Run], Any]

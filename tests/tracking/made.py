@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from ordinalclip.tracking import MLflowMirror
 
 CONFIG = """\

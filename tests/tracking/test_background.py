@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.runs import Run
-from ordinalclip.tracking.background import Background
+from ordinalclip.runs.run import Run
+from ordinalclip.tracking.mirror import Background
 
 
 class Recorder:

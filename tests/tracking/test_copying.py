@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from ordinalclip.tracking import copying
 from ordinalclip.tracking.copying import copy_run, is_shown
 from ordinalclip.tracking.store import Store

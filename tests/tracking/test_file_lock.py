@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.tracking.file_lock import Locked, held
+from ordinalclip.system.files import Locked, held
 
 _HOLD = """
 import sys, time
 from pathlib import Path
-from ordinalclip.tracking.file_lock import held
+from ordinalclip.system.files import held
 with held(Path(sys.argv[1]), 0):
     print("held", flush=True)
     time.sleep(60)

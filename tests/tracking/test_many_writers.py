@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.runs import find_runs
+from ordinalclip.runs.run import find_runs
 from ordinalclip.tracking.store import Store
 
 WRITERS = 16

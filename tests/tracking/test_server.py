@@ -14,14 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.sync import copy_all
-from launch.left_over import check_port, processes_of
 from launch.mlflow_server import serve
-from launch.postgres import find_programs
+from launch.postgres import check_port, find_programs, processes_of
 from ordinalclip.errors import ConfigError
-from ordinalclip.runs import Run
+from ordinalclip.runs.run import Run
 from ordinalclip.tracking import RUN_ID_TAG, MLflowMirror
 from ordinalclip.tracking.store import Store
+from ordinalclip.tracking.sync import copy_all
 from tests.tracking.made import begin_run, end_run, log_epoch
 from tests.tracking.proxy import Proxy
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.tracking.sqlite import make_store
-from ordinalclip.tracking.store import Store, check_uri
+from ordinalclip.tracking.store import Store, check_uri, make_store
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,18 @@ from typing import Any, cast
 
 import pytest
 
-import analysis.sync
-from analysis.sync import copy_all, sync
-from launch.mirroring import show_finished
+from analysis.sync import sync
+from launch.stores import show_finished
 from ordinalclip.errors import ConfigError
-from ordinalclip.lease import Busy
-from ordinalclip.prepare import Job
-from ordinalclip.runs import Run
+from ordinalclip.preparation.prepare import Job
+from ordinalclip.runs.leases import Busy
+from ordinalclip.runs.run import Run
+from ordinalclip.system.files import held
 from ordinalclip.tracking import RUN_ID_TAG
+from ordinalclip.tracking import sync as syncing
 from ordinalclip.tracking.copying import copy_run
-from ordinalclip.tracking.file_lock import held
 from ordinalclip.tracking.store import Store
+from ordinalclip.tracking.sync import copy_all
 from tests.tracking.made import begin_run, end_run, log_epoch
 from tests.tracking.proxy import Proxy
 
@@ -104,14 +105,14 @@ def test_two_folders_with_the_same_run_share_a_store_and_a_moved_one_goes_on(roo
 def test_a_sync_that_was_ended_is_gone_on_with(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [ended(root, number) for number in range(3)]
     store = Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
-    copy_run = analysis.sync.copy_run
+    copy_run = syncing.copy_run
 
     def two(store: Store, run: Run, *rest: object, **named: object) -> None:
         if run is runs[2]:
             raise KeyboardInterrupt
         copy_run(store, run, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(analysis.sync, "copy_run", two)
+    monkeypatch.setattr(syncing, "copy_run", two)
     with pytest.raises(KeyboardInterrupt):
         copy_all(store, runs)
     monkeypatch.undo()
@@ -121,14 +122,14 @@ def test_a_sync_that_was_ended_is_gone_on_with(root: Path, monkeypatch: pytest.M
 @pytest.mark.slow
 def test_a_run_that_its_own_mirror_has_shown_meanwhile_is_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, store = ended(root, 1), Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip")
-    listed = analysis.sync._all_shown
+    listed = syncing._all_shown
 
     def overtaken(*arguments: Any) -> Any:
         found = listed(*arguments)
         copy_run(store, run)
         return found
 
-    monkeypatch.setattr(analysis.sync, "_all_shown", overtaken)
+    monkeypatch.setattr(syncing, "_all_shown", overtaken)
     assert copy_all(store, [run]) == (1, 0)
     client, experiment = store.open()
     assert len(client.search_runs([experiment])) == 1

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ordinalclip.datasets.heads.chart import BOTTOM, TOP, TURN, Pen, arc, grid, sample
+from ordinalclip.datasets.drawn.heads.chart import BOTTOM, TOP, TURN, Pen, arc, grid, sample
 
 
 def test_a_linear_chart_is_read_without_error():

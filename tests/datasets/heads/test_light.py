@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.heads.light import Surface, _sphere, lit, occlusion, shade
-from ordinalclip.datasets.heads.mesh import head_mesh
-from ordinalclip.datasets.heads.shot import Lamp
+from ordinalclip.datasets.drawn.heads.assets import head_mesh
+from ordinalclip.datasets.drawn.heads.paint import Surface, _sphere, lit, occlusion, shade
+from ordinalclip.datasets.drawn.heads.shot import Lamp
 from tests.datasets.heads.needs import needs_anny
 
 UP = (0.0, 1.0, 0.0)

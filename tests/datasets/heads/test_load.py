@@ -7,17 +7,18 @@ import time
 
 import pytest
 
-from ordinalclip.datasets.heads import package, workers
-from ordinalclip.datasets.heads.load import load_heads
-from ordinalclip.datasets.images import open_rgb
+from ordinalclip.datasets.drawn.heads import assets as package
+from ordinalclip.datasets.drawn.heads import load as workers
+from ordinalclip.datasets.drawn.heads.load import load_heads
 from ordinalclip.datasets.load import load_manifest, summary
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.images.decoding import open_rgb
 from tests.datasets.heads.needs import needs_anny
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from ordinalclip.datasets.heads.load import load_heads
+from ordinalclip.datasets.drawn.heads.load import load_heads
 load_heads(num_subjects=20, images_per_subject=5, size=16, data_dir=Path(sys.argv[1]), cache_dir=Path(sys.argv[2]))
 """
 

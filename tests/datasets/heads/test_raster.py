@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.heads import raster
-from ordinalclip.datasets.heads.raster import rasterise
+from ordinalclip.datasets.drawn.heads import paint as raster
+from ordinalclip.datasets.drawn.heads.paint import rasterise
 
 
 def slow(points, depth, triangles, width, height):

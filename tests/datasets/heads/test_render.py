@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ordinalclip.datasets.heads.charts import draw_charts
-from ordinalclip.datasets.heads.render import picture, render_head
-from ordinalclip.datasets.heads.series import Series
-from ordinalclip.datasets.heads.sheet import contact_sheet
-from ordinalclip.datasets.heads.shot import sample_shot
+from ordinalclip.datasets.drawn.heads.person import Series
+from ordinalclip.datasets.drawn.heads.render import contact_sheet, picture, render_head
+from ordinalclip.datasets.drawn.heads.shot import sample_shot
+from ordinalclip.datasets.drawn.heads.skin import draw_charts
 from tests.datasets.heads.needs import needs_anny
 
 pytestmark = needs_anny
@@ -22,8 +21,8 @@ KNOWN = {
 }
 PROGRAM = """
 import hashlib
-from ordinalclip.datasets.heads.render import render_head
-from ordinalclip.datasets.heads.series import Series
+from ordinalclip.datasets.drawn.heads.render import render_head
+from ordinalclip.datasets.drawn.heads.person import Series
 for key in ((8, 1), (3, 0)):
     print(hashlib.sha256(render_head(Series(0, (1, 90), 12), *key, 32).tobytes()).hexdigest())
 """

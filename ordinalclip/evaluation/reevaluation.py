@@ -1,0 +1,142 @@
+"""What a run was fitted on among images that it is evaluated on: what would flatter the scores, as counts."""
+
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from ordinalclip.calibration.calibration import score_calibration, stats_of
+from ordinalclip.datasets.manifest import CALIBRATION, Manifest, unit_note
+from ordinalclip.evaluation.evaluation import evaluate_split
+from ordinalclip.preparation.prepare import Job
+from ordinalclip.preparation.reopen import Record, load_run
+from ordinalclip.runs.run import Run
+from ordinalclip.scoring.details import details
+from ordinalclip.scoring.predictions import of_manifest
+from ordinalclip.system.distributed import best_device
+from ordinalclip.training.batches import evaluation_loader
+from ordinalclip.training.split_data import SplitData
+
+FITTED = ("train", "val", CALIBRATION)
+
+
+def fitted_images(run: Run) -> pd.DataFrame | None:
+    """Hash, rank, subject and split of a run's images that are not tested; None where its record has none.
+
+    Imported runs have none.
+    """
+    file = run.directory / "manifest.parquet"
+    if not file.is_file():
+        return None
+    table = pd.read_parquet(file, columns=["sha256", "rank", "subject", "split"])
+    return table[table["split"].isin(FITTED)]
+
+
+def overlap(
+    fitted: pd.DataFrame | None, manifest: Manifest, images: Iterable[str], *, same_set: bool
+) -> dict[str, int]:
+    """How many of some images a run has seen.
+
+    Args:
+        fitted: from `fitted_images`.
+        manifest: of the images.
+        images: SHA-256 of those that are evaluated.
+        same_set: whether the run's data set is this one, so that equal subjects are the same person.
+
+    Returns:
+        `num_trained_on`: images of the run's train split, equal to the byte; `num_chosen_on`: of its val split, by
+        which its epoch was chosen and its intervals were fitted; `num_of_trained_subjects`: further ones, of subjects
+        that are in its train split, where that can be known.
+    """
+    evaluated = manifest.table[manifest.table["sha256"].isin(set(images))]
+    if fitted is None:
+        return {"num_trained_on": 0, "num_chosen_on": 0}
+    training = fitted["split"] == "train"
+    trained = evaluated["sha256"].isin(fitted["sha256"][training])
+    chosen = evaluated["sha256"].isin(fitted["sha256"][~training]) & ~trained
+    found = {"num_trained_on": int(trained.sum()), "num_chosen_on": int(chosen.sum())}
+    subjects = fitted["subject"][training].dropna()
+    if same_set and len(subjects):
+        found["num_of_trained_subjects"] = int((evaluated["subject"].isin(subjects) & ~trained).sum())
+    return found
+
+
+def overlap_told(found: dict[str, int], number: int) -> list[str]:
+    """A line for each kind of which there is any."""
+    words = {
+        "num_trained_on": "were trained on",
+        "num_chosen_on": "are of the val split that chose the epoch or fitted the intervals",
+        "num_of_trained_subjects": "show subjects that were trained on",
+    }
+    return [f"{found[key]} of these {number} images {told}" for key, told in words.items() if found.get(key, 0) > 0]
+
+
+# MERGED: """A reopened run on data: its scores and predictions, and where they are kept."""
+
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict[str, float], pd.DataFrame]:
+    """Scores, each `<split>/<name>`, and a table of predictions, one row an image.
+
+    Args:
+        record: of a finished run.
+        manifest: data with the run's ranks.
+        split: one of the manifest's, or "all".
+    """
+    import torch
+
+    model = load_run(record)
+    cfg = record.cfg | {"augment": False}
+    data = SplitData(Job(cfg, manifest, record.weights, record.identity, record.run), model.backbone)
+    device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
+    loader = evaluation_loader(data.split(split), None, cfg["num_workers"])
+    fitted = fitted_images(record.run)
+    train_rank = None if fitted is None else fitted["rank"][fitted["split"] == "train"].to_numpy()
+    readout = cfg["protocol"]["readout"]
+    stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank, readout)
+    calibration = record.run.read_json("calibration.json")
+    if calibration is not None:  # the run's own intervals, on whatever images: they promise nothing for others
+        answers = of_manifest(predictions, manifest, cfg["protocol"])
+        covered = stats_of(score_calibration(calibration, answers))
+        stats |= {f"{split}/{name}": value for name, value in covered.items()}
+    stats[f"{split}/num_images"] = len(predictions)
+    for told in unit_note(manifest, record.unit):
+        log.warning("%s", told)
+    if split not in FITTED:  # of which it is known
+        same_set = (record.run.read_json("labels.json") or {}).get("dataset") == record.cfg["dataset"].get("name")
+        found = overlap(fitted, manifest, predictions["sha256"], same_set=same_set)
+        stats |= {f"{split}/{name}": number for name, number in found.items()}
+        for told in overlap_told(found, len(predictions)):
+            log.warning("%s", told)
+    return stats, predictions
+
+
+def save_evaluation(
+    record: Record, manifest: Manifest, split: str, stats: dict[str, float], predictions: pd.DataFrame
+) -> Path:
+    """Writes `evaluations/<data set>-<split>-<hash of the data>/` below a run's directory; returns it.
+
+    It has `predictions.parquet`, `stats.json`, and `details.json`, which is like a run's `test_details.json`.
+
+    Raises:
+        Busy: another process works on the run.
+        ConfigError: the directory cannot be written to.
+    """
+    run, labels = record.run, record.run.read_json("labels.json") or {}
+    stamp = {key: labels[key] for key in ("selected_on",) if key in labels}
+    readable = re.sub(r"[^\w.+-]+", "_", manifest.name)
+    name = f"evaluations/{readable}-{split}-{manifest.content_hash[:8]}"
+    run.claim()
+    try:
+        run.publish(f"{name}/predictions.parquet", predictions.to_parquet)
+        run.write_json(f"{name}/details.json", details(of_manifest(predictions, manifest, record.cfg["protocol"])))
+        run.write_json(
+            f"{name}/stats.json", stats | {"manifest": manifest.content_hash, "root": str(manifest.root)} | stamp
+        )
+    finally:
+        run.release("evaluated")
+    return run.directory / name

@@ -1,0 +1,153 @@
+"""Fits one run and tests it. Reads top to bottom in the order in which things happen."""
+
+import logging
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ordinalclip.calibration.calibration import calibration_record, stats_of
+from ordinalclip.config.identity import selection
+from ordinalclip.datasets.leakage import leakage_metrics
+from ordinalclip.datasets.manifest import CALIBRATION
+from ordinalclip.evaluation.evaluation import evaluate_split, ordinality_record, save_rank_features
+from ordinalclip.metrics.names import shown
+from ordinalclip.model import OrdinalCLIP
+from ordinalclip.optimizers.parameter_groups import build_optimizer, freeze
+from ordinalclip.preparation.build import assemble, initialised_state
+from ordinalclip.preparation.prepare import Job
+from ordinalclip.scoring.details import details, jsonable
+from ordinalclip.scoring.ordinality import logged_ordinality
+from ordinalclip.scoring.predictions import Predictions, of_manifest, predictions_file
+from ordinalclip.system.distributed import Team, best_device
+from ordinalclip.system.interruption import check_stop
+from ordinalclip.tracking import Mirror
+from ordinalclip.training.batches import evaluation_loader
+from ordinalclip.training.callbacks import EpochRecord, Interrupted, ProgressBar, StopWhereAsked
+from ordinalclip.training.loop import check_accelerator, check_statistics, speed_up, train_share
+from ordinalclip.training.module import OrdinalModule
+from ordinalclip.training.processes import check_devices, gathered
+from ordinalclip.training.split_data import Seal, SplitData
+
+log = logging.getLogger(__name__)
+
+
+def fit(job: Job, mirror: Mirror) -> None:
+    """Trains a claimed run from its last checkpoint or from the start, then tests its best epoch.
+
+    Args:
+        job: a checked job whose run is claimed.
+        mirror: where the record is shown; it may fail without harm.
+    """
+    cfg, run = job.cfg, job.run
+    check_devices(cfg)
+    check_accelerator(cfg["trainer"]["accelerator"], cfg["trainer"].get("precision", "32-true"))
+    mirror.sync(run, final=False)  # it runs, or goes on
+    seal = Seal(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
+    job = replace(job, manifest=seal.manifest)
+    model = _model_to_train(job)
+    data = SplitData(job, model.backbone, seal)
+    device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
+    before_RD = _rank_features(model, device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    where = {"device": name, "threads": torch.get_num_threads()}  # equal ones give equal bits
+    run.set_status("running", **where)
+    run.write_json("provenance.json", (run.read_json("provenance.json") or {}) | where)  # kept when another goes on
+
+    if any(parameter.requires_grad for parameter in model.parameters()):
+        check_statistics(model, cfg["trainer"].get("devices", 1))
+        module = _train(job, model, data, mirror)
+        module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+    else:
+        log.info("nothing to train: every part that this model has is frozen; it is tested as it stands")
+        if model.initialised:
+            run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": initialised_state(model)}))
+
+    after_RD = _rank_features(model, device)
+    save_rank_features(run, before_RD, after_RD)
+    record = ordinality_record(before_RD, after_RD)
+    run.write_json("ordinality.json", record)
+    readout = cfg["protocol"]["readout"]
+    manifest = seal.open()  # the test labels are there from here on, but for protocols that select on them
+    answers: dict[str, Predictions] = {}
+    for split in ("val", CALIBRATION, "test"):
+        rows = data.split(split)
+        if len(rows) == 0:  # no val split where an epoch is chosen on test
+            continue
+        loader = evaluation_loader(rows, None, cfg["num_workers"])
+        stats, predictions = evaluate_split(model, loader, device, manifest, split, readout=readout)
+        answers[split] = of_manifest(predictions, manifest, cfg["protocol"])
+        if split == "test":
+            fitted_on = answers.get(CALIBRATION, of_manifest(predictions[:0], manifest, cfg["protocol"]))
+            calibration = calibration_record(fitted_on, answers["test"], alpha=cfg["alpha"])
+            run.write_json("calibration.json", jsonable(calibration))
+            stats |= {f"test/{name}": value for name, value in stats_of(calibration).items()}
+            run.write_json("test_details.json", details(answers["test"]))
+        run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
+        run.publish(predictions_file(split), predictions.to_parquet)
+        if split == "test":
+            # Most stay in the files: MLflow's table is to be read.
+            scores = {k: v for k, v in stats.items() if np.isfinite(v) and shown(k.removeprefix("test/"), readout)}
+            leaks = leakage_metrics(run.read_json("leakage.json") or {})
+            values = scores | logged_ordinality(record["best"]) | leaks
+            run.log_metrics(values, epoch=cfg["epochs"], step=0)
+
+
+def help_fit(job: Job, team: Team) -> None:
+    """What the other processes do of a fit on several devices: they train, and leave the rest to the first.
+
+    Args:
+        job: the same in all processes; its run is claimed by the first.
+        team: with this process's place in it.
+    """
+    seal = Seal(job.manifest, closed=job.cfg["protocol"]["select_on"] != "test")
+    job = replace(job, manifest=seal.manifest)
+    model = _model_to_train(job)
+    train_share(job, model, SplitData(job, model.backbone, seal), team, [])
+
+
+def _model_to_train(job: Job) -> OrdinalCLIP:
+    model, cfg = build_model(job), job.cfg
+    freeze(model, cfg["trainable"])
+    if any(parameter.requires_grad for parameter in model.parameters()):
+        # Thrown away: what it refuses, such as a layer that the image tower lacks, is told before images are decoded.
+        build_optimizer(cfg["optimizer"], model, cfg["trainable"], cfg["image_rates"])
+    if cfg["trainable"]["image"] is not None:
+        speed_up(model.backbone.image, compiled=cfg["compile"])
+    return model
+
+
+def _rank_features(model: OrdinalCLIP, device: torch.device) -> Tensor:
+    # Moved outside of inference mode, which would leave inference tensors in the towers that the next run trains with.
+    model.eval().to(device)
+    with torch.inference_mode():
+        return model.rank_features().cpu()
+
+
+def build_model(job: Job) -> OrdinalCLIP:
+    """The model of a job, with initial values drawn from its seed alone, then those that `init` names."""
+    return assemble(job.cfg, job.weights, job.manifest.rank_names, job.initial)
+
+
+def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> OrdinalModule:
+    run, (score, largest) = job.run, selection(job.cfg)
+    interrupted = Interrupted()
+    callbacks = [
+        interrupted,
+        StopWhereAsked(),
+        EpochRecord(run, score, largest=largest, after_epoch=lambda: mirror.sync(run, final=False)),
+        ProgressBar(score, label=run.directory.name.rpartition("-")[0]),
+    ]
+    if job.cfg["trainer"].get("devices", 1) > 1:
+        for split in ("train", job.cfg["protocol"]["select_on"]):
+            data.split(split)  # into the caches, where the other processes will find it
+    try:
+        with gathered(job, help_fit) as team:
+            return train_share(job, model, data, team, callbacks)
+    except SystemExit:
+        if isinstance(interrupted.cause, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        check_stop()  # Lightning has a word of its own for SIGTERM
+        raise

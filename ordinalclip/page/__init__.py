@@ -1,1 +1,0 @@
-"""report.html: a run told on one page that needs nothing but a browser."""

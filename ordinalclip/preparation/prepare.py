@@ -1,0 +1,264 @@
+"""From a configuration to a job that can start: checked, its data read, its weights found, its run named."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from ordinalclip.backbones.weights.find import WeightFile, find_weights
+from ordinalclip.cli.command import explain
+from ordinalclip.config.compose import plain
+from ordinalclip.config.identity import identity, readable_name, run_id, stamp
+from ordinalclip.datasets.leakage import MAX_PAIRS, measure_leakage, near_duplicates
+from ordinalclip.datasets.load import finish_manifest, split_manifest
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.subset import changed_rows
+from ordinalclip.datasets.table import save_table
+from ordinalclip.preparation.checks import check, check_compiler, check_label_draw
+from ordinalclip.preparation.initial_values import InitialFile, find_initial
+from ordinalclip.prompts.checks import with_names_read
+from ordinalclip.runs.find import check_sweep_name
+from ordinalclip.runs.provenance import code_diff, provenance
+from ordinalclip.runs.run import Run
+from ordinalclip.system.slurm import check_single_start
+
+# The runs of a sweep mostly share their data set, and where not that, the set that theirs are subsets of.
+_SPLIT: dict[str, Manifest] = {}
+_MANIFESTS: dict[str, Manifest] = {}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked configuration with everything that its run needs to start.
+
+    Attributes:
+        cfg: the configuration as plain dicts.
+        manifest: the data set with its split.
+        weights: part → weight file of the backbone.
+        identity: what the run id is the hash of.
+        run: the run's directory.
+        overrides: what the user typed, for the record.
+        initial: where its initial values come from, if from another run.
+    """
+
+    cfg: dict[str, Any]
+    manifest: Manifest
+    weights: dict[str, WeightFile]
+    identity: dict[str, Any]
+    run: Run
+    overrides: tuple[str, ...] = ()
+    initial: InitialFile | None = None
+
+
+def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
+    """Checks a configuration to the end without importing torch.
+
+    Args:
+        cfg: a configuration from `ordinalclip.config.compose.plain`.
+        overrides: what the user typed.
+
+    Raises:
+        ConfigError: for a setting that cannot be used, or weights that are not there.
+        DataError: for a data set that cannot be used.
+    """
+    weights, initial = check_settings(cfg)
+    cfg = with_names_read(cfg)
+    manifest = manifest_of(cfg)
+    check(cfg, known={"num_ranks": manifest.num_ranks})
+    check_label_draw(cfg, manifest)
+    what = identity(
+        cfg,
+        manifest_hash=manifest.content_hash,
+        weights={part: file.sha256 for part, file in weights.items()},
+        initial=None if initial is None else initial.sha256,
+    )
+    run = Run(_directory(Path(cfg["paths"]["runs"]).absolute(), readable_name(cfg, run_id(what)), run_id(what)))
+    return Job(cfg, manifest, weights, what, run, overrides, initial)
+
+
+def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], InitialFile | None]:
+    """Checks all that can be checked before any data is drawn or looked at.
+
+    Args:
+        cfg: a configuration from `ordinalclip.config.compose.plain`.
+
+    Returns:
+        Part → weight file of the backbone; the checkpoint of initial values, if one is named.
+
+    Raises:
+        ConfigError: for a setting that cannot be used, or weights or a checkpoint that are not there.
+    """
+    check(cfg)
+    check_sweep_name(cfg["sweep_name"])
+    check_single_start(cfg)
+    if cfg["compile"] and cfg["trainable"]["image"] is not None:
+        check_compiler()
+    stated = cfg["dataset"].get("num_ranks")  # some data sets are told how many
+    if stated is not None:
+        check(cfg, known={"num_ranks": stated})
+    return find_weights(cfg["backbone"], Path(cfg["paths"]["cache"])), find_initial(cfg)
+
+
+def _directory(root: Path, name: str, run_id: str) -> Path:
+    """Where a run lies, whatever it was called when it was made (names are not in the id), or where it will lie."""
+    directory = root / name
+    if directory.exists() or not root.is_dir():
+        return directory
+    return root / _names(root, root.stat().st_mtime_ns).get(run_id, name)
+
+
+@lru_cache(maxsize=4)
+def _names(root: Path, changed_ns: int) -> dict[str, str]:
+    """Run id → name of its directory; looked up once for all jobs of a sweep, and again where a directory was added."""
+    names = sorted((name for name in os.listdir(root) if "-" in name), reverse=True)
+    return {name.rpartition("-")[2]: name for name in names}
+
+
+def manifest_of(cfg: Mapping[str, Any]) -> Manifest:
+    """The data set of a configuration with its split, read once a process."""
+    whole = json.dumps([cfg["dataset"], cfg["protocol"], cfg["paths"]], sort_keys=True, default=str)
+    key = json.dumps([whole, cfg["subset"]], sort_keys=True)
+    if key not in _MANIFESTS:
+        if whole not in _SPLIT:
+            data_dir, cache_dir = Path(cfg["paths"]["data"]), Path(cfg["paths"]["cache"])
+            _SPLIT[whole] = split_manifest(cfg["dataset"], cfg["protocol"], data_dir=data_dir, cache_dir=cache_dir)
+        _MANIFESTS[key] = finish_manifest(_SPLIT[whole], cfg["protocol"], cfg["subset"])
+    return _MANIFESTS[key]
+
+
+# MERGED: """What a run's record holds before the first step: settings, data, where they come from, what leaks."""
+
+
+log = logging.getLogger("ordinalclip")
+
+_TOLD: set[str] = set()
+
+
+def begin_record(job: Job, run_log: logging.Handler) -> None:
+    """Writes what is known of a claimed run before its first step, and tells what is to be noticed.
+
+    Args:
+        job: whose run is claimed.
+        run_log: the run's own log, which gets every note.
+    """
+    run, cfg = job.run, job.cfg
+    resumed = run.epochs_done()
+    run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"], **stamp(cfg))
+    run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
+    run.write_json("overrides.json", list(job.overrides))
+    # Absolute: a record is read from wherever somebody stands, a notebook's folder say.
+    root = os.path.abspath(job.manifest.root)
+    data = {"manifest": job.manifest.content_hash, "root": root, "notes": list(job.manifest.notes)}
+    run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
+    if diff := code_diff():
+        run.publish("code.diff", lambda draft: draft.write_bytes(diff))
+    names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
+    run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | stamp(cfg))
+    run.publish("manifest.parquet", job.manifest.table.to_parquet)
+    run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
+    if len(changed := changed_rows(job.manifest)):
+        run.publish("subset.parquet", changed.to_parquet)
+    leakage, notes = _leakage(job)
+    run.write_json("leakage.json", leakage)
+    run.write_json("ranks.json", job.manifest.ranks())
+    run.write_json("identity.json", job.identity)
+    if resumed > 0:
+        log.info("resuming %s after epoch %d of %d", run.directory.name, resumed, cfg["epochs"])
+    tell_notes([*job.manifest.notes, *notes], run_log)
+
+
+def tell_notes(notes: Sequence[str], run_log: logging.Handler | None = None) -> None:
+    """Logs each note once a process, since the runs of a sweep share most; a run's own log gets it in any case."""
+    for note in notes:
+        if note not in _TOLD:
+            _TOLD.add(note)
+            log.info("%s", note)
+        elif run_log is not None:
+            run_log.handle(log.makeRecord(log.name, logging.INFO, "", 0, note, (), None))
+
+
+def _leakage(job: Job) -> tuple[dict[str, Any], list[str]]:
+    """What stands in two splits at once, and what of it is to be told besides the manifest's own notes."""
+    report = measure_leakage(job.manifest)
+    if not job.cfg["dataset"].get("photos"):
+        return report, []
+    near = near_duplicates(job.manifest, Path(job.cfg["paths"]["cache"]))
+    report["near_duplicates"] = near
+    if near["known"] == 0:
+        told = (
+            f"near duplicates were not looked for: there are more than {MAX_PAIRS:,} pairs of a test image and another"
+        )
+        return report, [told]
+    if near["shared"] == 0:
+        return report, []
+    one, other, _ = near["examples"][0]
+    told = f"{near['shared']:,} test images ({near['test_rate']:.1%}) look nearly equal to one of another split"
+    return report, [f"{told}, such as {one} and {other}; see leakage.json"]
+
+
+def _earlier(run: Run, resumed: int) -> dict[str, Any]:
+    """What made the epochs that a resumed run has already."""
+    made = run.read_json("provenance.json") if resumed > 0 else None
+    if made is None:
+        return {}
+    return {"earlier": [*made.pop("earlier", []), made]}
+
+
+def plan(
+    compose: Callable[[list[str]], DictConfig], product: Sequence[list[str]], config_dirs: Sequence[Path] = ()
+) -> list[Job]:
+    """The distinct jobs of a sweep, all of them checked before the data of any is looked at.
+
+    Args:
+        compose: overrides of one job → its configuration.
+        product: overrides of each job.
+        config_dirs: the user's own folders with options, for messages.
+
+    Raises:
+        ConfigError: for the first job that could not start, with its overrides as a note.
+        DataError: for a data set that cannot be used.
+    """
+    cfgs = composed_jobs(compose, product, check_settings, config_dirs)
+    jobs = [prepare(cfg, tuple(overrides)) for cfg, overrides in zip(cfgs, product, strict=True)]
+    distinct = {job.run.run_id: job for job in reversed(jobs)}
+    if len(distinct) < len(jobs):
+        log.info("%d of %d jobs describe a run that another one describes, too", len(jobs) - len(distinct), len(jobs))
+    return list(reversed(distinct.values()))
+
+
+def composed_jobs(
+    compose: Callable[[list[str]], DictConfig],
+    product: Sequence[list[str]],
+    check: Callable[[dict[str, Any]], object],
+    config_dirs: Sequence[Path] = (),
+) -> list[dict[str, Any]]:
+    """The configuration of each job, checked.
+
+    Args:
+        compose: overrides of one job → its configuration.
+        product: overrides of each job.
+        check: raises for a configuration that cannot be used.
+        config_dirs: the user's own folders with options, for messages.
+
+    Raises:
+        ConfigError: for the first that cannot be used, with what tells it from the others as a note.
+    """
+    cfgs, common = [], set.intersection(*map(set, product))
+    for overrides in product:
+        try:
+            cfgs.append(plain(compose(overrides)))
+            check(cfgs[-1])
+        except (HydraException, ValueError) as error:
+            mistake = explain(error, overrides, config_dirs) or error
+            if len(product) > 1:
+                varied = " ".join(override for override in overrides if override not in common)
+                mistake.add_note(f"one of {len(product)} runs: {varied}; nothing was started")
+            raise mistake from None
+    return cfgs

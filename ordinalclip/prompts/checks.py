@@ -1,0 +1,171 @@
+"""Names of the ranks for the prompt alone, in place of the data set's. Needs no torch."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from ordinalclip.errors import ConfigError
+
+_ALLOWED = "a list of names, the lowest rank's first; a text file with one name a line, _ for a space; or null"
+
+
+def rank_names_of(prompt: Mapping[str, Any], num_ranks: int | None = None) -> list[str] | None:
+    """The names that `prompt.rank_names` gives, or None where the data set's are to be used.
+
+    Args:
+        prompt: the `prompt` group.
+        num_ranks: R, if it is known by now.
+
+    Raises:
+        ConfigError: a file that is not there or not text, an empty name, another number of names than of ranks.
+    """
+    given = prompt.get("rank_names")
+    if given is None:
+        return None
+    names = _lines(given) if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() != "" for name in names):
+        raise ConfigError(
+            "prompt.rank_names", given, "is not made of names", allowed=_ALLOWED, remedy='7 is text as "7"'
+        )
+    if num_ranks is not None and len(names) != num_ranks:
+        problem = f"{len(names)} names for {num_ranks} ranks"
+        remedy = "prompt.base_rank_names takes one a base rank" if len(names) == prompt.get("num_base_ranks") else ""
+        raise ConfigError("prompt.rank_names", given, problem, allowed=f"{num_ranks} names", remedy=remedy)
+    return names
+
+
+def with_names_read(cfg: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with the names themselves in the place of their file, whose path tells nothing of a run."""
+    names = rank_names_of(cfg["prompt"])
+    return cfg if names is None else cfg | {"prompt": cfg["prompt"] | {"rank_names": names}}
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("prompt.rank_names", path, f"cannot be read: {error}", allowed=_ALLOWED) from None
+    return [line.replace("_", " ").strip() for line in text.rstrip().splitlines()]
+
+
+# MERGED: """Settings of a prompt that must fit each other: checked before data are read, and by whoever builds one. No torch."""
+
+
+DEFAULT_NUM_CONTEXT_TOKENS = 10
+_OURS = "ordinalclip.prompts."
+
+
+def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None, room: int | None = None) -> None:
+    """Checks the group `prompt`, whose values are of the right types; one of a user's own checks itself when built.
+
+    Args:
+        prompt: the group.
+        num_ranks: R, if it is known by now.
+        room: tokens that the text tower takes beside those that mark a sentence's ends, if that is known.
+
+    Raises:
+        ConfigError: two settings that do not fit together.
+    """
+    if not prompt["_target_"].startswith(_OURS):
+        return
+    if "num_context_tokens" in prompt:
+        check_context(prompt.get("context"), prompt["num_context_tokens"])
+        if room is not None:
+            check_room(prompt, room)
+    if "num_base_ranks" in prompt:
+        check_base_rank_names(prompt.get("base_rank_names"), prompt["num_base_ranks"], prompt.get("rank_init", "names"))
+    elif "tokens_per_rank" in prompt:
+        check_free_tokens(prompt["tokens_per_rank"], prompt.get("rank_init", "names"))
+    if "template" in prompt:
+        check_template(prompt["template"])
+    if num_ranks is not None:
+        check_tokens(prompt.get("tokens_per_rank"), num_ranks)
+        check_sentences(prompt.get("sentences"), num_ranks)
+
+
+def parts_of(prompt: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The parts that are learned in a prompt of ours, by what can be set of it; None for one of a user's own."""
+    if not prompt["_target_"].startswith(_OURS):
+        return None
+    if "num_context_tokens" in prompt:
+        return ("context", "rank")
+    return () if "template" in prompt or "sentences" in prompt else ("head",)
+
+
+def check_context(context: str | None, num_context_tokens: int | None) -> None:
+    """A phrase brings its own tokens, and has some."""
+    if context is None:
+        return
+    if num_context_tokens is not None:
+        raise ConfigError(
+            "prompt.num_context_tokens",
+            num_context_tokens,
+            f"the phrase {context!r} brings its own tokens",
+            remedy="leave it out, or start from a random context with prompt.context=null",
+        )
+    if not context.strip():
+        allowed = "a phrase, or null for a random one"
+        raise ConfigError("prompt.context", repr(context), "has no words", allowed=allowed)
+
+
+def check_room(prompt: Mapping[str, Any], room: int) -> None:
+    """Sentences of as many tokens as are asked for fit into the text tower, words that are yet to be counted as one."""
+    tokens, context = prompt.get("tokens_per_rank"), prompt["num_context_tokens"]
+    of_rank = 1 if tokens is None else tokens if isinstance(tokens, int) else max(tokens, default=1)
+    of_context = context if context is not None else 1 if prompt.get("context") else DEFAULT_NUM_CONTEXT_TOKENS
+    needed = of_rank + of_context + (1 if prompt.get("ending", ".").strip() else 0)
+    if needed > room:
+        key, value = ("tokens_per_rank", tokens) if of_rank > of_context else ("num_context_tokens", context)
+        problem = f"sentences of {needed} tokens or more, special ones not counted; this text tower takes {room}"
+        raise ConfigError(f"prompt.{key}", value, problem, remedy="use fewer tokens for the context or the ranks")
+
+
+def check_base_rank_names(names: Sequence[str] | None, num_base_ranks: int, rank_init: str) -> None:
+    """Names of base ranks number K, and are not for random ones."""
+    if names is None:
+        return
+    if rank_init == "random":
+        problem = "not used with prompt.rank_init=random"
+        raise ConfigError("prompt.base_rank_names", list(names), problem, allowed="null")
+    if len(names) != num_base_ranks:
+        problem = f"{len(names)} names for {num_base_ranks} base ranks"
+        remedy = "prompt.rank_names takes one a rank"
+        raise ConfigError(
+            "prompt.base_rank_names", list(names), problem, allowed=f"{num_base_ranks} names", remedy=remedy
+        )
+
+
+def check_free_tokens(tokens_per_rank: int | Sequence[int] | None, rank_init: str) -> None:
+    """Ranks that are free of each other and start from names have these names' tokens."""
+    if tokens_per_rank is not None and rank_init != "random":
+        problem = "the ranks' names bring their own number of tokens"
+        remedy = "leave it out, or start from random tokens with prompt.rank_init=random"
+        raise ConfigError("prompt.tokens_per_rank", tokens_per_rank, problem, allowed="null", remedy=remedy)
+
+
+def check_tokens(tokens_per_rank: int | Sequence[int] | None, num_ranks: int) -> None:
+    """A list has one number for each of the ranks."""
+    if isinstance(tokens_per_rank, Sequence) and len(tokens_per_rank) != num_ranks:
+        problem = f"{len(tokens_per_rank)} numbers for {num_ranks} ranks"
+        allowed = f"one number, or {num_ranks} of them"
+        raise ConfigError("prompt.tokens_per_rank", list(tokens_per_rank), problem, allowed=allowed)
+
+
+def check_sentences(sentences: Sequence[str] | None, num_ranks: int) -> None:
+    """Sentences that are written out are as many as ranks."""
+    if sentences is not None and len(sentences) != num_ranks:
+        problem = f"{len(sentences)} sentences for {num_ranks} ranks"
+        allowed = f"{num_ranks} sentences, or null"
+        raise ConfigError("prompt.sentences", list(sentences), problem, allowed=allowed)
+
+
+def check_template(template: str) -> None:
+    """A template has the field {name}, and no other than {context} besides."""
+    allowed = "a sentence with {name} and, if wanted, {context}"
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+    except ValueError as error:
+        raise ConfigError("prompt.template", template, str(error), allowed=allowed) from None
+    if "name" not in fields or not set(fields) <= {"name", "context"}:
+        raise ConfigError("prompt.template", template, f"its fields are {fields}", allowed=allowed)

@@ -1,0 +1,103 @@
+"""What the cache holds that can be made again: decoded images and features, a folder each, and the room for more.
+
+`<cache>/<kind>/<key>/<images>/` is one store. Its `about.json` says what it is, and its time of change when it was last
+used. Imports no torch.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ordinalclip.system.files import write_atomically
+
+KINDS = ("images", "features")
+GB = 1e9
+_SHARE_LEFT_FREE = 0.1  # of the free disk, for checkpoints and whoever else writes
+
+
+@dataclass(frozen=True)
+class Store:
+    """One folder of images or features.
+
+    Attributes:
+        path: the folder.
+        kind: "images" or "features".
+        about: what was said when it was made.
+        num_bytes: on disk.
+        used: when it was last used, in seconds since 1970.
+    """
+
+    path: Path
+    kind: str
+    about: dict[str, Any]
+    num_bytes: int
+    used: float
+
+
+def describe(folder: Path, **about: object) -> None:
+    """Writes what a store is, where nothing says so yet."""
+    if not (folder / "about.json").is_file():
+        text = json.dumps(about, ensure_ascii=False) + "\n"
+        write_atomically(folder / "about.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def mark_used(folder: Path) -> None:
+    """Notes that a store is in use now; a cache that cannot be written to is used all the same."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / "about.json")
+
+
+def list_stores(cache_dir: Path) -> list[Store]:
+    """All stores of a cache, the one that was used longest ago first."""
+    folders = [(kind, path) for kind in KINDS for path in cache_dir.glob(f"{kind}/*/*") if path.is_dir()]
+    return sorted((_store(path, kind) for kind, path in folders), key=lambda store: store.used)
+
+
+def remove(store: Store) -> None:
+    """Deletes a store. A run that reads from it keeps what it has mapped, or decodes and computes again."""
+    shutil.rmtree(store.path, ignore_errors=True)
+    with contextlib.suppress(OSError):  # others lie beside it
+        store.path.parent.rmdir()
+
+
+def refusal(cache_dir: Path, num_bytes: int, limit_gb: float | None) -> str:
+    """Why so many bytes more are too many for the cache, with what to do about it; "" where there is room.
+
+    Args:
+        cache_dir: the platform's cache.
+        num_bytes: that would be added.
+        limit_gb: of images and features together; None = as much as the disk holds.
+    """
+    remedy = "make room with `make clean-cache`"
+    if limit_gb is not None:
+        held = sum(store.num_bytes for store in list_stores(cache_dir))
+        if held + num_bytes > limit_gb * GB:
+            have = f"images and features in {cache_dir} hold {held / GB:.3g} GB"
+            what_to_do = f"{remedy}, or raise it" if held > 0 else "raise it"
+            return f"{num_bytes / GB:.3g} GB more go over cache.limit_gb={limit_gb:g} ({have}); {what_to_do}"
+    free = shutil.disk_usage(next(path for path in (cache_dir, *cache_dir.absolute().parents) if path.exists())).free
+    if num_bytes > (1 - _SHARE_LEFT_FREE) * free:
+        return (
+            f"{num_bytes / GB:.3g} GB more are too much for the disk of {cache_dir} ({free / GB:.3g} GB free); {remedy}"
+        )
+    return ""
+
+
+def _store(folder: Path, kind: str) -> Store:
+    total, newest = 0, 0.0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # another process is at work on it
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            total, newest = total + status.st_size, max(newest, status.st_mtime)
+    about: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        newest = (folder / "about.json").stat().st_mtime
+    return Store(folder, kind, about, total, newest)

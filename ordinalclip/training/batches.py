@@ -1,0 +1,241 @@
+"""The order of the images: shuffled by seed and epoch for fitting, as they stand for evaluation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ordinalclip.features.store import StoredFeatures
+from ordinalclip.images.cache import ImageSource
+from ordinalclip.images.preprocessing import crop_batch, draw, stack_batch
+from ordinalclip.system.distributed import ALONE, Team
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Shuffled batches of (epoch, position) that depend on the seed and the epoch alone.
+
+    It counts its epochs itself: Lightning builds the first iterator of a resumed fit before any hook that could tell it
+    the epoch, and a dataset in a worker process hears of no epoch at all, hence the epoch travels with each position.
+
+    Args:
+        size: number of items.
+        batch_size: items a batch; the last may be smaller.
+        seed: of the order.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.size)
+        for start in range(0, self.size, self.batch_size):
+            yield [(epoch, int(position)) for position in order[start : start + self.batch_size]]
+
+
+class InOrder(Sampler[list[tuple[int, int]]]):
+    """All positions once, in order, in batches."""
+
+    def __init__(self, size: int, batch_size: int) -> None:
+        self.size, self.batch_size = size, batch_size
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for start in range(0, self.size, self.batch_size):
+            yield [(0, position) for position in range(start, min(start + self.batch_size, self.size))]
+
+
+# MERGED: """What the model is fed: batches of cached features or of decoded images, in an order that can be resumed."""
+
+
+@dataclass
+class Batch:
+    """One batch; exactly one of `features` and `images` is set.
+
+    Attributes:
+        rank: [B] long.
+        row: [B] long, row of the manifest.
+        features: [B, F] of the frozen image tower.
+        images: [B, 3, H, W] pixels, normalised for the image tower.
+        idle: its one image counts nowhere; it is there because no tower takes none.
+    """
+
+    rank: Tensor
+    row: Tensor
+    features: Tensor | None = None
+    images: Tensor | None = None
+    idle: bool = False
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        move = lambda tensor: None if tensor is None else tensor.to(device, non_blocking=True)  # noqa: E731
+        return Batch(self.rank.to(device), self.row.to(device), move(self.features), move(self.images), self.idle)
+
+
+class FeatureRows(Dataset[Batch]):
+    """Cached features of some rows of the manifest, a batch of them in memory at a time.
+
+    Args:
+        features: [N, F] in float32 of all rows of the manifest.
+        rows: the rows of this split.
+        rank: their ranks.
+    """
+
+    def __init__(self, features: np.ndarray | StoredFeatures, rows: np.ndarray, rank: np.ndarray) -> None:
+        self.features = features
+        self.rows, self.rank = torch.from_numpy(rows.copy()), torch.from_numpy(rank.copy())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        index = torch.tensor([position for _, position in keys])
+        rows = self.rows[index]
+        return Batch(self.rank[index], rows, features=torch.from_numpy(self.features[rows.numpy()]))
+
+
+class ViewRows(Dataset[Batch]):
+    """Cached features of several augmented views of some rows; each epoch takes one of a row's, drawn at random.
+
+    Args:
+        views: [N, F] in float32 of these rows, for each of V views.
+        rows: rows of the manifest [N].
+        rank: their ranks.
+        seed: the view is drawn from (seed, epoch, row), so that a resume changes nothing.
+    """
+
+    def __init__(
+        self, views: Sequence[np.ndarray | StoredFeatures], rows: np.ndarray, rank: np.ndarray, seed: int
+    ) -> None:
+        self.views, self.seed = views, seed
+        self.rows, self.rank = torch.from_numpy(rows.copy()), torch.from_numpy(rank.copy())
+        self._epoch, self._drawn = -1, torch.empty(0, dtype=torch.long)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        index = torch.tensor([position for _, position in keys])
+        drawn, place = self.drawn(keys[0][0])[index].numpy(), index.numpy()
+        features = np.empty((len(keys), self.views[0].shape[1]), dtype=np.float32)
+        for view in np.unique(drawn):
+            features[drawn == view] = self.views[view][place[drawn == view]]
+        return Batch(self.rank[index], self.rows[index], features=torch.from_numpy(features))
+
+    def drawn(self, epoch: int) -> Tensor:
+        """The view of each row in an epoch [N]; a row's does not depend on which others there are."""
+        if epoch != self._epoch:
+            # A stream of its own: the sampler draws the order from (seed, epoch).
+            stream = np.random.default_rng(np.random.SeedSequence([self.seed, epoch], spawn_key=(1,)))
+            every = stream.integers(len(self.views), size=int(self.rows.max()) + 1)
+            self._epoch, self._drawn = epoch, torch.from_numpy(every)[self.rows]
+        return self._drawn
+
+
+class ImageRows(Dataset[Batch]):
+    """Images of some rows of the manifest, from the cache of decoded images or decoded as they are asked for.
+
+    Args:
+        source: pixels of every row of the manifest.
+        rows: the rows of this split.
+        rank: their ranks.
+        augment_seed: for pixels that are to be cropped, None for those that are not; randomness is drawn from
+            (seed, epoch, row), so that neither workers nor a resume nor the cache change it.
+
+    Raises:
+        ValueError: a seed for pixels that are not for cropping, or none for those that are.
+    """
+
+    def __init__(self, source: ImageSource, rows: np.ndarray, rank: np.ndarray, augment_seed: int | None) -> None:
+        if source.geometry.augmented != (augment_seed is not None):
+            raise ValueError(f"augment_seed={augment_seed} with geometry.augmented={source.geometry.augmented}")
+        self.source, self.preprocessing, self.augment_seed = source, source.geometry.preprocessing, augment_seed
+        self.rows, self.rank = torch.from_numpy(rows.copy()), torch.from_numpy(rank.copy())
+        self.stored = bool(source.stored[rows].all())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        index = torch.tensor([position for _, position in keys])
+        rows = self.rows[index]
+        images = [self.source[row] for row in rows.tolist()]
+        if self.augment_seed is None:
+            pixels = stack_batch(images)
+        else:
+            words = [(self.augment_seed, epoch, row) for (epoch, _), row in zip(keys, rows.tolist(), strict=True)]
+            pixels = crop_batch(self.preprocessing, images, [draw(three) for three in words])
+        return Batch(self.rank[index], rows, images=self.preprocessing.normalise_pixels(pixels))
+
+
+class Share(Dataset[Batch]):
+    """One process's share of each batch of a dataset; an idle batch where there are more processes than images.
+
+    Args:
+        dataset: of whole batches.
+        team: whose member this process is.
+    """
+
+    def __init__(self, dataset: "FeatureRows | ViewRows | ImageRows", team: Team) -> None:
+        self.dataset, self.team = dataset, team
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        own = self.team.share(keys)
+        return self.dataset.__getitems__(own) if own else replace(self.dataset.__getitems__(keys[:1]), idle=True)
+
+
+def training_loader(
+    dataset: FeatureRows | ViewRows | ImageRows, sampler: EpochSampler, num_workers: int, team: Team = ALONE
+) -> DataLoader[Batch]:
+    """Shuffled batches for fitting, or a process's share of each."""
+    return _loader(dataset, sampler, num_workers, team)
+
+
+def evaluation_loader(
+    dataset: FeatureRows | ViewRows | ImageRows, batch_size: int | None, num_workers: int, team: Team = ALONE
+) -> DataLoader[Batch]:
+    """Every item once, in order.
+
+    Args:
+        dataset: what to evaluate on.
+        batch_size: None: 256 rows of features; 32 images, as more at a time are slower on a CPU.
+        num_workers: that decode images.
+        team: each of its processes gets its share of every batch.
+    """
+    if batch_size is None:
+        batch_size = 32 if isinstance(dataset, ImageRows) else 256
+    return _loader(dataset, InOrder(len(dataset), batch_size), num_workers, team)
+
+
+def _loader(
+    dataset: FeatureRows | ViewRows | ImageRows, sampler: Sampler[list[tuple[int, int]]], num_workers: int, team: Team
+) -> DataLoader[Batch]:
+    # Fetching by whole batches lets a dataset index its tensors at once; what it returns needs no collating. The
+    # generator is the loader's own, so that building an iterator draws nothing from torch's global randomness.
+    # Workers are for decoding: what is stored comes quicker than a worker can hand it over.
+    workers = num_workers if isinstance(dataset, ImageRows) and not dataset.stored else 0
+    return DataLoader(
+        dataset if team.size == 1 else Share(dataset, team),
+        batch_sampler=sampler,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
