@@ -36,11 +36,12 @@ test: setup ## Run all tests
 test-fast: setup ## Run the tests that take no more than a second each
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
-check: setup ## Lint, format, types, spelling
+check: setup ## Lint, format, types, spelling, imports
 	@.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m codespell_lib
+	.venv/bin/lint-imports --no-logo
 
 bench: setup ## Measure speed and memory against a naive mode; writes docs/benchmarks.md (ARGS=--quick)
 	@.venv/bin/python -m ordinalclip.bench $(ARGS)
@@ -73,7 +74,7 @@ clean-cache: setup ## Remove decoded images and features, never weights (ARGS="-
 	@.venv/bin/python -m ordinalclip.cache --clean $(ARGS)
 
 clean: ## Remove what tools and builds leave behind; never runs/ or data/
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .coverage build dist *.egg-info
+	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage build dist *.egg-info
 	find . \( -path ./.venv -o -path ./.cache -o -path ./runs -o -path ./data -o -path ./.git \) -prune \
 		-o -type d -name __pycache__ -prune -exec rm -rf {} +
 	for kept in runs data .cache .venv; do
