@@ -1,11 +1,10 @@
 import re
 import tomllib
-from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
 
 
 def locked() -> dict[str, tuple[str, int]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
+
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 
 STUB = """#!/usr/bin/env bash

@@ -1,11 +1,12 @@
 """A run by what people call it: its directory, the directory's name, or its id. Imports no torch."""
 
-from difflib import get_close_matches
-from pathlib import Path
-from ordinalclip.errors import ConfigError
-from ordinalclip.runs.run import Run, find_runs
 import json
 import re
+from difflib import get_close_matches
+from pathlib import Path
+
+from ordinalclip.errors import ConfigError
+from ordinalclip.runs.run import Run, find_runs
 
 
 def find_run(name: str, root: Path, key: str) -> Run:

@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
-from ordinalclip.system.files import overwrite, told
+
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs.leases import Lease, Superseded, living_attempt
 from ordinalclip.system.checksums import SUMS, check_sums, sums_of
-
+from ordinalclip.system.files import overwrite, told
 
 State = Literal["new", "running", "finished", "failed", "interrupted"]
 
@@ -211,7 +211,7 @@ def find_runs(root: Path) -> list[Run]:
 
 
 # MERGED: """Sums over the files that a finished run's model is made of: a damaged or exchanged one is refused, not answered with.
-# 
+#
 # They tell what a copy, a disk or a hand has changed. They are no signature: whoever writes a record can write its sums.
 # """
 

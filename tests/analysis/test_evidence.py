@@ -21,6 +21,7 @@ from analysis.evidence.runs import Choice, best_rates, learns_more, lower
 from analysis.evidence.scores import Scored, error_difference, grouped, mean_of, read, verdict, weak_ranks
 from ordinalclip.preparation.checks import check
 from ordinalclip.runs.run import Run, find_runs
+from tests import ROOT
 from tests.analysis.made_runs import made_run, with_predictions
 from tests.conftest import Compose
 
@@ -236,7 +237,7 @@ def test_what_people_wrote_stays_on_the_page() -> None:
 
 def test_the_page_s_tables_are_those_that_are_written() -> None:
     """What stands between marks is lost with the next `make evidence` unless the program writes it."""
-    page = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     nothing = Choice([], [], dict.fromkeys((one.name for one in plan.METHODS), "1"))
     written = sections(nothing, {}, plan.METHODS, plan.SETTINGS, planned=0)
     blocks = dict(re.findall(r"^<!-- numbers: ([\w ]+) -->\n(.*?)\n<!-- /numbers -->$", page, re.MULTILINE | re.DOTALL))

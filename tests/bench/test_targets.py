@@ -1,10 +1,10 @@
 import json
-from pathlib import Path
 from typing import Any
 
 from ordinalclip.bench.results import PEAK, TARGETS, limits, page, target_rows
+from tests import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 def step(ranks: int, ours: str, faster: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.cli import SMALL, train
+from tests.run_cli import SMALL, train
 
 _CHROMIUM = Path("/usr/bin/chromium")
 _QUIET = "--no-sandbox --disable-quic --disable-background-networking --disable-component-update --disable-sync"

@@ -1,7 +1,6 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -11,9 +10,10 @@ from omegaconf import OmegaConf
 from ordinalclip.config.signatures import check_target
 from ordinalclip.datasets.load import DESCRIPTIVE, check_split, load_manifest, summary
 from ordinalclip.errors import ConfigError, DataError
+from tests import ROOT
 from tests.datasets.made import make_manifest, write_table
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = ROOT / "conf"
 HOLDOUT = yaml.safe_load((CONF / "protocol" / "holdout.yaml").read_text())
 GAUGE = {
     "_target_": "ordinalclip.datasets.drawn.gauge.load_gauge",

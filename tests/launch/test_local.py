@@ -11,7 +11,7 @@ import torch
 
 from ordinalclip.runs.leases import living_attempt
 from ordinalclip.runs.run import Run, find_runs
-from tests.cli import SMALL, start, train, wait_for
+from tests.run_cli import SMALL, start, train, wait_for
 
 pytestmark = pytest.mark.slow
 LOCAL = ("-m", "hydra/launcher=local", "hydra.launcher.jobs=2")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ordinalclip.runs.run import Run, find_runs
-from tests.cli import SMALL, start, train, wait_for
+from tests.run_cli import SMALL, start, train, wait_for
 
 pytestmark = pytest.mark.slow
 

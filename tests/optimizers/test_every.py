@@ -13,8 +13,8 @@ from ordinalclip.optimizers.schedules import Cosine
 from ordinalclip.preparation.prepare import prepare
 from ordinalclip.runs.run import find_runs
 from ordinalclip.training.module import OrdinalModule
+from tests.optimizers.test_parameter_groups import DEFAULT
 from tests.test_model import build_model
-from tests.test_optim import DEFAULT
 
 NAMES = sorted(path.stem for path in (conf_dir() / "optimizer").glob("*.yaml"))
 

@@ -1,8 +1,8 @@
 import torch
 
 from ordinalclip.optimizers.parameter_groups import build_optimizer
+from tests.optimizers.test_parameter_groups import DEFAULT
 from tests.test_model import build_model
-from tests.test_optim import DEFAULT
 
 
 def test_every_third_step_ends_part_of_the_way_from_the_slow_weights():

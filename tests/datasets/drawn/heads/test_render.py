@@ -11,7 +11,7 @@ from ordinalclip.datasets.drawn.heads.person import Series
 from ordinalclip.datasets.drawn.heads.render import contact_sheet, picture, render_head
 from ordinalclip.datasets.drawn.heads.shot import sample_shot
 from ordinalclip.datasets.drawn.heads.skin import draw_charts
-from tests.datasets.heads.needs import needs_anny
+from tests.datasets.drawn.heads.needs import needs_anny
 
 pytestmark = needs_anny
 SERIES = Series(0, (1, 90), 12)

@@ -24,6 +24,7 @@ from ordinalclip.images.cache import load_images
 from ordinalclip.images.preprocessing import Geometry, Preprocessing
 from ordinalclip.system.caches import list_stores, remove
 from ordinalclip.training.batches import FeatureRows, ViewRows
+from tests import ROOT
 from tests.fakes import FakeText
 
 NUM_IMAGES = 23
@@ -462,7 +463,7 @@ import pandas as pd
 from ordinalclip import extraction
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.features.extraction import load_features
-from tests.test_features import CountingTower, backbone
+from tests.features.test_features import CountingTower, backbone
 class Killed(CountingTower):
     def forward(self, images):
         if self.num_images >= 9:
@@ -475,7 +476,7 @@ table = pd.read_pickle({str(tmp_path / "table.pickle")!r})
 manifest = Manifest("noise", table, ("a",), (0.0,), "", Path({str(manifest.root)!r}), ())
 load_features(model, manifest, cache_dir=Path({str(cache)!r}))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     kept = sum(len(np.load(chunk)) for chunk in cache.rglob("parts/*.npy"))
     assert kept >= 9

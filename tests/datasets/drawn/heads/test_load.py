@@ -13,7 +13,7 @@ from ordinalclip.datasets.drawn.heads.load import load_heads
 from ordinalclip.datasets.load import load_manifest, summary
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.images.decoding import open_rgb
-from tests.datasets.heads.needs import needs_anny
+from tests.datasets.drawn.heads.needs import needs_anny
 
 PROGRAM = """
 import sys

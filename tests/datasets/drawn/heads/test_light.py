@@ -4,7 +4,7 @@ import pytest
 from ordinalclip.datasets.drawn.heads.assets import head_mesh
 from ordinalclip.datasets.drawn.heads.paint import Surface, _sphere, lit, occlusion, shade
 from ordinalclip.datasets.drawn.heads.shot import Lamp
-from tests.datasets.heads.needs import needs_anny
+from tests.datasets.drawn.heads.needs import needs_anny
 
 UP = (0.0, 1.0, 0.0)
 

@@ -14,8 +14,8 @@ from ordinalclip.report.figures.canvas import Scale
 from ordinalclip.report.figures.predictions import confusion_figure
 from ordinalclip.report.gallery import draw_figures, has_figures
 from tests.conftest import Compose
-from tests.figures.legible import illegible
 from tests.made_record import made_record
+from tests.report.figures.legible import illegible
 
 ALL = {
     "confusion",

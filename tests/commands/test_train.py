@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ordinalclip.config.compose import conf_dir
-from tests.cli import SMALL, train
+from tests.run_cli import SMALL, train
 
 MISTAKES = [
     (["promt=rank"], "promt=rank", ["prompt"]),

@@ -12,13 +12,13 @@ from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.runs.run import find_runs
 from ordinalclip.training.callbacks import EpochRecord
-from tests.cli import SMALL, train
+from tests import ROOT
 from tests.close_runs import assert_close
 from tests.conftest import Compose
 from tests.counted_tower import read_passes
+from tests.run_cli import SMALL, train
 
 TWO = "trainer.devices=2"
-ROOT = Path(__file__).parent.parent
 
 
 def job_in(compose_cfg: Compose, folder: str, *overrides: str) -> Job:

@@ -3,7 +3,7 @@
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tests.figures.legible import illegible
+from tests.report.figures.legible import illegible
 
 
 def figure_with(*words: tuple[float, float, str, float]) -> Figure:

@@ -1,5 +1,4 @@
 import importlib.util
-from pathlib import Path
 
 import pytest
 import yaml
@@ -8,10 +7,11 @@ from ordinalclip.datasets.layouts import elpv
 from ordinalclip.datasets.layouts.elpv import load_elpv
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.errors import ConfigError
+from tests import ROOT
 from tests.datasets.made import write_image
 
 LABELS = "images/cell0001.png  1.0                 mono\nimages/cell0002.png  0.3333333333333333  poly\n"
-CONF = Path(__file__).parents[2] / "conf"
+CONF = ROOT / "conf"
 
 
 @pytest.fixture
