@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server test-browser picture evidence notebooks
+.PHONY: help setup train weights test test-fast check bench ui lock clean-cache clean slurm-up slurm-down test-slurm mlflow-server test-browser picture rooms evidence notebooks
 
 # PYTHON: a Python 3.11, found by .ci/setup if not given. ARGS: passed on to what a target runs.
 PYTHON ?=
@@ -57,6 +57,9 @@ mlflow-server: setup ## Start an MLflow server with PostgreSQL, for many writers
 	@# HOST from the command line alone: some shells set it to the machine's name.
 	exec .venv/bin/python -m launch.mlflow_server $(if $(findstring command,$(origin HOST)),host=$(HOST)) \
 		port=$(PORT) $(if $(filter-out 0,$(AUTH)),auth=true) $(if $(DIR),"folder=$(DIR)") $(if $(DATABASE),"database=$(DATABASE)")
+
+rooms: setup ## Draw docs/rooms.svg anew, from the import contracts
+	@.venv/bin/python -m tests.architecture
 
 picture: setup ## Make docs/mlflow.png anew, with that browser
 	@OMP_NUM_THREADS=1 ORDINALCLIP_PICTURE=docs/mlflow.png .venv/bin/python -m pytest tests/browser/test_mlflow_ui.py
