@@ -17,7 +17,7 @@ case "$*" in
   *"sys.version_info"*) [ "${STUB_VERSION:-3.11}" = 3.11 ] ;;
   *"import ensurepip"*) [ -z "${STUB_NO_VENV:-}" ] ;;
   "-m venv"*)
-    rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo venv >>calls ;;
+    rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/lint-imports && echo venv >>calls ;;
   "-m pip install"*)
     echo "pip ${*: -1}" >>calls
     sleep "${STUB_TAKES:-0}"
@@ -75,6 +75,7 @@ def test_each_target_sets_up_and_the_second_installs_nothing(tree: Path) -> None
         "run -m ruff format --check .",
         "run -m mypy",
         "run -m codespell_lib",
+        "run --no-logo",
     ]
 
 
