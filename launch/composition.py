@@ -1,7 +1,7 @@
-"""Composes the jobs of a sweep without Hydra: as Hydra would one by one, in a hundredth of the time.
+"""Composition of the jobs of a sweep: the same result as Hydra's compose API, in a hundredth of the time.
 
-Which options of which groups make a configuration is looked up once for each choice of them; the jobs differ from that
-in single values, which are put in as Hydra puts them in.
+Each distinct choice of config group options is composed once and cached; the value overrides of each job are then
+applied to a copy, by Hydra's own function. `read_sweep` parses a command line as `ordinalclip.train -m` does.
 """
 
 import pickle
@@ -31,13 +31,13 @@ from ordinalclip.errors import ConfigError
 
 
 class Composer:
-    """Overrides of one job → its configuration, without Hydra's own node.
+    """Composes the configuration of a job, without the `hydra` node, from its overrides.
 
     Args:
-        config_dirs: the user's own folders with options, which go first.
+        config_dirs: directories given by --config-dir, which take precedence.
 
     Raises:
-        ConfigError: for a folder that is not there.
+        ConfigError: if a directory does not exist.
     """
 
     def __init__(self, config_dirs: Sequence[Path] = ()) -> None:
@@ -48,33 +48,33 @@ class Composer:
                 raise ConfigError("--config-dir", folder, "there is no such folder")
             path.prepend("command-line", f"file://{folder.absolute()}")
         self.loader = ConfigLoaderImpl(config_search_path=path)
-        self._repository = CachingConfigRepository(self.loader.repository)  # each file of options is read once
+        self._repository = CachingConfigRepository(self.loader.repository)  # reads each file once
         self.loader.repository = self._repository  # type: ignore[assignment]
         self._parser = OverridesParser.create(config_loader=self.loader)
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], bytes] = {}
 
     def whole(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration with Hydra's own node, several values of a key left out: what a sweep is started with."""
+        """Composes a configuration with the `hydra` node; overrides with several values are left out."""
         return self.loader.load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
-        """What was typed, read by Hydra's grammar; its `glob(…)` sees our options."""
+        """Parses overrides by Hydra's grammar; `glob(…)` matches this project's options."""
         return self._parser.parse_overrides(list(overrides))
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """Composes one job.
 
         Raises:
-            HydraException: where Hydra itself would raise it.
+            HydraException: if Hydra's compose API would raise it.
         """
         parsed = [self._parse_one(override) for override in overrides]
-        chooses = [self._chooses_option(override) for override in parsed]
-        choices = tuple(word for word, chosen in zip(overrides, chooses, strict=True) if chosen)
+        is_choice = [self._chooses_option(override) for override in parsed]
+        choices = tuple(word for word, chosen in zip(overrides, is_choice, strict=True) if chosen)
         if choices not in self._bases:
             self._bases[choices] = pickle.dumps(self._compose(choices))
-        cfg = pickle.loads(self._bases[choices])  # six times as quick as a deep copy
-        values = [override for override, chosen in zip(parsed, chooses, strict=True) if not chosen]
+        cfg = pickle.loads(self._bases[choices])  # six times as fast as a deep copy
+        values = [override for override, chosen in zip(parsed, is_choice, strict=True) if not chosen]
         try:
             ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         except OmegaConfBaseException as error:
@@ -87,9 +87,9 @@ class Composer:
         return self._parsed[override]
 
     def _chooses_option(self, override: Override) -> bool:
-        """Whether an override says which option of a group is taken, by Hydra's own rule; the others set values."""
+        """Whether an override chooses an option of a config group, by Hydra's rule; other overrides set values."""
         if override.is_hydra_override():
-            return True  # left to Hydra as a whole
+            return True  # handled by Hydra
         return self._repository.group_exists(override.key_or_group) and not isinstance(override.value(), dict)
 
     def _compose(self, choices: Sequence[str]) -> DictConfig:
@@ -99,21 +99,18 @@ class Composer:
         return masked
 
 
-# MERGED: """From the words of a command line to the jobs of its sweep, as `ordinalclip.train -m` would take them apart."""
-
-
 @dataclass(frozen=True)
-class Typed:
-    """A sweep as it was typed.
+class SweepRequest:
+    """A parsed command line of a sweep.
 
     Attributes:
-        product: overrides of each job, without Hydra's own.
-        overrides: what was typed of the form key=value.
-        config_dirs: the user's own folders with options.
-        compose: overrides of one job → its configuration.
-        whole: the configuration with Hydra's own node, several values of a key left out.
+        product: overrides of each job, without those of Hydra itself.
+        overrides: the overrides as typed.
+        config_dirs: directories given by --config-dir.
+        compose: composes one job.
+        whole: the configuration with the `hydra` node, without overrides that have several values.
         launcher: settings of `hydra/launcher`.
-        note: what to tell before anything else; "" where there is nothing to tell.
+        note: a message to log first, or "".
     """
 
     product: list[list[str]]
@@ -125,17 +122,19 @@ class Typed:
     note: str = ""
 
 
-def read_sweep(words: Sequence[str], program: str, more: Sequence[str] = (), compose: Composer | None = None) -> Typed:
-    """Reads what was typed for a sweep; one run is a sweep of one.
+def read_sweep(
+    words: Sequence[str], program: str, more: Sequence[str] = (), compose: Composer | None = None
+) -> SweepRequest:
+    """Parses the command line of a sweep; a single run is a sweep of one.
 
     Args:
-        words: behind the program's name; `-m` may be among them.
+        words: arguments of the program, with or without `-m`.
         program: its name, for messages.
-        more: overrides that the program adds where nothing of that group is typed.
-        compose: one made before, of the same folders; None makes one.
+        more: default overrides of the program, for groups that are not typed.
+        compose: a composer with the same directories, to reuse its cache; None creates one.
 
     Raises:
-        ConfigError: for what cannot be read or composed.
+        ConfigError: if the words cannot be parsed or composed.
     """
     arguments = read_arguments(words, program)
     if arguments.for_hydra_alone:
@@ -148,18 +147,18 @@ def read_sweep(words: Sequence[str], program: str, more: Sequence[str] = (), com
         compose = Composer(arguments.config_dirs) if compose is None else compose
         whole = compose.whole(overrides)
         axes = typed_axes(_plain(whole.hydra.sweeper).get("params") or {})
-        given = [override for override in compose.parse([*axes, *overrides]) if not override.is_hydra_override()]
-        product = BasicSweeper.split_arguments(given, None)[0]
+        parsed = [override for override in compose.parse([*axes, *overrides]) if not override.is_hydra_override()]
+        product = BasicSweeper.split_arguments(parsed, None)[0]
     except (HydraException, ValueError) as error:
         raise explain(error, overrides, arguments.config_dirs) or error from None
     if not product:
         raise ConfigError("-m", " ".join(overrides), "no option of the group fits")
     launcher = launcher_of(whole)
-    return Typed(product, arguments.overrides, arguments.config_dirs, compose, whole, launcher, arguments.note)
+    return SweepRequest(product, arguments.overrides, arguments.config_dirs, compose, whole, launcher, arguments.note)
 
 
 def launcher_of(whole: DictConfig) -> dict[str, Any]:
-    """The settings of `hydra/launcher` in a configuration with Hydra's own node."""
+    """Returns the settings of `hydra/launcher` from a configuration with the `hydra` node."""
     return {key: value for key, value in _plain(whole.hydra.launcher).items() if key != "_target_"}
 
 

@@ -1,4 +1,9 @@
-"""What finished runs took: the measured seconds of those that differ from a job in seed and rates at most."""
+"""Cost of runs in hours: measured if a similar run has finished, else estimated from the rates in cost.yaml.
+
+An estimate adds up the start, the training images, the evaluated images (all images once if the tower is frozen and its
+features are cached) and, for each step, the text tower and the optimizer. Runs are similar if they differ at most in
+seed, learning rates, schedule, label draw and protocol.
+"""
 
 import json
 import math
@@ -12,19 +17,39 @@ from typing import Any
 
 import yaml
 
-from launch.composition import Composer, Typed, read_sweep
-from launch.outlook import Planned, outlook
+from launch.composition import Composer, SweepRequest, read_sweep
+from launch.planned_runs import PlannedRun, plan_runs
 from ordinalclip.config.identity import uses_features
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.report.published import read_published
 from ordinalclip.runs.run import find_runs
 from ordinalclip.system.terminal import in_columns
 
-_NOT_TIME = ("seed", "optimizer", "schedule", "label_draw", "protocol")
+_RATES_FILE = Path(__file__).with_name("cost.yaml")
+_KEYS_WITHOUT_COST = ("seed", "optimizer", "schedule", "label_draw", "protocol")
+_TOKENS_PER_RANK, _SHARED_TOKENS = 3, 12  # of a sentence; SOT and context are computed once for all ranks
+_HEADING = ("", ">runs", ">measured", ">GPU hours", ">CPU hours", "")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one run.
+
+    Attributes:
+        gpu_s: estimated seconds on a GPU; None if there are no rates for its tower or data.
+        cpu_s: estimated seconds on two CPU cores.
+        measured_s: mean seconds of similar finished runs; None if there are none.
+        measured_runs: number of these runs.
+    """
+
+    gpu_s: float | None = None
+    cpu_s: float | None = None
+    measured_s: float | None = None
+    measured_runs: int = 0
 
 
 class FinishedRuns:
-    """The finished runs of a folder by what decides how long they took.
+    """Durations of the finished runs in a folder.
 
     Args:
         root: the folder of the runs.
@@ -34,56 +59,26 @@ class FinishedRuns:
         seconds: dict[str, list[float]] = defaultdict(list)
         for run in find_runs(root):
             status = run.status()
-            # Of a run that was interrupted only the last attempt's time is known.
+            # `seconds` is the duration of the last attempt.
             if status.get("status") == "finished" and status.get("attempt") == 1 and "seconds" in status:
-                seconds[_likeness(run.read_json("identity.json") or {})].append(float(status["seconds"]))
+                seconds[_similarity_key(run.read_json("identity.json") or {})].append(float(status["seconds"]))
         self._seconds = dict(seconds)
 
     def seconds_like(self, identity: Mapping[str, Any]) -> tuple[float, int] | None:
-        """Mean seconds of the runs like it, and how many there are; None where there is none."""
-        found = self._seconds.get(_likeness(identity))
+        """Returns the mean seconds and the number of similar runs; None if there are none."""
+        found = self._seconds.get(_similarity_key(identity))
         return None if not found else (mean(found), len(found))
 
 
-def _likeness(identity: Mapping[str, Any]) -> str:
-    kept = {key: value for key, value in identity.items() if key not in _NOT_TIME}
-    kept["trainable"] = sorted(
-        identity.get("trainable", {})
-    )  # which parts learn, not how fast; null ones are not in it
+def _similarity_key(identity: Mapping[str, Any]) -> str:
+    kept = {key: value for key, value in identity.items() if key not in _KEYS_WITHOUT_COST}
+    kept["trainable"] = sorted(identity.get("trainable", {}))  # which parts are trained; frozen ones are not in it
     return json.dumps(kept, sort_keys=True)
 
 
-# MERGED: """What runs cost in hours: measured where a like run has finished, else an estimate from the numbers of cost.yaml.
-#
-# An estimate adds up: the images of all epochs through the image tower (once, where it is frozen and its features are
-# kept), those that an epoch is chosen on, those of the test; a step of text for every step; what else a step takes.
-# """
-
-
-_FILE = Path(__file__).with_name("cost.yaml")
-_TOKENS_OF_A_RANK, _TOKENS_BEFORE = 3, 12  # of a sentence: SOT and context are run once for all ranks
-
-
 @dataclass(frozen=True)
-class Cost:
-    """Of one run.
-
-    Attributes:
-        gpu_s: estimated seconds on a GPU; None where nothing is known of its tower or data.
-        cpu_s: estimated seconds on two CPU cores.
-        measured_s: mean seconds of finished runs like it, here.
-        measured_runs: how many those are.
-    """
-
-    gpu_s: float | None = None
-    cpu_s: float | None = None
-    measured_s: float | None = None
-    measured_runs: int = 0
-
-
-@dataclass(frozen=True)
-class Images:
-    """How many images a run goes through: to train on, to choose an epoch on, to test."""
+class _NumImages:
+    """Number of images for training, for the selection of an epoch, and for the test."""
 
     train: int
     select: int
@@ -91,47 +86,47 @@ class Images:
 
 
 def cost_of(cfg: Mapping[str, Any], job: Job | None, finished: FinishedRuns) -> Cost:
-    """What a run takes.
+    """Returns the cost of a run.
 
     Args:
         cfg: its configuration.
-        job: where its data are here.
-        finished: the runs that have been done.
+        job: the prepared job; None if its data are not on this machine.
+        finished: finished runs.
     """
-    like = None if job is None else finished.seconds_like(job.identity)
-    measured, number = (None, 0) if like is None else like
-    images = _images(cfg, job)
+    similar = None if job is None else finished.seconds_like(job.identity)
+    measured, number = (None, 0) if similar is None else similar
+    images = _num_images(cfg, job)
     if images is None:
         return Cost(None, None, measured, number)
-    return Cost(_seconds(cfg, images, "gpu"), _seconds(cfg, images, "cpu"), measured, number)
+    return Cost(_estimate(cfg, images, "gpu"), _estimate(cfg, images, "cpu"), measured, number)
 
 
 def total_hours(seconds: Iterable[float | None]) -> float | None:
-    """Hours of all together; None where one of them is not known."""
+    """Returns the sum in hours; None if any value is None."""
     known = list(seconds)
     return None if any(one is None for one in known) else sum(one for one in known if one is not None) / 3600
 
 
 @cache
-def numbers() -> dict[str, Any]:
+def cost_rates() -> dict[str, Any]:
     """The content of cost.yaml."""
-    content: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(_RATES_FILE.read_text(encoding="utf-8"))
     return content
 
 
-def _images(cfg: Mapping[str, Any], job: Job | None) -> Images | None:
+def _num_images(cfg: Mapping[str, Any], job: Job | None) -> _NumImages | None:
     on_test = cfg["protocol"]["select_on"] == "test"
     if job is not None:
         count = job.manifest.table["split"].value_counts()
         test = int(count.get("test", 0))
-        return Images(int(count.get("train", 0)), test if on_test else int(count.get("val", 0)), test)
-    known = numbers()["datasets"].get(cfg["dataset"]["name"])
+        return _NumImages(int(count.get("train", 0)), test if on_test else int(count.get("val", 0)), test)
+    known = cost_rates()["datasets"].get(cfg["dataset"]["name"])
     if known is None:
         return None
     train, shots = known["train"], cfg["subset"]["shots"]
     if shots is not None:
         train = min(train, shots * _num_ranks(cfg))
-    return Images(train, known["select"], known["test"])
+    return _NumImages(train, known["select"], known["test"])
 
 
 def _num_ranks(cfg: Mapping[str, Any]) -> int:
@@ -139,30 +134,31 @@ def _num_ranks(cfg: Mapping[str, Any]) -> int:
     return int(dataset.get("num_ranks") or len(dataset.get("rank_names") or ()) or 10)
 
 
-def _seconds(cfg: Mapping[str, Any], images: Images, where: str) -> float | None:
-    tower = _tower(cfg["backbone"])
-    if tower not in numbers()[where]["towers"]:
+def _estimate(cfg: Mapping[str, Any], images: _NumImages, device: str) -> float | None:
+    """Estimated seconds on `gpu` or `cpu`; None if there are no rates for the tower."""
+    rates, backbone = cost_rates()[device], cfg["backbone"]
+    tower = str(backbone.get("image_model") or backbone.get("model") or backbone["name"])
+    if tower not in rates["towers"]:
         return None
     trains_image = cfg["trainable"]["image"] is not None
     learns = trains_image or cfg["prompt"]["name"] != "fixed"
     epochs = cfg["epochs"] if learns else 0
     steps = epochs * math.ceil(images.train / cfg["batch_size"])
     evaluated = epochs * images.select + images.test
-    if uses_features(cfg):  # each image once; the tower is not run again
+    if uses_features(cfg):  # features of each image are computed once
         evaluated = images.train + images.select + images.test
     trained = epochs * images.train if trains_image else 0
     if not uses_features(cfg) and not trains_image:  # augmented views of a frozen tower
         evaluated += epochs * images.train
-    rates = numbers()[where]
-    train_s, eval_s = _rates_of_tower(rates, tower)
+    train_s, eval_s = _seconds_per_image(rates, tower)
     if trained and train_s is None:
         return None
-    text = 0.0 if cfg["prompt"]["name"] == "linear" else _text_step(rates, _num_ranks(cfg))
+    text = 0.0 if cfg["prompt"]["name"] == "linear" else _text_seconds_per_step(rates, _num_ranks(cfg))
     return float(rates["start"] + trained * (train_s or 0) + evaluated * eval_s + steps * (text + rates["step"]))
 
 
-def _rates_of_tower(rates: Mapping[str, Any], tower: str) -> tuple[float | None, float]:
-    """Seconds an image, trained (None where that was not measured) and evaluated."""
+def _seconds_per_image(rates: Mapping[str, Any], tower: str) -> tuple[float | None, float]:
+    """Seconds per image in training (None if not measured) and in evaluation."""
     of_tower = rates["towers"][tower]
     if "tflops" in rates:
         forward = of_tower / 1000 / rates["tflops"]
@@ -170,41 +166,31 @@ def _rates_of_tower(rates: Mapping[str, Any], tower: str) -> tuple[float | None,
     return of_tower["train"], of_tower["eval"]
 
 
-def _text_step(rates: Mapping[str, Any], num_ranks: int) -> float:
+def _text_seconds_per_step(rates: Mapping[str, Any], num_ranks: int) -> float:
     text = rates["text"]
     if "tflops" in rates:  # forward, and backward to the prompts through frozen weights
-        tokens = _TOKENS_BEFORE + _TOKENS_OF_A_RANK * num_ranks
+        tokens = _SHARED_TOKENS + _TOKENS_PER_RANK * num_ranks
         return float(2 * text * tokens / 1000 / rates["tflops"])
     return float(text["base"] + text["rank"] * num_ranks)
 
 
-def _tower(backbone: Mapping[str, Any]) -> str:
-    return str(backbone.get("image_model") or backbone.get("model") or backbone["name"])
-
-
-# MERGED: """What a plan costs, as a table: by experiment as it was typed, and the published tables of these experiments whole."""
-
-
-_HEADING = ("", ">runs", ">measured", ">GPU hours", ">CPU hours", "")
-
-
-def cost_table(planned: Sequence[Planned], typed: Typed) -> str:
-    """The text; "" where there is nothing to do.
+def cost_table(planned: Sequence[PlannedRun], request: SweepRequest) -> str:
+    """Returns the cost of the runs to do as a table, by experiment; "" if there is nothing to do.
 
     Args:
-        planned: the jobs.
-        typed: what was typed; where several experiments are, their published tables are added up, too.
+        planned: the runs.
+        request: the command; if it names several experiments, their published tables are added up as well.
     """
     finished = FinishedRuns(Path(planned[0].cfg["paths"]["runs"]))
     to_do: dict[str, dict[str, Cost]] = defaultdict(dict)
     for one in planned:
-        if one.standing is None or one.standing.state in ("new", "interrupted", "failed"):
-            to_do[_experiment(one.overrides)][_key(one)] = cost_of(one.cfg, one.job, finished)
+        if one.state is None or one.state.state in ("new", "interrupted", "failed"):
+            to_do[_experiment(one.overrides)][_run_key(one)] = cost_of(one.cfg, one.job, finished)
     tables: dict[str, Mapping[str, Mapping[str, Cost]]] = {"Cost of what is to do": to_do}
-    experiments = list(dict.fromkeys(_experiment(overrides) for overrides in typed.product))
+    experiments = list(dict.fromkeys(_experiment(overrides) for overrides in request.product))
     if len(experiments) > 1:
-        paths = [word for word in typed.overrides if word.startswith("paths.")]
-        whole = {name: _published(name, paths, finished, typed.compose) for name in experiments}
+        paths = [word for word in request.overrides if word.startswith("paths.")]
+        whole = {name: _published_costs(name, paths, finished, request.compose) for name in experiments}
         heading = "Cost of the published tables of these experiments, all methods and settings (analysis/published.csv)"
         tables[heading] = {name: costs for name, costs in whole.items() if costs}
     lines = [line for heading, groups in tables.items() if groups for line in ("", heading, _table(groups))]
@@ -213,32 +199,30 @@ def cost_table(planned: Sequence[Planned], typed: Typed) -> str:
         lines += [
             "",
             "Hours are estimates by the numbers and sources of launch/cost.yaml; only `measured` is of finished runs.",
-            f"GPU: {numbers()['gpu']['machine']}",
-            f"CPU: {numbers()['cpu']['machine']}",
+            f"GPU: {cost_rates()['gpu']['machine']}",
+            f"CPU: {cost_rates()['cpu']['machine']}",
         ]
     return "\n".join(lines)
 
 
-def _published(experiment: str, paths: Sequence[str], finished: FinishedRuns, compose: Composer) -> dict[str, Cost]:
-    """Of each distinct run behind the rows of an experiment."""
-    commands = dict.fromkeys(score.command for score in read_published() if _is_of(score.command, experiment))
+def _published_costs(
+    experiment: str, paths: Sequence[str], finished: FinishedRuns, compose: Composer
+) -> dict[str, Cost]:
+    """Costs of the distinct runs behind an experiment's rows of published.csv."""
+    commands = dict.fromkeys(score.command for score in read_published() if experiment in score.command.split())
     runs: dict[str, Cost] = {}
     for command in commands:
-        for one in outlook(read_sweep([*command.split(), *paths], "python -m launch.plan", compose=compose)):
-            if _key(one) not in runs:
-                runs[_key(one)] = cost_of(one.cfg, one.job, finished)
+        for one in plan_runs(read_sweep([*command.split(), *paths], "python -m launch.plan", compose=compose)):
+            if _run_key(one) not in runs:
+                runs[_run_key(one)] = cost_of(one.cfg, one.job, finished)
     return runs
 
 
-def _key(one: Planned) -> str:
-    """What tells a run from others, whether or not its data are here."""
+def _run_key(one: PlannedRun) -> str:
+    """A key of the run, also if its id is not known because its data are missing."""
     if one.job is not None:
         return one.job.run.run_id
     return repr(sorted((key, value) for key, value in one.cfg.items() if key not in ("sweep_name", "tags", "tracking")))
-
-
-def _is_of(command: str, experiment: str) -> bool:
-    return experiment in command.split()
 
 
 def _experiment(overrides: Sequence[str]) -> str:
@@ -248,32 +232,29 @@ def _experiment(overrides: Sequence[str]) -> str:
 
 def _table(groups: Mapping[str, Mapping[str, Cost]]) -> str:
     rows = [_row(name, list(costs.values())) for name, costs in groups.items()]
-    if len(groups) > 1:  # a run that stands in two of them is counted once
+    if len(groups) > 1:  # a run of two groups is counted once
         together = {key: cost for costs in groups.values() for key, cost in costs.items()}
         rows.append(_row("all, each run once", list(together.values())))
     return in_columns(_HEADING, rows)
 
 
 def _row(name: str, costs: Sequence[Cost]) -> tuple[str, ...]:
-    measured = [cost for cost in costs if cost.measured_s is not None]
-    seconds = sorted({round(cost.measured_s) for cost in measured if cost.measured_s is not None})
-    a_run = (
-        "" if not seconds else f"{seconds[0]} s a run" if len(seconds) == 1 else f"{seconds[0]}–{seconds[-1]} s a run"
-    )
-    note = ""
+    measured = [cost.measured_s for cost in costs if cost.measured_s is not None]
+    seconds = sorted({round(one) for one in measured})
+    per_run = f"{'–'.join(map(str, dict.fromkeys((seconds[0], seconds[-1]))))} s a run" if seconds else ""
+    notes = []
     if measured:
-        hours = total_hours(cost.measured_s for cost in measured)
-        note = f"{len(measured)} as measured here: {_hours(hours)} h"
+        notes.append(f"{len(measured)} as measured here: {_hours(total_hours(measured))} h")
     unknown = sum(cost.gpu_s is None and cost.measured_s is None for cost in costs)
     if unknown:
-        note = "; ".join(filter(None, [note, f"{unknown} without an estimate"]))
+        notes.append(f"{unknown} without an estimate")
     known = [cost for cost in costs if cost.gpu_s is not None]
     gpu = total_hours(cost.gpu_s for cost in known) if known else None
     cpu = total_hours(cost.cpu_s for cost in known) if known else None
-    return (name, str(len(costs)), a_run, _hours(gpu), _hours(cpu), note)
+    return (name, str(len(costs)), per_run, _hours(gpu), _hours(cpu), "; ".join(notes))
 
 
 def _hours(hours: float | None) -> str:
-    return (
-        "" if hours is None else f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}" if hours < 10 else f"{hours:.0f}"
-    )
+    if hours is None:
+        return ""
+    return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"

@@ -1,4 +1,7 @@
-"""`hydra/launcher=local`: hands runs to long-lived processes of this machine, shows them, gathers how they ended."""
+"""`hydra/launcher=local`: trains several runs at a time in long-lived worker processes on this machine.
+
+The launcher also mirrors the runs into their store, so that a store has one writer.
+"""
 
 import contextlib
 import logging
@@ -14,20 +17,16 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from launch.local_worker import (
-    GRACE_S,
-    Begun,
-    Ended,
+from launch.devices import (
     LocalSettings,
-    Place,
-    Said,
-    Task,
-    divide,
-    in_groups,
-    own_cores,
-    own_gpus,
-    work,
+    Slot,
+    available_cores,
+    available_gpus,
+    describe_slots,
+    divide_into_slots,
+    group_gpus,
 )
+from launch.local_worker import GRACE_S, LogMessage, RunEnded, RunStarted, Task, work
 from launch.stores import Mirroring
 from ordinalclip.config.compose import plain
 from ordinalclip.config.signatures import check_target
@@ -36,43 +35,43 @@ from ordinalclip.runs.run import Run
 
 log = logging.getLogger("ordinalclip")
 
-_WARNED: set[str] = set()
+_LOGGED_WARNINGS: set[str] = set()
 
 
 class WorkerDied(RuntimeError):
-    """The process of a run ended without a word: killed by hand, or by the system for want of memory."""
+    """A worker process ended without reporting the end of its run, for instance because the system killed it."""
 
 
 class Worker:
-    """One process at one place, and the run that it does at this moment.
+    """A worker process and its current run.
 
     Args:
-        place: where it computes.
+        slot: cores, threads and GPU of the process.
 
     Attributes:
-        task: what it does; None = nothing.
-        run: of the task, once it has begun.
-        started: when the task was given to it, by the monotonic clock.
+        task: the current task; None if idle.
+        run: of the task, once it has started.
+        started: when the task was assigned, by the monotonic clock.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
         self.task: Task | None = None
         self.run: Run | None = None
         self.started = 0.0
-        self.process, self.pipe = _start(place)
+        self.process, self.pipe = _start(slot)
 
-    def give(self, task: Task) -> None:
-        """Has it do a task; a process that is gone is replaced."""
+    def assign(self, task: Task) -> None:
+        """Sends a task to the process; a dead process is replaced first."""
         if not self.process.is_alive():
             self.pipe.close()
-            self.process, self.pipe = _start(self.place)
+            self.process, self.pipe = _start(self.slot)
         self.task, self.run, self.started = task, None, time.monotonic()
-        with contextlib.suppress(BrokenPipeError):  # it has just died, which `hear` will find
+        with contextlib.suppress(BrokenPipeError):  # the process has just died: `receive` reports it
             self.pipe.send(task)
 
-    def hear(self) -> Begun | Said | Ended:
-        """The next thing that it says; that its run failed, where it has died."""
+    def receive(self) -> RunStarted | LogMessage | RunEnded:
+        """Returns the next message of the process; `RunEnded` with `WorkerDied` if the process is dead."""
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
@@ -80,11 +79,11 @@ class Worker:
             code = self.process.exitcode or 0
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             hint = "; was there too little memory?" if code == -signal.SIGKILL else ""
-            return Ended(WorkerDied(f"its process {how}{hint}"))
+            return RunEnded(WorkerDied(f"its process {how}{hint}"))
 
 
 def launch(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]], settings: dict[str, Any]) -> list[JobReturn]:
-    """Does all jobs, several at a time; one that fails does not stop the others.
+    """Trains all jobs, several at a time; a failed job does not stop the others.
 
     Args:
         cfgs: of each job.
@@ -92,78 +91,69 @@ def launch(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]], setti
         settings: keys of `hydra/launcher=local`.
 
     Returns:
-        How each job ended, in their order.
+        The result of each job, in the order given.
 
     Raises:
-        ConfigError: for settings that cannot be used.
-        KeyboardInterrupt: on Ctrl-C, when all processes have written down that they were interrupted, or are dead.
+        ConfigError: for invalid settings.
+        KeyboardInterrupt: on Ctrl-C, after all workers have recorded the interruption, or are dead.
     """
-    check_target({"_target_": "launch.local_worker.LocalSettings"} | settings, "hydra.launcher")
+    check_target({"_target_": "launch.devices.LocalSettings"} | settings, "hydra.launcher")
     jobs = zip(cfgs, overrides, strict=True)
     tasks = [Task(number, plain(cfg), tuple(words)) for number, (cfg, words) in enumerate(jobs)]
     devices = [task.cfg["trainer"].get("devices", 1) for task in tasks if task.cfg["trainer"]["accelerator"] != "cpu"]
-    gpus = in_groups(own_gpus(), max(devices)) if devices else []
-    places = divide(LocalSettings(**settings), own_cores(), gpus)
-    if settings["jobs_per_gpu"] != 1 and places[0].gpu is None:
+    gpus = group_gpus(available_gpus(), max(devices)) if devices else []
+    slots = divide_into_slots(LocalSettings(**settings), available_cores(), gpus)
+    if settings["jobs_per_gpu"] != 1 and slots[0].gpu is None:
         log.warning("hydra.launcher.jobs_per_gpu=%s: these runs have no GPU to share", settings["jobs_per_gpu"])
-    log.info("%s", described(places, len(tasks)))
+    log.info("%s", describe_slots(slots, len(tasks)))
     results = [JobReturn(overrides=task.overrides, cfg=cfg) for task, cfg in zip(tasks, cfgs, strict=True)]
-    with Mirroring() as mirroring, _workers(places[: len(tasks)], mirroring) as workers:
-        for task, error in _work_off(workers, tasks, mirroring):
+    with Mirroring() as mirroring, _workers(slots[: len(tasks)], mirroring) as workers:
+        for task, error in _distribute(workers, tasks, mirroring):
             results[task.number].status = JobStatus.COMPLETED if error is None else JobStatus.FAILED
             results[task.number].return_value = error
     return results
 
 
-def described(places: Sequence[Place], number: int) -> str:
-    """How many runs there are at a time, and with what each of them computes."""
-    first, at_once = places[0], min(len(places), number)
-    one = f"{first.threads} thread{'s' if first.threads != 1 else ''}"
-    gpus = len({gpu for place in places[:at_once] if place.gpu is not None for gpu in place.gpu.split(",")})
-    where = f", on {gpus} GPU{'s' if gpus != 1 else ''}" if gpus else ""
-    return f"{at_once} at a time{where}, {one} each"
-
-
-def _work_off(
+def _distribute(
     workers: Sequence[Worker], tasks: Sequence[Task], mirroring: Mirroring
 ) -> Iterator[tuple[Task, Exception | None]]:
-    """Hands out all tasks; gives each of them, and what went wrong with it, as it ends."""
+    """Assigns all tasks to workers; yields each task as it ends, with its error or None."""
     waiting, common, number = deque(tasks), set.intersection(*(set(task.overrides) for task in tasks)), 0
     for worker in workers:
-        worker.give(waiting.popleft())
+        worker.assign(waiting.popleft())
     while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
         for pipe in wait(list(busy)):
             assert isinstance(pipe, Connection)
             worker, task = busy[pipe], busy[pipe].task
             assert task is not None
-            said = worker.hear()
-            if isinstance(said, Begun):
-                worker.run = Run(said.directory)
+            message = worker.receive()
+            if isinstance(message, RunStarted):
+                worker.run = Run(message.directory)
                 mirroring.begin(worker.run, task.cfg)
-            elif isinstance(said, Said):
-                _pass_on(said)
+            elif isinstance(message, LogMessage):
+                _log_once(message)
             else:
                 number += 1
                 title = " ".join(word for word in task.overrides if word not in common)
-                _tell_end(f"run {number} of {len(tasks)}", title, time.monotonic() - worker.started, said.error)
+                _log_end(f"run {number} of {len(tasks)}", title, time.monotonic() - worker.started, message.error)
                 if worker.run is not None:
                     mirroring.end(worker.run)
                 worker.task = None
                 if waiting:
-                    worker.give(waiting.popleft())
-                yield task, said.error
+                    worker.assign(waiting.popleft())
+                yield task, message.error
 
 
-def _pass_on(said: Said) -> None:
-    """What a run said is shown once, though every process may say it; what is a note is no news at the second run."""
-    if said.level < logging.WARNING:
-        tell_notes([said.text])
-    elif said.text not in _WARNED:
-        _WARNED.add(said.text)
-        log.warning("%s", said.text)
+def _log_once(message: LogMessage) -> None:
+    """Logs a worker's message, unless another worker has sent the same."""
+    if message.level < logging.WARNING:
+        tell_notes([message.text])
+    elif message.text not in _LOGGED_WARNINGS:
+        _LOGGED_WARNINGS.add(message.text)
+        log.warning("%s", message.text)
 
 
-def _tell_end(number: str, title: str, seconds: float, error: Exception | None) -> None:
+def _log_end(number: str, title: str, seconds: float, error: Exception | None) -> None:
     name = f"{number}: {title}" if title else number
     if error is None:
         log.info("%s, %.1f s", name, seconds)
@@ -172,11 +162,11 @@ def _tell_end(number: str, title: str, seconds: float, error: Exception | None) 
 
 
 @contextlib.contextmanager
-def _workers(places: Sequence[Place], mirroring: Mirroring) -> Iterator[list[Worker]]:
-    """A process at each place; whatever ends the sweep ends them."""
+def _workers(slots: Sequence[Slot], mirroring: Mirroring) -> Iterator[list[Worker]]:
+    """Starts a worker in each slot; ends all of them on exit, also on an error."""
     workers: list[Worker] = []
     try:
-        workers.extend(map(Worker, places))
+        workers.extend(map(Worker, slots))
         yield workers
         for worker in workers:
             with contextlib.suppress(OSError):
@@ -185,10 +175,10 @@ def _workers(places: Sequence[Place], mirroring: Mirroring) -> Iterator[list[Wor
         for worker in workers:
             worker.pipe.close()
         try:
-            patience = time.monotonic() + GRACE_S
+            deadline = time.monotonic() + GRACE_S
             for worker in workers:
-                worker.process.join(max(patience - time.monotonic(), 0))
-        finally:  # Ctrl-C once more
+                worker.process.join(max(deadline - time.monotonic(), 0))
+        finally:  # also on a second Ctrl-C
             for worker in workers:
                 worker.process.kill()
                 worker.process.join()
@@ -196,15 +186,15 @@ def _workers(places: Sequence[Place], mirroring: Mirroring) -> Iterator[list[Wor
             mirroring.end(run)
 
 
-def _start(place: Place) -> tuple[SpawnProcess, Connection]:
-    """A process that has not inherited what this one has imported; Ctrl-C waits until it can take it."""
+def _start(slot: Slot) -> tuple[SpawnProcess, Connection]:
+    """Spawns a worker, with SIGINT blocked until it can handle it; returns it with our end of the pipe."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, place), name="ordinalclip run")
+    process = context.Process(target=work, args=(theirs, slot), name="ordinalclip run")
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    theirs.close()  # else its end would not be noticed
+    theirs.close()  # otherwise the worker's death would not close the pipe
     return process, ours

@@ -1,4 +1,9 @@
-"""The places of one machine that runs can be at: each has a share of the cores, or a GPU and a share of the cores."""
+"""A worker process of `hydra/launcher=local`: trains one run after another and imports libraries once.
+
+The launcher (`launch.local`) sends a `Task` through a pipe; the worker answers with `RunStarted`, any number of
+`LogMessage`s, and `RunEnded`. If the launcher dies or closes the pipe, the current run is interrupted, and the process
+exits after `GRACE_S` seconds at most.
+"""
 
 import logging
 import os
@@ -9,122 +14,19 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from ordinalclip.config.kinds import Between
-from ordinalclip.errors import ConfigError
+from launch.devices import Slot
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where one run at a time is.
-
-    Attributes:
-        cores: that its process may use.
-        threads: that it computes with. Equal ones give equal bits, so all places have the same number.
-        gpu: what CUDA_VISIBLE_DEVICES says there, several with commas; None = no GPU.
-    """
-
-    cores: tuple[int, ...]
-    threads: int
-    gpu: str | None = None
-
-
-@dataclass
-class LocalSettings:
-    """Keys of `hydra/launcher=local`.
-
-    Attributes:
-        jobs: runs at a time; null = as many as the GPUs hold, else cores / threads.
-        jobs_per_gpu: runs that share a GPU.
-        threads: of each run; null = OMP_NUM_THREADS, else cores / jobs, else 1.
-    """
-
-    jobs: Annotated[int, Between(1, 10_000)] | None
-    jobs_per_gpu: Annotated[int, Between(1, 1_000)]
-    threads: Annotated[int, Between(1, 10_000)] | None
-
-
-def divide(settings: LocalSettings, cores: Sequence[int], gpus: Sequence[str]) -> list[Place]:
-    """The places of a machine. They depend on it and the settings alone, not on how many runs there are to do.
-
-    Args:
-        settings: checked ones.
-        cores: that this process may use.
-        gpus: what CUDA_VISIBLE_DEVICES may say, see `in_groups`; empty where runs are not to use one.
-
-    Raises:
-        ConfigError: more runs at a time than the GPUs hold.
-    """
-    held = len(gpus) * settings.jobs_per_gpu
-    if gpus and settings.jobs is not None and settings.jobs > held:
-        all_gpus = ",".join(gpus).split(",")
-        problem = f"{len(all_gpus)} GPU{'s' if len(all_gpus) > 1 else ''} hold {held} at a time"
-        remedy = f"hydra.launcher.jobs_per_gpu={-(-settings.jobs // len(gpus))}"
-        raise ConfigError("hydra.launcher.jobs", settings.jobs, problem, remedy=remedy)
-    jobs = held or None if settings.jobs is None else settings.jobs
-    threads = settings.threads if settings.threads is not None else _threads_asked_for()
-    if threads is None:
-        threads = 1 if jobs is None else max(len(cores) // jobs, 1)
-    if jobs is None:
-        jobs = max(len(cores) // threads, 1)
-    share = max(len(cores) // jobs, 1)
-    # With more runs than cores for them none has a core of its own, and the system places them better than we could.
-    shares = [tuple(cores[n * share : (n + 1) * share]) if jobs <= len(cores) else tuple(cores) for n in range(jobs)]
-    return [Place(shares[n], threads, gpus[n % len(gpus)] if gpus else None) for n in range(jobs)]
-
-
-def in_groups(gpus: Sequence[str], devices: int) -> list[str]:
-    """GPUs as runs on so many devices take them: each group is what CUDA_VISIBLE_DEVICES says of one place.
-
-    Raises:
-        ConfigError: there are fewer than one run needs.
-    """
-    if gpus and len(gpus) < devices:
-        problem = f"there {'are' if len(gpus) > 1 else 'is'} {len(gpus)} GPU{'s' if len(gpus) > 1 else ''} here"
-        raise ConfigError("trainer.devices", devices, problem, allowed=f"at most {len(gpus)}, or trainer=cpu")
-    whole = len(gpus) - len(gpus) % devices
-    return [",".join(gpus[start : start + devices]) for start in range(0, whole, devices)]
-
-
-def own_cores() -> list[int]:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def own_gpus() -> list[str]:
-    """GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES gives them."""
-    import torch
-
-    number = torch.cuda.device_count()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",")[:number] if named is not None else [str(gpu) for gpu in range(number)]
-
-
-def _threads_asked_for() -> int | None:
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) > 0 else None
-
-
-# MERGED: """A process that does one run after another and pays for its imports once; `launch.local` tells it which.
-#
-# Whatever happens to its parent, it does not go on for long: when the pipe between them is closed, it is interrupted, and
-# where that does not end it, ended.
-# """
-
-
-GRACE_S = 20.0  # to write down that a run was interrupted
+GRACE_S = 20.0  # for an interrupted run to be recorded
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run to be done: its number in the sweep, its configuration, what was typed for it."""
+    """One run to train: its number in the sweep, its configuration, its overrides."""
 
     number: int
     cfg: dict[str, Any]
@@ -132,54 +34,54 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A run has begun in this directory."""
+class RunStarted:
+    """A run has started in this directory."""
 
     directory: Path
 
 
 @dataclass(frozen=True)
-class Said:
-    """Something that a terminal would have shown."""
+class LogMessage:
+    """A message for the launcher's terminal."""
 
     level: int
     text: str
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A run has ended; with an error, or with None."""
+class RunEnded:
+    """A run has ended, with an error or None."""
 
     error: Exception | None
 
 
-class Parent:
-    """Whom to tell; by whichever thread has something to tell.
+class Launcher:
+    """The launcher's end of the pipe; any thread may send.
 
     Args:
-        pipe: to the parent.
+        pipe: to the launcher.
     """
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe, self._lock = pipe, threading.Lock()
 
-    def tell(self, what: Begun | Said | Ended) -> None:
-        """Sends it, one thing at a time."""
+    def send(self, message: RunStarted | LogMessage | RunEnded) -> None:
+        """Sends one message."""
         with self._lock:
-            self.pipe.send(what)
+            self.pipe.send(message)
 
 
-def work(pipe: Connection, place: Place) -> None:
-    """Does the tasks that come through a pipe, until None comes or the pipe is closed.
+def work(pipe: Connection, slot: Slot) -> None:
+    """Entry point of the process: trains tasks until None is received or the pipe is closed.
 
     Args:
-        pipe: gives `Task`s, and gets for each of them `Begun`, perhaps `Said`, and `Ended`.
-        place: where to compute.
+        pipe: receives `Task`s; sends `RunStarted`, `LogMessage` and `RunEnded`.
+        slot: cores, threads and GPU to use.
     """
-    parent = Parent(pipe)
-    os.setsid()  # Ctrl-C in a terminal is for the parent, who closes the pipe
-    _take(place)
-    # Imported here, as libraries look for cores and GPUs when they are imported.
+    launcher = Launcher(pipe)
+    os.setsid()  # Ctrl-C in a terminal goes to the launcher, which closes the pipe
+    _occupy(slot)
+    # Imported here, since libraries count cores and GPUs at import.
     from ordinalclip.system.interruption import Interrupt
 
     interrupt = Interrupt()
@@ -188,26 +90,26 @@ def work(pipe: Connection, place: Place) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, tasks), name="parent", daemon=True).start()
-    _log_to(parent)
+    _redirect_output(launcher)
     try:
         while (task := tasks.get()) is not None:
             interrupt.check()
-            parent.tell(Ended(_do(task, parent)))
+            launcher.send(RunEnded(_train(task, launcher)))
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(130)
 
 
-def _take(place: Place) -> None:
+def _occupy(slot: Slot) -> None:
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, place.cores)
+        os.sched_setaffinity(0, slot.cores)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(place.threads)
-    if place.gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = place.gpu
+        os.environ[name] = str(slot.threads)
+    if slot.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu
 
 
 def _receive(pipe: Connection, tasks: "queue.SimpleQueue[Task | None]") -> None:
-    """Hands tasks on; interrupts the run when the parent is gone or has closed the pipe."""
+    """Queues tasks; interrupts the current run when the launcher has died or closed the pipe."""
     try:
         while (task := pipe.recv()) is not None:
             tasks.put(task)
@@ -219,8 +121,8 @@ def _receive(pipe: Connection, tasks: "queue.SimpleQueue[Task | None]") -> None:
         os._exit(130)
 
 
-def _do(task: Task, parent: Parent) -> Exception | None:
-    """Brings one run to its end, and gives back what went wrong, as far as it can be sent."""
+def _train(task: Task, launcher: Launcher) -> Exception | None:
+    """Trains one run and returns its error, if any, in a form that can be pickled."""
     from ordinalclip.execution.job import run_job
     from ordinalclip.preparation.prepare import prepare
     from ordinalclip.runs.leases import Busy
@@ -228,39 +130,39 @@ def _do(task: Task, parent: Parent) -> Exception | None:
 
     try:
         job = prepare(task.cfg, task.overrides)
-        parent.tell(Begun(job.run.directory))
+        launcher.send(RunStarted(job.run.directory))
         try:
-            run_job(job, in_sweep=True, mirror=NoMirror())  # one process writes to a store: the parent
+            run_job(job, in_sweep=True, mirror=NoMirror())  # the launcher is the only writer of a store
         except Busy as busy:
             raise Busy(f"{job.run.directory.name}: {busy}; nothing was done here") from None
     except Exception as error:
-        return _sendable(error)
+        return _picklable(error)
     return None
 
 
-def _sendable(error: Exception) -> Exception:
+def _picklable(error: Exception) -> Exception:
     error.__traceback__ = error.__cause__ = error.__context__ = None
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever a foreign class may raise when it is put together again
+    except Exception:  # any error that a third-party class raises when it is unpickled
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
 
-class _ToParent(logging.Handler):
-    """What a terminal would show: our own log, and the warnings of others."""
+class _LauncherHandler(logging.Handler):
+    """Sends this project's log records and all warnings to the launcher."""
 
-    def __init__(self, parent: Parent) -> None:
+    def __init__(self, launcher: Launcher) -> None:
         super().__init__(logging.INFO)
-        self.parent = parent
+        self.launcher = launcher
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING or record.name.startswith("ordinalclip"):
-            self.parent.tell(Said(record.levelno, record.getMessage()))
+            self.launcher.send(LogMessage(record.levelno, record.getMessage()))
 
 
-class _ToLog:
-    """A file whose lines are logged; progress bars write whole lines where there is no terminal."""
+class _LoggedStream:
+    """A file object that logs whole lines; progress bars write whole lines outside of a terminal."""
 
     def __init__(self, name: str) -> None:
         self.name, self.line = name, ""
@@ -272,15 +174,15 @@ class _ToLog:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing waits but a line without its end."""
+        """Does nothing: an incomplete line waits for its end."""
 
     def isatty(self) -> bool:
         return False
 
 
-def _log_to(parent: Parent) -> None:
-    """What is logged goes to the parent, and as ever into a run's own log; so does there what is printed."""
-    logging.basicConfig(level=logging.INFO, handlers=[_ToParent(parent)])
+def _redirect_output(launcher: Launcher) -> None:
+    """Sends log records to the launcher; stdout and stderr are logged, and so reach the run's own log only."""
+    logging.basicConfig(level=logging.INFO, handlers=[_LauncherHandler(launcher)])
     logging.raiseExceptions = False
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
-    sys.stdout, sys.stderr = _ToLog("stdout"), _ToLog("stderr")
+    sys.stdout, sys.stderr = _LoggedStream("stdout"), _LoggedStream("stderr")

@@ -1,6 +1,6 @@
-"""`python -m launch.mlflow_server`: an MLflow server that many runs on many machines write to at once.
+"""`python -m launch.mlflow_server`: an MLflow server with a PostgreSQL database, for runs on many machines.
 
-In the foreground, with its database, until Ctrl-C; whatever ends it ends all of it.
+It runs in the foreground until Ctrl-C, and ends its database and workers when it ends.
 """
 
 import configparser
@@ -23,7 +23,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from launch.postgres import Postgres, check_port, end_left_over
+from launch.postgres import Postgres
 from ordinalclip.cli.command import run_command
 from ordinalclip.config.kinds import Between
 from ordinalclip.config.signatures import check_target
@@ -35,6 +35,7 @@ log = logging.getLogger("ordinalclip")
 
 _START_S = 120.0
 _STOP_S = 15.0
+_ARTIFACTS_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"  # set by MLflow in its workers
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _USAGE = """\
 OrdinalCLIP starts an MLflow server with a PostgreSQL database and a folder of artifacts, and ends both with Ctrl-C.
@@ -51,14 +52,14 @@ Runs go there with tracking=server and MLFLOW_TRACKING_URI set to what is printe
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What may be typed.
+    """Keys of the command line.
 
     Attributes:
         folder: of the database, the artifacts and the logs.
-        host: that it listens on.
-        port: that it listens on.
-        auth: whether it asks for a name and a password.
-        database: an address for SQLAlchemy; null = a PostgreSQL in the folder.
+        host: address to listen on.
+        port: port to listen on.
+        auth: whether clients need a name and a password.
+        database: SQLAlchemy's address of a database; null = PostgreSQL in the folder.
     """
 
     folder: str = ".cache/mlflow-server"
@@ -74,16 +75,16 @@ def main() -> None:
 
 
 def serve(words: Sequence[str]) -> None:
-    """Runs a server until it is told to stop.
+    """Runs a server until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         words: of the form key=value.
 
     Raises:
-        ConfigError: for what cannot be used.
-        Busy: there is one in that folder already.
+        ConfigError: for invalid settings.
+        Busy: if another server uses that folder.
     """
-    settings = _typed(words)
+    settings = _read_settings(words)
     folder = Path(settings.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
@@ -91,7 +92,7 @@ def serve(words: Sequence[str]) -> None:
         signal.signal(number, lambda *_: stop.set())
     try:
         with held(folder / ".lock", 0):
-            end_left_over(folder)
+            end_orphaned_server(folder)
             check_port(settings.host, settings.port)
             with _database(settings, folder) as (database, users):
                 _serve(settings, folder, database, users, stop)
@@ -99,7 +100,7 @@ def serve(words: Sequence[str]) -> None:
         raise Busy(f"{folder}: there is a server in it already") from None
 
 
-def _typed(words: Sequence[str]) -> ServerSettings:
+def _read_settings(words: Sequence[str]) -> ServerSettings:
     typed = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in words)}
     if "database" in typed and typed["database"] is not None and "://" not in str(typed["database"]):
         raise ConfigError("database", typed["database"], "is no address", allowed="postgresql+psycopg://user@host/name")
@@ -109,9 +110,51 @@ def _typed(words: Sequence[str]) -> ServerSettings:
     return ServerSettings(**typed)
 
 
+def end_orphaned_server(folder: Path) -> None:
+    """Ends an MLflow server whose parent was killed: it would keep the port and answer without a database.
+
+    Args:
+        folder: of the server, absolute; the caller holds its lock, so no living parent uses it.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        until = time.monotonic() + _STOP_S
+        left = list(processes_of(folder))
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        while left and time.monotonic() < until:
+            time.sleep(0.1)
+            left = list(processes_of(folder))
+        if not left:
+            return
+
+
+def processes_of(folder: Path) -> Iterator[int]:
+    """Yields the ids of MLflow processes whose artifacts are in a folder."""
+    uri = (folder / "artifacts").as_uri()
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # another user's process, or one that has ended
+            words = (place / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            settings = (place / "environ").read_bytes().decode(errors="replace").split("\0")
+            named = uri in words or f"{_ARTIFACTS_VARIABLE}={uri}" in settings
+            if named and int(place.name) != os.getpid():
+                yield int(place.name)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises ConfigError if another process listens on the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # allows a port that was just released
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError("port", port, f"cannot be used ({error.strerror})", remedy="another: port=5001") from None
+
+
 @contextlib.contextmanager
 def _database(settings: ServerSettings, folder: Path) -> Iterator[tuple[str, str]]:
-    """Addresses of the databases of runs and of users."""
+    """Yields the addresses of the databases of runs and of users."""
     if settings.database is not None:
         yield settings.database, settings.database
         return
@@ -132,11 +175,11 @@ def _serve(settings: ServerSettings, folder: Path, database: str, users: str, st
         command += ["--allowed-hosts", ",".join(_own_names())]
     if settings.auth:
         command += ["--app-name", "basic-auth"]
-        env |= _with_users(folder, users)
+        env |= _auth_environment(folder, users)
     with (folder / "server.log").open("ab") as output:
         process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
     try:
-        _wait(process, settings, folder, stop)
+        _wait_until_ready(process, settings, folder, stop)
         while not stop.wait(0.5):
             if process.poll() is not None:
                 raise RuntimeError(f"the server ended by itself; see {folder / 'server.log'}")
@@ -145,7 +188,9 @@ def _serve(settings: ServerSettings, folder: Path, database: str, users: str, st
     log.info("stopped; %s keeps what it has", folder)
 
 
-def _wait(process: subprocess.Popen[bytes], settings: ServerSettings, folder: Path, stop: threading.Event) -> None:
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], settings: ServerSettings, folder: Path, stop: threading.Event
+) -> None:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     until = time.monotonic() + _START_S
     while not stop.is_set():
@@ -167,15 +212,15 @@ def _wait(process: subprocess.Popen[bytes], settings: ServerSettings, folder: Pa
 
 
 def _own_names() -> list[str]:
-    """Names that requests from elsewhere may ask for; MLflow knows of addresses in private networks alone."""
+    """Host names accepted in requests; by default, MLflow only accepts addresses of private networks."""
     from mlflow.server.security_utils import get_default_allowed_hosts
 
     names = {socket.gethostname(), socket.getfqdn()}
     return [*get_default_allowed_hosts(), *sorted(names), *(f"{name}:*" for name in sorted(names))]
 
 
-def _with_users(folder: Path, database: str) -> dict[str, str]:
-    """The environment of a server that asks who one is; makes the administrator's password at the first start."""
+def _auth_environment(folder: Path, database: str) -> dict[str, str]:
+    """Environment of a server with authentication; creates the administrator's password at the first start."""
     file = folder / "admin.ini"
     if not file.exists():
         ini = configparser.ConfigParser(interpolation=None)
@@ -189,7 +234,7 @@ def _with_users(folder: Path, database: str) -> dict[str, str]:
         _write(file, ini)
     ini = configparser.ConfigParser(interpolation=None)
     ini.read(file)
-    ini["mlflow"]["database_uri"] = database  # the socket's place changes from start to start
+    ini["mlflow"]["database_uri"] = database  # the socket's folder differs at each start
     _write(file, ini)
     return {"MLFLOW_AUTH_CONFIG_PATH": str(file), "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16)}
 
@@ -200,7 +245,7 @@ def _write(file: Path, ini: configparser.ConfigParser) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the server and all that it started: its workers outlive it otherwise."""
+    """Ends the server's process group, since its workers would outlive it."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -1,4 +1,8 @@
-"""The store of jobs on several machines: none or a server, since they would ruin an SQLite file."""
+"""MLflow stores of sweeps: which store jobs on several machines may use, and mirroring of runs of other processes.
+
+An SQLite file is corrupted by writers on several machines. Such jobs write to no store, or to a server; the process
+that waits for them mirrors their runs (`Mirroring`), or `python -m analysis.sync` does so later.
+"""
 
 import logging
 import threading
@@ -19,24 +23,26 @@ from ordinalclip.tracking.store import Store
 
 log = logging.getLogger("ordinalclip")
 
-_OFFLINE = {"_target_": "ordinalclip.tracking.NoMirror"}
-_ASK_S = 3.0
+_NO_STORE = {"_target_": "ordinalclip.tracking.NoMirror"}
+_HEALTH_TIMEOUT_S = 3.0
+_MIRROR_EVERY_S = 1.0  # a mirror limits its own rate as well
 
 
 def check_store(jobs: Sequence[Job], arguments: Sequence[str], *, mirrored: bool) -> None:
-    """Refuses an SQLite store for jobs on several machines; warns of a server that they or this machine cannot reach.
+    """Rejects an SQLite store for jobs on several machines; warns if a server cannot be reached.
 
     Args:
-        jobs: some to be queued.
-        arguments: what the user typed.
-        mirrored: a process here shows the runs in their store, so that one that was not named is left to it.
+        jobs: jobs to be queued.
+        arguments: as typed by the user.
+        mirrored: whether a process on this machine mirrors the runs, so that an SQLite store is accepted unless the
+            user has named it.
 
     Raises:
-        ConfigError: for such a store.
+        ConfigError: for an SQLite store.
     """
     for uri in dict.fromkeys(_uri(job) for job in jobs if _uri(job).startswith("http")):
-        _warn_of(uri)
-    if not any(map(is_sqlite, jobs)):
+        _warn_if_unreachable(uri)
+    if not any(map(uses_sqlite, jobs)):
         return
     typed = [word.lstrip("+").partition("=")[::2] for word in arguments]
     named = [(key, value) for key, value in typed if key in ("tracking", "tracking.uri")]
@@ -54,13 +60,13 @@ def check_store(jobs: Sequence[Job], arguments: Sequence[str], *, mirrored: bool
     raise ConfigError(key, value, problem, allowed=allowed, remedy=f"leave it out: {shows}")
 
 
-def for_nodes(job: Job) -> Job:
-    """The job as it is queued: one of an SQLite store writes to none, and leaves it to others to register its run."""
-    return replace(job, cfg=job.cfg | {"tracking": _OFFLINE, "register": False}) if is_sqlite(job) else job
+def without_sqlite(job: Job) -> Job:
+    """Returns the job to queue: with an SQLite store, it writes to no store and does not register its model."""
+    return replace(job, cfg=job.cfg | {"tracking": _NO_STORE, "register": False}) if uses_sqlite(job) else job
 
 
-def is_sqlite(job: Job) -> bool:
-    """Whether a job's store is a file."""
+def uses_sqlite(job: Job) -> bool:
+    """Whether a job's store is an SQLite file."""
     return _uri(job).startswith("sqlite:")
 
 
@@ -68,61 +74,58 @@ def _uri(job: Job) -> str:
     return str(job.cfg["tracking"].get("uri", ""))
 
 
-def _warn_of(uri: str) -> None:
+def _warn_if_unreachable(uri: str) -> None:
     if urlsplit(uri).hostname in ("127.0.0.1", "localhost", "::1"):
         log.warning("tracking.uri=%s is each machine's own address, and jobs run on others", uri)
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ASK_S).close()
-    except urllib.error.HTTPError:  # it asks for a password, say
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_HEALTH_TIMEOUT_S).close()
+    except urllib.error.HTTPError:  # such as a server with authentication
         return
     except (OSError, ValueError) as error:
-        why = getattr(error, "reason", error)
-        told = "tracking.uri=%s does not answer from here (%s); runs need no store, python -m analysis.sync fills it"
-        log.warning(told, uri, why)
-
-
-# MERGED: """Shows runs of other processes in their stores: one thread, so that a store has one writer and nobody waits for it."""
-
-
-_PAUSE_S = 1.0  # between two looks at the runs; a mirror decides by itself how often it copies
+        reason = getattr(error, "reason", error)
+        message = "tracking.uri=%s does not answer from here (%s); runs need no store, python -m analysis.sync fills it"
+        log.warning(message, uri, reason)
 
 
 class Mirroring:
-    """A context in which runs are mirrored while they are worked on, and wholly when they have ended."""
+    """A context manager that mirrors runs of other processes into their stores: from time to time, and at their end.
+
+    A single thread does so, so that a store has one writer and no caller waits for it.
+    """
 
     def __init__(self) -> None:
         self._cfgs: dict[Run, dict[str, Any]] = {}
         self._ended: list[Run] = []
-        self._news, self._closing = threading.Condition(), False
+        self._changed, self._closing = threading.Condition(), False
         self._thread = threading.Thread(target=self._mirror, name="mirroring", daemon=True)
 
     def begin(self, run: Run, cfg: dict[str, Any]) -> None:
-        """From now on a run is shown."""
-        with self._news:
+        """Starts to mirror a run."""
+        with self._changed:
             self._cfgs[run] = cfg
 
     def end(self, run: Run) -> None:
-        """A run has ended: it is shown for the last time, with how it ended; one that never began is not."""
-        with self._news:
+        """Mirrors an ended run for the last time, with its final status; does nothing if it was not begun."""
+        with self._changed:
             self._ended.append(run)
-            self._news.notify()
+            self._changed.notify()
 
     def __enter__(self) -> "Mirroring":
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Waits until all that has ended is shown."""
-        with self._news:
+        """Waits until all ended runs are mirrored."""
+        with self._changed:
             self._closing = True
-            self._news.notify()
+            self._changed.notify()
         self._thread.join()
 
     def _mirror(self) -> None:
         while True:
-            with self._news:
+            with self._changed:
                 if not self._ended and not self._closing:
-                    self._news.wait(_PAUSE_S)
+                    self._changed.wait(_MIRROR_EVERY_S)
                 ended, self._ended = self._ended, []
                 done = self._closing and not ended
                 running = {run: cfg for run, cfg in self._cfgs.items() if run not in ended}
@@ -135,13 +138,13 @@ class Mirroring:
                 mirror_of(cfg).sync(run, final=False)
 
 
-def show_finished(jobs: Iterable[Job]) -> None:
-    """Copies finished runs that their stores do not have, or not to the end: nobody may have been here when they ended.
+def copy_finished(jobs: Iterable[Job]) -> None:
+    """Copies finished runs into their stores, as no process may have mirrored their end.
 
     Args:
-        jobs: of a sweep; what a store has already is passed over, and one that does not answer is warned of.
+        jobs: of a sweep; complete copies are skipped, and a store that does not answer is logged as a warning.
     """
-    from ordinalclip.tracking.sync import copy_all  # a command, which imports how sweeps end
+    from ordinalclip.tracking.sync import copy_all  # imports MLflow
 
     stores: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for job in jobs:
@@ -151,5 +154,5 @@ def show_finished(jobs: Iterable[Job]) -> None:
     for (uri, experiment), runs in stores.items():
         try:
             copy_all(Store(uri, experiment), runs)
-        except Exception as error:  # whatever a store may raise: the runs are done
+        except Exception as error:  # any error of the store: the runs are finished
             log.warning("%s; the runs are done, and python -m analysis.sync shows them", str(error).partition("\n")[0])

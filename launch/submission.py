@@ -1,4 +1,8 @@
-"""Queues jobs as SLURM arrays, by submitit."""
+"""Submits jobs to SLURM with submitit: those whose runs are missing, each run once, as job arrays.
+
+`submit` claims the missing runs (`launch.queue_claims`), lists them in `sweeps/<name>-<time>.jsonl` and returns without
+waiting. `launch.submit` and `launch.retry` call it, and so does `hydra/launcher=slurm`, which then waits.
+"""
 
 import json
 import logging
@@ -9,31 +13,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from launch.claims import Claim, Claims
+from launch.queue_claims import Claim, Claims
+from launch.run_states import RunState, read_run_states
 from launch.snapshot import take_snapshot
-from launch.standing import Standing, standings
 from ordinalclip.errors import ConfigError
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.runs.leases import Busy
 
-# The others are SLURM's alone to submitit.
-_BASE = ("name", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")
+log = logging.getLogger("ordinalclip")
+
+# Submitit's parameters of all clusters; its others have the prefix "slurm_".
+_COMMON_PARAMETERS = ("name", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")
+_OWN_SETTINGS = ("submitit_folder", "array_limit", "max_num_timeout", "setup", "gres", "gpus_per_node")
 _SETUP = (
-    # Weights were found here, and nodes mostly have no internet: without this, libraries would ask for minutes.
+    # Weights are cached, and nodes often have no internet: without this, libraries retry for minutes.
     "export HF_HUB_OFFLINE=1",
-    # Since SLURM 22.05 srun gives a task one of the job's cores, unless it is told so again.
+    # Since SLURM 22.05, srun gives a task a single core unless this is set.
     '[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK',
 )
 
 
 @dataclass(frozen=True)
-class Queued:
+class QueuedJob:
     """A job in SLURM's queue.
 
     Attributes:
-        job: what it does.
-        slurm_id: `17` or, in an array, `17_3`.
-        stderr: where it prints what goes wrong.
+        job: the job.
+        slurm_id: `17`, or `17_3` in an array.
+        stderr: the file of its error output.
     """
 
     job: Job
@@ -41,144 +48,82 @@ class Queued:
     stderr: Path
 
 
-def queue(jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[str, Any]) -> Iterator[Queued]:
-    """Hands jobs to SLURM in arrays of at most `array_limit`, with a copy of the code as it is now.
-
-    Args:
-        jobs: checked ones.
-        config_dirs: the user's own folders with options.
-        settings: of `hydra/launcher=slurm`.
-
-    Yields:
-        Each job with its id, array by array.
-
-    Raises:
-        ConfigError: SLURM is not here, or does not take the jobs.
-    """
-    from submitit import AutoExecutor
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-    from launch.snapshot import Task  # submitit takes a while to import
-
-    _check_slurm()
-    runs = Path(jobs[0].cfg["paths"]["runs"])
-    code = take_snapshot(runs, config_dirs)
-    ours = {"submitit_folder", "array_limit", "max_num_timeout", "setup", "gres", "gpus_per_node"}
-    options = {name: value for name, value in settings.items() if name not in ours and value is not None}
-    options |= {"setup": [*_SETUP, *settings["setup"], *code.setup]}
-    # A number of GPUs, or the site's own words for them.
-    options |= {"gres": settings["gres"]} if settings["gres"] else {"gpus_per_node": settings["gpus_per_node"]}
-    of_sbatch = {name: value for name, value in settings["additional_parameters"].items() if value is not False}
-    options |= {"additional_parameters": of_sbatch}
-    options = {name if name in _BASE else f"slurm_{name}": value for name, value in options.items()}
-    folder = Path(settings["submitit_folder"]).absolute()
-    executor = AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=settings["max_num_timeout"])
-    limit = settings["array_limit"]
-    for start in range(0, len(jobs), limit):
-        some = jobs[start : start + limit]
-        try:
-            executor.update_parameters(**options)
-            queued = executor.map_array(Task(), [job.cfg for job in some], [list(job.overrides) for job in some])
-        except (FailedJobError, FailedSubmissionError) as error:
-            raise ConfigError("hydra/launcher", "slurm", _words_of(error), remedy="see cluster=… in --help") from error
-        for job, made in zip(some, queued, strict=True):
-            yield Queued(job, made.job_id, made.paths.stderr)
-
-
-def _check_slurm() -> None:
-    if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        remedy = "on a machine of your own: make slurm-up, or hydra/launcher=local"
-        raise ConfigError("hydra/launcher", "slurm", "there is no sbatch here: this is no SLURM cluster", remedy=remedy)
-
-
-def _words_of(error: Exception) -> str:
-    """What sbatch said."""
-    lines = [line.partition("error: ")[2] for line in str(error).splitlines() if "error: " in line]
-    return "is refused by sbatch: " + ("; ".join(line.strip() for line in lines) or str(error).strip())
-
-
-# MERGED: """Hands what is missing of some jobs to SLURM, each run once, and leaves."""
-
-
-log = logging.getLogger("ordinalclip")
-
-
 @dataclass(frozen=True)
 class Submission:
-    """What came of it.
+    """The result of a submission.
 
     Attributes:
         queued: jobs, in the order given.
-        plan: the file that lists them; None where nothing was queued.
-        stood: how each run stood before.
+        plan: the file that lists them; None if nothing was queued.
+        states_before: state of each run before the submission.
     """
 
-    queued: list[Queued]
+    queued: list[QueuedJob]
     plan: Path | None
-    stood: list[Standing]
+    states_before: list[RunState]
 
     @property
     def slurm_ids(self) -> list[str]:
-        """Of the jobs that were queued."""
+        """Ids of the queued jobs."""
         return [one.slurm_id for one in self.queued]
 
     @property
     def arrays(self) -> list[str]:
-        """The numbers to give to scancel."""
+        """Ids of the arrays, as scancel takes them."""
         return sorted({one.partition("_")[0] for one in self.slurm_ids}, key=int)
 
 
 def submit(
     jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[str, Any], arguments: Sequence[str]
 ) -> Submission:
-    """Queues those of the jobs whose runs are neither done, at work nor queued.
+    """Queues those of the jobs whose runs are neither finished, running nor queued.
 
     Args:
-        jobs: checked ones, of one folder of runs.
-        config_dirs: the user's own folders with options.
+        jobs: checked jobs, all in one folder of runs.
+        config_dirs: directories given by --config-dir.
         settings: of `hydra/launcher=slurm`.
-        arguments: what the user typed, for the record.
+        arguments: as typed by the user, for the record.
 
     Raises:
-        ConfigError: SLURM is not here, or does not take the jobs; or a run has more devices than its job has GPUs.
+        ConfigError: if there is no SLURM, sbatch rejects the jobs, or a run has more devices than its job has GPUs.
     """
     for job in jobs:
         _check_gpus(job, settings)
     root = Path(jobs[0].cfg["paths"]["runs"]).absolute()
     claims = Claims(root)
     before = claims.read()
-    stood = standings([job.run for job in jobs], root)
+    states = read_run_states([job.run for job in jobs], root)
     taken: dict[str, Claim] = {}
     missing: list[Job] = []
-    for job, one in zip(jobs, stood, strict=True):
-        if one.state in ("running", "queued") or (one.state == "finished" and not job.cfg["rerun"]):
+    for job, state in zip(jobs, states, strict=True):
+        if state.state in ("running", "queued") or (state.state == "finished" and not job.cfg["rerun"]):
             continue
         claim = claims.take(
             job.run.run_id, job.run.directory.name, before.get(job.run.run_id), sweep=job.cfg["sweep_name"]
         )
         if claim is None:
-            log.info("left to another submission of this moment: %s", job.run.directory.name)
+            log.info("skipped, another process is submitting it: %s", job.run.directory.name)
             continue
         taken[job.run.run_id] = claim
         missing.append(job)
-    handed: list[Queued] = []
+    queued: list[QueuedJob] = []
     plan = None
     try:
         missing = [_archived(job) for job in missing]
         if missing:
             plan = _write_plan(root, missing, arguments)
-            for queued in queue(missing, config_dirs, settings):
-                claim = taken.pop(queued.job.run.run_id)
-                claims.submitted(claim, slurm_id=queued.slurm_id, plan=plan, log=queued.stderr)
-                handed.append(queued)
+            for one in queue_jobs(missing, config_dirs, settings):
+                claim = taken.pop(one.job.run.run_id)
+                claims.submitted(claim, slurm_id=one.slurm_id, plan=plan, log=one.stderr)
+                queued.append(one)
     finally:
-        for claim in taken.values():  # of what was not queued
-            claims.give_back(claim)
-    return Submission(handed, plan, stood)
+        for claim in taken.values():  # of jobs that were not queued
+            claims.withdraw(claim)
+    return Submission(queued, plan, states)
 
 
 def _check_gpus(job: Job, settings: Mapping[str, Any]) -> None:
-    """A job is one run and one task, which has all of the run's devices."""
+    """Raises ConfigError if a run has more devices than its job has GPUs: a job is one run and one SLURM task."""
     devices, gpus = job.cfg["trainer"].get("devices", 1), settings["gpus_per_node"]
     if settings["gres"] or not gpus or job.cfg["trainer"]["accelerator"] == "cpu" or devices <= gpus:
         return
@@ -187,7 +132,7 @@ def _check_gpus(job: Job, settings: Mapping[str, Any]) -> None:
 
 
 def _archived(job: Job) -> Job:
-    """With rerun=true what there is of the run is moved aside here: its job may be started several times."""
+    """With rerun=true, archives the run's directory here and not in the job, which may be started several times."""
     if not job.cfg["rerun"]:
         return job
     try:
@@ -200,7 +145,7 @@ def _archived(job: Job) -> Job:
 
 
 def _write_plan(root: Path, jobs: Sequence[Job], arguments: Sequence[str]) -> Path:
-    """`sweeps/<name>-<time>.jsonl`: what was typed, then a line a job."""
+    """Writes `sweeps/<name>-<time>.jsonl`: the arguments, then one line per job."""
     name = jobs[0].cfg["sweep_name"] or "runs"
     folder = root / "sweeps"
     folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +153,7 @@ def _write_plan(root: Path, jobs: Sequence[Job], arguments: Sequence[str]) -> Pa
     lines += [{"run": job.run.directory.name, "overrides": list(job.overrides)} for job in jobs]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     stamp, number = time.strftime("%Y%m%d-%H%M%S"), 0
-    while True:  # several may be written within a second
+    while True:  # several plans may be written within a second
         path = folder / f"{name}-{stamp}{f'-{number}' if number else ''}.jsonl"
         try:
             with path.open("x", encoding="utf-8") as file:
@@ -217,3 +162,59 @@ def _write_plan(root: Path, jobs: Sequence[Job], arguments: Sequence[str]) -> Pa
             number += 1
             continue
         return path
+
+
+def queue_jobs(jobs: Sequence[Job], config_dirs: Sequence[Path], settings: Mapping[str, Any]) -> Iterator[QueuedJob]:
+    """Queues jobs in arrays of at most `array_limit`, with a snapshot of the code.
+
+    Args:
+        jobs: checked jobs.
+        config_dirs: directories given by --config-dir.
+        settings: of `hydra/launcher=slurm`.
+
+    Yields:
+        Each job with its id, array by array.
+
+    Raises:
+        ConfigError: if there is no SLURM, or sbatch rejects the jobs.
+    """
+    from submitit import AutoExecutor
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    from launch.slurm_task import Task  # imports submitit, which is slow
+
+    _check_slurm()
+    runs = Path(jobs[0].cfg["paths"]["runs"])
+    code = take_snapshot(runs, config_dirs)
+    options = {name: value for name, value in settings.items() if name not in _OWN_SETTINGS and value is not None}
+    options |= {"setup": [*_SETUP, *settings["setup"], *code.setup]}
+    # GPUs are requested by number or by the site's gres string.
+    options |= {"gres": settings["gres"]} if settings["gres"] else {"gpus_per_node": settings["gpus_per_node"]}
+    of_sbatch = {name: value for name, value in settings["additional_parameters"].items() if value is not False}
+    options |= {"additional_parameters": of_sbatch}
+    options = {name if name in _COMMON_PARAMETERS else f"slurm_{name}": value for name, value in options.items()}
+    folder = Path(settings["submitit_folder"]).absolute()
+    executor = AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=settings["max_num_timeout"])
+    limit = settings["array_limit"]
+    for start in range(0, len(jobs), limit):
+        some = jobs[start : start + limit]
+        try:
+            executor.update_parameters(**options)
+            queued = executor.map_array(Task(), [job.cfg for job in some], [list(job.overrides) for job in some])
+        except (FailedJobError, FailedSubmissionError) as error:
+            raise ConfigError(
+                "hydra/launcher", "slurm", _sbatch_error(error), remedy="see cluster=… in --help"
+            ) from error
+        for job, made in zip(some, queued, strict=True):
+            yield QueuedJob(job, made.job_id, made.paths.stderr)
+
+
+def _check_slurm() -> None:
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        remedy = "on a machine of your own: make slurm-up, or hydra/launcher=local"
+        raise ConfigError("hydra/launcher", "slurm", "there is no sbatch here: this is no SLURM cluster", remedy=remedy)
+
+
+def _sbatch_error(error: Exception) -> str:
+    lines = [line.partition("error: ")[2] for line in str(error).splitlines() if "error: " in line]
+    return "is refused by sbatch: " + ("; ".join(line.strip() for line in lines) or str(error).strip())

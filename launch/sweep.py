@@ -1,4 +1,4 @@
-"""`-m`: every job is composed, checked and looked up before the first one starts; only what is missing is launched."""
+"""Sweeps (`-m`): all jobs are composed and checked before the first one starts; only missing runs are launched."""
 
 import json
 import logging
@@ -13,8 +13,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from launch.outcome import JobFailed
-from launch.stores import show_finished
+from launch.slurm_outcome import JobFailed
+from launch.stores import copy_finished
 from ordinalclip.errors import SweepFailed
 from ordinalclip.execution.job import mirror_of, register_finished
 from ordinalclip.preparation.prepare import Job, plan, tell_notes
@@ -26,18 +26,15 @@ log = logging.getLogger("ordinalclip")
 
 @runtime_checkable
 class JobLauncher(Protocol):
-    """A launcher that takes checked jobs, and runs them elsewhere."""
+    """A launcher that takes checked jobs and runs them on other machines."""
 
     def check(self, jobs: Sequence[Job], arguments: Sequence[str]) -> None:
-        """Raises ConfigError for what jobs cannot do there, before anything is launched."""
+        """Raises ConfigError for settings that are invalid on other machines, before anything is launched."""
 
     def launch_jobs(
         self, jobs: Sequence[Job], config_dirs: Sequence[Path], arguments: Sequence[str]
     ) -> list[JobReturn]:
-        """Runs them all, and tells how each of them ended."""
-
-
-STATE_WORDS = {"finished": "finished", "running": "running elsewhere", "new": "new"}  # the others are what they say
+        """Runs all jobs and returns their results."""
 
 
 def sweep(
@@ -47,44 +44,38 @@ def sweep(
     arguments: Sequence[str],
     config_dirs: Sequence[Path] = (),
 ) -> list[JobReturn]:
-    """Plans all jobs, launches what is missing, prints one table.
+    """Plans all jobs, launches those with missing runs, and prints one table of all.
 
     Args:
-        compose: overrides of one job → its configuration, without Hydra's own node.
-        launcher: runs jobs, here or elsewhere.
+        compose: composes the configuration of a job, without the `hydra` node.
+        launcher: runs jobs, on this machine or others.
         product: overrides of each job.
-        arguments: what the user typed.
-        config_dirs: the user's own folders with options.
+        arguments: as typed by the user.
+        config_dirs: directories given by --config-dir.
 
     Returns:
-        What the launched jobs returned.
+        The results of the launched jobs.
 
     Raises:
-        ConfigError: for the first job that could not start; nothing has been launched then.
-        SweepFailed: after all jobs, when some failed.
+        ConfigError: for the first invalid job; nothing has been launched.
+        SweepFailed: after all jobs, if some failed.
     """
     jobs = plan(compose, product, config_dirs)
     if isinstance(launcher, JobLauncher):
         launcher.check(jobs, arguments)
     states = {job.run.run_id: job.run.state() for job in jobs}
-    words = Counter(STATE_WORDS.get(state, state) for state in states.values())
-    log.info(
-        "%d run%s: %s",
-        len(jobs),
-        "s" if len(jobs) != 1 else "",
-        ", ".join(f"{number} {word}" for word, number in words.items()),
-    )
+    log.info("%s", count_states(list(states.values())))
     tell_notes([note for job in jobs for note in job.manifest.notes])
-    # A launcher of jobs elsewhere waits for one that has begun there, too.
-    left = ("finished",) if isinstance(launcher, JobLauncher) else ("finished", "running")
-    missing = [job for job in jobs if job.cfg["rerun"] or states[job.run.run_id] not in left]
+    # A launcher for other machines also waits for jobs that are running there.
+    skipped = ("finished",) if isinstance(launcher, JobLauncher) else ("finished", "running")
+    missing = [job for job in jobs if job.cfg["rerun"] or states[job.run.run_id] not in skipped]
     for job in jobs:
-        if states[job.run.run_id] == "running" and "running" in left:
+        if states[job.run.run_id] == "running" and "running" in skipped:
             log.info("left to the process that works on it: %s", job.run.directory.name)
-    note_sweep(jobs, arguments)
+    record_sweep(jobs, arguments)
     results: list[JobReturn] = []
     if missing:
-        mirror_of(missing[0].cfg).prepare()  # before jobs that share the store could race to create it
+        mirror_of(missing[0].cfg).prepare()  # so that jobs with the same store do not race to create it
         try:
             if isinstance(launcher, JobLauncher):
                 results = launcher.launch_jobs(missing, config_dirs, arguments)
@@ -95,7 +86,7 @@ def sweep(
             log.info("%d of %d runs are finished", done, len(jobs))
             raise
     if isinstance(launcher, JobLauncher):
-        show_finished(jobs)  # some may have ended after a driver before this one was closed
+        copy_finished(jobs)  # some may have ended after an earlier launcher was killed
     print_sweep(jobs)
     register_finished(jobs)
     print_store(jobs[0].cfg)
@@ -103,11 +94,18 @@ def sweep(
     return results
 
 
+def count_states(states: Sequence[str]) -> str:
+    """Returns a line such as `3 runs: 2 finished, 1 new`."""
+    counts = Counter("running elsewhere" if state == "running" else state for state in states)
+    words = ", ".join(f"{number} {word}" for word, number in counts.items())
+    return f"{len(states)} run{'s' if len(states) != 1 else ''}: {words}"
+
+
 def typed_axes(params: Mapping[str, Any]) -> list[str]:
-    """The axes of a `sweep=` file as overrides.
+    """Returns the axes of a `sweep=` file as overrides.
 
     Args:
-        params: key → values as they would be typed, or a list of them.
+        params: key → values as typed on a command line, or a list of values.
     """
     listed = {
         key: ",".join(map(str, values)) if isinstance(values, Sequence) and not isinstance(values, str) else values
@@ -117,7 +115,7 @@ def typed_axes(params: Mapping[str, Any]) -> list[str]:
 
 
 def described(product: Sequence[Sequence[str]]) -> str:
-    """What a product of overrides varies: `shots=1,2 × seed=0,1`."""
+    """Returns the axes that a product of overrides varies, such as `shots=1,2 × seed=0,1`."""
     axes: dict[str, dict[str, None]] = {}
     for override in (override for overrides in product for override in overrides):
         key, _, value = override.partition("=")
@@ -125,15 +123,15 @@ def described(product: Sequence[Sequence[str]]) -> str:
     return " × ".join(f"{key}={','.join(values)}" for key, values in axes.items() if len(values) > 1)
 
 
-def note_sweep(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
-    """Writes or extends `sweeps/<name>.json`; a run may belong to many sweeps."""
+def record_sweep(jobs: Sequence[Job], arguments: Sequence[str]) -> None:
+    """Adds the runs to `sweeps/<name>.json`, which is created if missing; a run may belong to several sweeps."""
     name = jobs[0].cfg["sweep_name"]
     if name is None:
         return
     path = Path(jobs[0].cfg["paths"]["runs"]) / "sweeps" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     runs = {job.run.directory.name: list(job.overrides) for job in jobs}
-    for _ in range(10):  # another process may have written in between
+    for _ in range(10):  # another process may overwrite the file in between
         known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}}
         known["runs"] |= runs
         draft = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}")
@@ -150,7 +148,7 @@ def _raise_failures(jobs: Sequence[Job], missing: Sequence[Job], results: Sequen
         if result.status != JobStatus.FAILED:
             continue
         error = result._return_value
-        if isinstance(error, Busy):  # another process was quicker
+        if isinstance(error, Busy):  # another process has started the run
             log.info("skipped: %s", error)
             continue
         kind = "" if isinstance(error, JobFailed) else f"{type(error).__name__}: "

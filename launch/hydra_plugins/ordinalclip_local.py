@@ -1,4 +1,4 @@
-"""Where Hydra looks for launchers. Imported at every start, so it only points to what does the work."""
+"""Hydra's plugin for `hydra/launcher=local`. Imported at every start, so `launch.local` is imported when it is used."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,11 +25,11 @@ class LocalLauncher(Launcher):
         self.config: DictConfig | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keeps what composes a job; the task function is for processes that run one job after another."""
+        """Keeps what is needed to compose a job; workers do not use the task function."""
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs all jobs and returns how each of them ended, in their order."""
+        """Runs all jobs and returns their results in the order given."""
         from launch.local import launch
 
         assert self.hydra_context is not None

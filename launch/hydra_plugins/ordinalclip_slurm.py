@@ -1,4 +1,4 @@
-"""Where Hydra looks for launchers. Imported at every start, so it only points to what does the work."""
+"""Hydra's plugin for `hydra/launcher=slurm`. Imported at every start, so `launch` is imported when it is used."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class SlurmLauncher(SubmititLauncher):
-    """`hydra/launcher=slurm`: submitit's launcher, for jobs that start from plain data; see `launch.attached`.
+    """`hydra/launcher=slurm`: submits jobs to SLURM and waits for them; see `launch.attached`.
 
-    Its settings are those of hydra-submitit-launcher, and `array_limit`: jobs in one array.
+    Its settings are those of hydra-submitit-launcher, and `array_limit`, the number of jobs in one array.
     """
 
     def check(self, jobs: Sequence["Job"], arguments: Sequence[str]) -> None:
-        """Raises ConfigError for what jobs on other machines cannot do."""
+        """Raises ConfigError for a store that jobs on other machines cannot use."""
         from launch.stores import check_store
 
         check_store(jobs, arguments, mirrored=True)
@@ -26,7 +26,7 @@ class SlurmLauncher(SubmititLauncher):
     def launch_jobs(
         self, jobs: Sequence["Job"], config_dirs: Sequence[Path], arguments: Sequence[str]
     ) -> list[JobReturn]:
-        """Queues checked jobs and waits until each of them has ended."""
+        """Queues checked jobs and waits until all have ended."""
         from launch.attached import launch
 
         return launch(jobs, config_dirs, self.params, arguments)

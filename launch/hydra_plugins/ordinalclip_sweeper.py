@@ -1,4 +1,4 @@
-"""Where Hydra looks for sweepers. Imported at every start, so it only points to what does the work."""
+"""Hydra's plugin for sweeps. Imported at every start, so `launch.sweep` is imported when it is used."""
 
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 
 class OrdinalSweeper(BasicSweeper):
-    """The cartesian product of the comma-separated overrides, less what is done already; see `launch.sweep`.
+    """The Cartesian product of comma-separated overrides, without the finished runs; see `launch.sweep`.
 
     Args:
-        params: axes of a `sweep=` file, each key → its values as they would be typed; what is typed goes first.
+        params: axes of a `sweep=` file, key → values as typed; typed axes take precedence.
     """
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
         super().__init__(max_batch_size=None, params=params)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Plans all jobs, launches what is missing, prints one table."""
+        """Plans all jobs, launches those with missing runs, prints one table."""
         from launch.composition import Composer
         from launch.sweep import described, log, sweep, typed_axes
 
@@ -26,7 +26,7 @@ class OrdinalSweeper(BasicSweeper):
         assert self.launcher is not None
         assert self.config is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        # What is typed replaces an axis of the same key, and stands where that stood.
+        # A typed axis replaces one of the same key, in its place.
         given = parser.parse_overrides([*typed_axes(self.params), *arguments])
         product = self.split_arguments(given, None)[0]
         if self.params:

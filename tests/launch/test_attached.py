@@ -13,10 +13,10 @@ from launch import attached
 from launch import stores as mirroring
 from launch import sweep as sweeping
 from launch.composition import read_sweep
-from launch.snapshot import Task
-from launch.stores import check_store, for_nodes
-from launch.submission import Queued
-from launch.submit import ADDED
+from launch.slurm_task import Task
+from launch.stores import check_store, without_sqlite
+from launch.submission import QueuedJob
+from launch.submit import DEFAULT_OVERRIDES
 from launch.submit import run as submit
 from ordinalclip.errors import ConfigError
 from ordinalclip.execution.job import mirror_of
@@ -33,12 +33,14 @@ def test_what_slurm_has_already_is_waited_for_as_is_what_is_queued(
 ) -> None:
     submit(["-m", *small, "seed=0,1,2"])
     slurm.set("17_0", "CANCELLED")
-    typed = read_sweep(["-m", *small, "seed=0,1,2,3"], "x", ADDED)
+    typed = read_sweep(["-m", *small, "seed=0,1,2,3"], "x", DEFAULT_OVERRIDES)
     jobs = plan(typed.compose, typed.product)
     jobs[0].run.claim()  # a process outside of SLURM has taken it up
     watched: list[str] = []
 
-    def watch(queued: Sequence[Queued], begun: Callable[[Job], None]) -> Iterator[tuple[Queued, Exception | None]]:
+    def watch(
+        queued: Sequence[QueuedJob], begun: Callable[[Job], None]
+    ) -> Iterator[tuple[QueuedJob, Exception | None]]:
         for one in queued:
             watched.append(one.slurm_id)
             yield one, None
@@ -60,7 +62,7 @@ def test_what_a_job_leaves_to_this_process_its_node_does_not_stumble_over(
     typed = read_sweep(["-m", *small, "seed=0,1", "register=true", "tracking.experiment=mine"], "x")
     jobs = plan(typed.compose, typed.product)
     check_store(jobs, typed.overrides, mirrored=True)  # left to this process, it is no mistake
-    job = for_nodes(jobs[0])
+    job = without_sqlite(jobs[0])
     assert prepare(job.cfg).run.directory == jobs[0].run.directory
     assert isinstance(mirror_of(job.cfg), NoMirror)
     assert jobs[0].cfg["register"]  # by this process, once the run is shown
@@ -68,7 +70,7 @@ def test_what_a_job_leaves_to_this_process_its_node_does_not_stumble_over(
         check_store(jobs, ["tracking=local"], mirrored=True)
     served = read_sweep([*small, "register=true", "tracking=server", "tracking.uri=http://127.0.0.1:9"], "x")
     (job,) = plan(served.compose, served.product)
-    assert for_nodes(job) is job
+    assert without_sqlite(job) is job
     registered: list[Job] = []
     monkeypatch.setattr("ordinalclip.cli.command.log_to_terminal", lambda: None)
     monkeypatch.setattr("ordinalclip.execution.job.run_job", lambda job, in_sweep: None)
@@ -100,7 +102,7 @@ def test_typed_again_it_shows_what_ended_while_nobody_was_there(
     for job in plan(typed.compose, typed.product):
         finish(job.run.directory)
     shown: list[Job] = []
-    monkeypatch.setattr(sweeping, "show_finished", shown.extend)
+    monkeypatch.setattr(sweeping, "copy_finished", shown.extend)
     monkeypatch.setattr(sweeping, "print_sweep", lambda jobs: None)
     assert sweeping.sweep(typed.compose, NoJobs(), typed.product, typed.overrides) == []
     assert [job.overrides[-2] for job in shown] == ["seed=0", "seed=1"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from launch.composition import read_sweep
-from launch.cost import FinishedRuns, cost_of, numbers, total_hours
+from launch.cost import FinishedRuns, cost_of, cost_rates, total_hours
 from launch.plan import run as plan
 from ordinalclip.config.compose import plain
 from ordinalclip.errors import ConfigError
@@ -98,7 +98,7 @@ def test_an_estimate_adds_up(where: str, tmp_path: Path) -> None:
         assert found is not None
         return found
 
-    rates, images = numbers()[where], numbers()["datasets"]["hci"]
+    rates, images = cost_rates()[where], cost_rates()["datasets"]["hci"]
     tower = rates["towers"]["vgg16"]
     train, test = (tower["train"], tower["eval"]) if where == "cpu" else (3 * tower / 30e3, tower / 30e3)
     text = rates["text"]["base"] + 5 * rates["text"]["rank"] if where == "cpu" else 2 * rates["text"] * 27 / 30e3

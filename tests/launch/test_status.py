@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from launch.cancel import run as cancel
-from launch.claims import Claims
+from launch.queue_claims import Claims
 from launch.retry import _USAGE
 from launch.retry import run as retry
-from launch.standing import Standing, standings
+from launch.run_states import RunState, read_run_states
 from launch.status import run as status
 from launch.submit import run as submit
 from ordinalclip.config.compose import composed
@@ -36,8 +36,8 @@ def made(root: Path, name: str, told: str, task: int | None = None, *, ended: st
     return run
 
 
-def stands(run: Run) -> Standing:
-    (one,) = standings([run], run.directory.parent)
+def stands(run: Run) -> RunState:
+    (one,) = read_run_states([run], run.directory.parent)
     return one
 
 
@@ -66,7 +66,7 @@ def test_ends_are_told_apart(
     if ended is None:  # no sign of life for a while
         os.utime(run.directory / "attempts" / "0002.json", (0, 0))
     one = stands(run)
-    assert (one.state, one.why, one.error) == (state, why, error.partition("\n")[0])
+    assert (one.state, one.reason, one.error) == (state, why, error.partition("\n")[0])
     assert (one.node, one.attempts, one.epoch, one.epochs) == ("node1", 2, 3, 20)
 
 
@@ -92,7 +92,7 @@ def test_a_run_that_waits_to_go_on_says_why_it_does(
     assert claim is not None
     claims.submitted(claim, slurm_id="17_3", plan=tmp_path / "plan", log=tmp_path / "log")
     one = stands(run)
-    assert (one.state, one.why) == ("queued", f"job 17_3{before}")
+    assert (one.state, one.reason) == ("queued", f"job 17_3{before}")
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,10 @@ def test_a_job_that_died_before_its_run_began(tmp_path: Path, slurm: FakeSlurm, 
     slurm.set("17_0", "FAILED")
     Path(first.log).write_text("Traceback\nImportError: no module\n\n")
     slurm.set("17_1", "NODE_FAIL")
-    runs = [one.run for one in submission.stood]
-    one, other = standings(runs, tmp_path / "runs")
-    assert (one.state, one.why, one.error) == ("failed", "bug", "ImportError: no module")
-    assert (other.state, other.why) == ("new", "node failure")
+    runs = [one.run for one in submission.states_before]
+    one, other = read_run_states(runs, tmp_path / "runs")
+    assert (one.state, one.reason, one.error) == ("failed", "bug", "ImportError: no module")
+    assert (other.state, other.reason) == ("new", "node failure")
 
 
 def test_what_came_after_a_job_counts_and_not_how_the_job_had_ended(
@@ -166,13 +166,13 @@ def test_what_came_after_a_job_counts_and_not_how_the_job_had_ended(
     submission = submit([*small, "seed=0"])
     slurm.set("17", "FAILED")
     Path(next(iter(Claims(tmp_path / "runs").read().values())).log).write_text("ImportError: of the job")
-    run = submission.stood[0].run
+    run = submission.states_before[0].run
     for told, error in (("failed", "ValueError: of another process"), ("interrupted", "KeyboardInterrupt")):
         run.claim()
         run.set_status(told, epochs=2, error=error)
         run.release(told)
         one = stands(run)
-        assert (one.state, one.why, one.error) == (("failed", "bug", error) if told == "failed" else (told, "", ""))
+        assert (one.state, one.reason, one.error) == (("failed", "bug", error) if told == "failed" else (told, "", ""))
 
 
 def test_the_time_is_of_all_attempts(tmp_path: Path) -> None:
@@ -193,11 +193,11 @@ def test_cancelled_and_queued_again(
 ) -> None:
     submission = submit(["-m", *small, "seed=0,1,2", "sweep=first", "cluster.partition=p", "cluster.mem_gb=5"])
     runs = tmp_path / "runs"
-    (runs / submission.stood[2].run.directory.name).mkdir()
-    (runs / submission.stood[2].run.directory.name / "status.json").write_text('{"status": "finished"}')
+    (runs / submission.states_before[2].run.directory.name).mkdir()
+    (runs / submission.states_before[2].run.directory.name / "status.json").write_text('{"status": "finished"}')
     assert cancel(["sweep=first"]) == ["17_0", "17_1"]
     assert slurm.calls("scancel") == [["17_0", "17_1"]]
-    assert [one.state for one in standings([one.run for one in submission.stood], runs)] == [
+    assert [one.state for one in read_run_states([one.run for one in submission.states_before], runs)] == [
         "new",
         "new",
         "finished",
@@ -211,8 +211,8 @@ def test_cancelled_and_queued_again(
     lines = Path(slurm.calls("sbatch")[1][-1]).read_text().splitlines()
     assert {f"#SBATCH --{option}" for option in ("mem=32GB", "time=1440", "nice=5", "partition=p")} <= {*lines}
     assert retry(["sweep=first", *where]) == []
-    (waits,) = standings([submission.stood[0].run], runs)
-    assert (waits.state, waits.why) == ("queued", "job 18_0")
+    (waits,) = read_run_states([submission.states_before[0].run], runs)
+    assert (waits.state, waits.reason) == ("queued", "job 18_0")
     capsys.readouterr()
     status([f"run={waits.run.run_id}"])
     assert "queued: job 18_0" in capsys.readouterr().out

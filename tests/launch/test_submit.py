@@ -9,9 +9,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from launch.claims import Claims
 from launch.plan import run as plan
-from launch.standing import standings
+from launch.queue_claims import Claims
+from launch.run_states import read_run_states
 from launch.submit import run as submit
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs.run import Run
@@ -46,7 +46,7 @@ def test_what_is_missing_is_queued_once(
 
     again = submit(words)
     assert (again.slurm_ids, again.plan) == ([], None)
-    assert {one.state for one in again.stood} == {"queued"}
+    assert {one.state for one in again.states_before} == {"queued"}
     assert len(slurm.jobs()) == 1
     assert len(list((runs / "sweeps").glob("*.jsonl"))) == 1
 
@@ -56,7 +56,7 @@ def test_what_is_missing_is_queued_once(
     slurm.set("17_1", "CANCELLED")
     slurm.set("17_2", "RUNNING")
     third = submit([*words[:-2], "seed=0,1,2", "sweep=first"])
-    assert [one.state for one in third.stood] == ["finished", "new", "new", "queued", "queued", "new"]
+    assert [one.state for one in third.states_before] == ["finished", "new", "new", "queued", "queued", "new"]
     assert third.slurm_ids == ["18_0", "18_1", "18_2"]
     claims = Claims(runs).read()
     assert claims[names[1].rpartition("-")[2]].slurm_id == "18_0"
@@ -118,8 +118,8 @@ def test_rerun_archives_once_and_not_at_every_start(tmp_path: Path, slurm: FakeS
     assert submit([*small, "rerun=true"]).slurm_ids == ["17"]
     assert not directory.exists()
     assert len(list((tmp_path / "runs" / "archive").iterdir())) == 1
-    (stands,) = standings([Run(directory)], tmp_path / "runs")
-    assert (stands.state, stands.why) == ("queued", "job 17")
+    (stands,) = read_run_states([Run(directory)], tmp_path / "runs")
+    assert (stands.state, stands.reason) == ("queued", "job 17")
 
 
 def test_a_job_has_its_sites_settings_and_all_of_its_cores(slurm: FakeSlurm, small: list[str]) -> None:

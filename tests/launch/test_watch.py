@@ -8,13 +8,13 @@ import pytest
 
 from launch import attached as watching
 from launch.attached import watch
-from launch.outcome import JobFailed, Outcome
-from launch.submission import Queued
+from launch.slurm_outcome import JobFailed, JobOutcome
+from launch.submission import QueuedJob
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.runs.leases import Busy
 from ordinalclip.runs.run import Run
 
-Answer = dict[str, Outcome] | None
+Answer = dict[str, JobOutcome] | None
 
 
 class FakeJob:
@@ -25,10 +25,10 @@ class FakeJob:
 
 
 @pytest.fixture
-def queued(tmp_path: Path) -> Queued:
+def queued(tmp_path: Path) -> QueuedJob:
     run = Run(tmp_path / "gauge-tiny-rank-s0-0123456789")
     run.directory.mkdir()
-    return Queued(cast(Job, FakeJob(run)), "7_1", tmp_path / "7_1_0_log.err")
+    return QueuedJob(cast(Job, FakeJob(run)), "7_1", tmp_path / "7_1_0_log.err")
 
 
 def write(run: Run, status: str, **facts: Any) -> None:
@@ -49,47 +49,47 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             look = said.pop(0) if len(said) > 1 else said[0]
             return look() if callable(look) else look
 
-        monkeypatch.setattr(watching, "ask_queue", ask)
-        monkeypatch.setattr(watching, "ask_accounts", lambda jobs: accounts)
-        monkeypatch.setattr(watching, "_PAUSE_S", 0.0)
+        monkeypatch.setattr(watching, "query_queue", ask)
+        monkeypatch.setattr(watching, "query_accounting", lambda jobs: accounts)
+        monkeypatch.setattr(watching, "_POLL_S", 0.0)
         monkeypatch.setattr(watching, "_GRACE_S", 0.05)
-        monkeypatch.setattr(watching, "_SILENT_S", 0.05)
+        monkeypatch.setattr(watching, "_WARN_AFTER_S", 0.05)
 
     return answer
 
 
-def end(queued: Queued) -> tuple[Exception | None, list[Job]]:
+def end(queued: QueuedJob) -> tuple[Exception | None, list[Job]]:
     begun: list[Job] = []
     ((one, error),) = watch([queued], begun.append)
     assert one is queued
     return error, begun
 
 
-def test_a_finished_run_is_the_end_whatever_slurm_says(queued: Queued, answers: Callable[..., None]) -> None:
+def test_a_finished_run_is_the_end_whatever_slurm_says(queued: QueuedJob, answers: Callable[..., None]) -> None:
     def finish() -> Answer:
         write(queued.job.run, "finished")
-        return {"7_1": Outcome("RUNNING")}
+        return {"7_1": JobOutcome("RUNNING")}
 
-    answers({"7_1": Outcome("PENDING")}, finish)
+    answers({"7_1": JobOutcome("PENDING")}, finish)
     assert end(queued) == (None, [queued.job])
 
 
-def test_what_an_earlier_attempt_has_written_is_not_this_jobs(queued: Queued, answers: Callable[..., None]) -> None:
+def test_what_an_earlier_attempt_has_written_is_not_this_jobs(queued: QueuedJob, answers: Callable[..., None]) -> None:
     write(queued.job.run, "failed", error="long ago")
 
     def finish() -> Answer:
         write(queued.job.run, "finished")
-        return {"7_1": Outcome("RUNNING")}
+        return {"7_1": JobOutcome("RUNNING")}
 
-    answers({"7_1": Outcome("RUNNING")}, {"7_1": Outcome("RUNNING")}, finish)
+    answers({"7_1": JobOutcome("RUNNING")}, {"7_1": JobOutcome("RUNNING")}, finish)
     assert end(queued)[0] is None
 
 
-def test_a_failed_run_says_why_itself(queued: Queued, answers: Callable[..., None]) -> None:
+def test_a_failed_run_says_why_itself(queued: QueuedJob, answers: Callable[..., None]) -> None:
     def fail() -> Answer:
         (queued.job.run.directory / "run.log").touch()
         write(queued.job.run, "failed", error="ValueError: no")
-        return {"7_1": Outcome("FAILED", "1:0", "n1")}
+        return {"7_1": JobOutcome("FAILED", "1:0", "n1")}
 
     answers(fail)
     error, _ = end(queued)
@@ -98,11 +98,11 @@ def test_a_failed_run_says_why_itself(queued: Queued, answers: Callable[..., Non
 
 
 def test_a_requeued_job_is_waited_for_and_its_accounts_name_the_end(
-    queued: Queued, answers: Callable[..., None]
+    queued: QueuedJob, answers: Callable[..., None]
 ) -> None:
-    requeued, back = {"7_1": Outcome("PENDING")}, {"7_1": Outcome("RUNNING")}
-    over = {"7_1": Outcome("FAILED", "1:0")}
-    answers(back, requeued, back, over, accounts={"7_1": Outcome("OUT_OF_MEMORY", "0:125", "n2")})
+    requeued, back = {"7_1": JobOutcome("PENDING")}, {"7_1": JobOutcome("RUNNING")}
+    over = {"7_1": JobOutcome("FAILED", "1:0")}
+    answers(back, requeued, back, over, accounts={"7_1": JobOutcome("OUT_OF_MEMORY", "0:125", "n2")})
     error, begun = end(queued)
     assert str(error) == "ran out of memory (cluster.mem_gb) on n2"
     assert isinstance(error, JobFailed)
@@ -111,16 +111,16 @@ def test_a_requeued_job_is_waited_for_and_its_accounts_name_the_end(
 
 
 def test_the_patience_with_an_end_begins_anew_after_a_requeue(
-    queued: Queued, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    queued: QueuedJob, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    over = {"7_1": Outcome("COMPLETED", "0:0")}
+    over = {"7_1": JobOutcome("COMPLETED", "0:0")}
     clock, looks = 10.0, 0
     monkeypatch.setattr(watching, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: clock))
 
     def back() -> Answer:
         nonlocal clock
         clock += 1  # more than the patience
-        return {"7_1": Outcome("PENDING")}
+        return {"7_1": JobOutcome("PENDING")}
 
     def again() -> Answer:
         nonlocal clock, looks
@@ -134,14 +134,14 @@ def test_the_patience_with_an_end_begins_anew_after_a_requeue(
 
 
 def test_without_accounts_a_job_that_is_gone_does_not_hang_the_driver(
-    queued: Queued, answers: Callable[..., None]
+    queued: QueuedJob, answers: Callable[..., None]
 ) -> None:
-    answers({"7_1": Outcome("RUNNING")}, {})
+    answers({"7_1": JobOutcome("RUNNING")}, {})
     assert "is gone from SLURM's queue" in str(end(queued)[0])
 
 
 def test_a_silent_controller_proves_nothing(
-    queued: Queued, answers: Callable[..., None], caplog: pytest.LogCaptureFixture
+    queued: QueuedJob, answers: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     looks = 0
 
@@ -159,10 +159,10 @@ def test_a_silent_controller_proves_nothing(
 
 
 def test_a_job_that_found_another_at_work_is_told_apart(
-    queued: Queued, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    queued: QueuedJob, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Run, "state", lambda self: "running")
-    answers({"7_1": Outcome("COMPLETED", "0:0")})
+    answers({"7_1": JobOutcome("COMPLETED", "0:0")})
     assert isinstance(end(queued)[0], Busy)
     monkeypatch.setattr(Run, "state", lambda self: "interrupted")
     assert "ended with its run unfinished" in str(end(queued)[0])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from launch.standing import standings
+from launch.run_states import read_run_states
 from ordinalclip.runs.run import Run, find_runs
 from tests.slurm.conftest import PATIENCE_S, ROOT, SMALL, Cluster, wait_for
 from tests.slurm.paced import PACE, PACED
@@ -30,7 +30,7 @@ def states(cluster: Cluster, runs: str, sweep: str) -> list[str]:
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
     try:
-        return [one.state for one in standings([Run(root / name) for name in noted], root)]
+        return [one.state for one in read_run_states([Run(root / name) for name in noted], root)]
     finally:
         if before is None:
             del os.environ["SLURM_CONF"]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.mlflow_server import serve
-from launch.postgres import check_port, find_programs, processes_of
+from launch.mlflow_server import check_port, processes_of, serve
+from launch.postgres import find_programs
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs.run import Run
 from ordinalclip.tracking import RUN_ID_TAG, MLflowMirror

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from analysis.sync import sync
-from launch.stores import show_finished
+from launch.stores import copy_finished
 from ordinalclip.errors import ConfigError
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.runs.leases import Busy
@@ -161,11 +161,11 @@ def test_what_ended_while_nobody_was_there_is_shown_by_the_next_command(
     run.release("finished")
     tracking = {"uri": f"sqlite:///{root / 'mlflow.db'}", "experiment": "ordinalclip"}
     jobs = [cast(Job, SimpleNamespace(run=run, cfg={"tracking": told})) for told in (tracking, {"_target_": "none"})]
-    show_finished(jobs)
+    copy_finished(jobs)
     assert shown(root) == {run.run_id: ("FINISHED", 0.25)}
     assert caplog.text == ""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    show_finished([cast(Job, SimpleNamespace(run=run, cfg={"tracking": tracking | {"uri": "http://127.0.0.1:9"}}))])
+    copy_finished([cast(Job, SimpleNamespace(run=run, cfg={"tracking": tracking | {"uri": "http://127.0.0.1:9"}}))])
     assert "http://127.0.0.1:9: does not answer" in caplog.text
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.claims import Claim, Claims, is_waiting
-from launch.outcome import Outcome
+from launch.queue_claims import Claim, Claims, is_waiting
+from launch.slurm_outcome import JobOutcome
 
 
 def test_of_many_at_once_one_gets_it(tmp_path: Path) -> None:
@@ -38,23 +38,22 @@ def test_what_becomes_of_a_claim(tmp_path: Path) -> None:
     queued = claims.submitted(claim, slurm_id="17_3", plan=tmp_path / "plan", log=tmp_path / "log")
     assert claims.read() == {"ab": queued}
     assert (queued.sweep, queued.slurm_id, queued.number) == ("s", "17_3", 1)
-    assert is_waiting(queued, {"17_3": Outcome("PENDING")})
-    assert is_waiting(queued, {"17_3": Outcome("RUNNING")})
+    assert is_waiting(queued, {"17_3": JobOutcome("PENDING")})
+    assert is_waiting(queued, {"17_3": JobOutcome("RUNNING")})
     assert is_waiting(queued, None)  # nobody can tell
-    assert not is_waiting(queued, {"17_3": Outcome("CANCELLED")})
-    assert not is_waiting(queued, {"17_2": Outcome("PENDING")})
+    assert not is_waiting(queued, {"17_3": JobOutcome("CANCELLED")})
+    assert not is_waiting(queued, {"17_2": JobOutcome("PENDING")})
     claims.end(queued, "cancelled")
-    assert not is_waiting(claims.read()["ab"], {"17_3": Outcome("RUNNING")})
-    claims.give_back(queued)
+    assert not is_waiting(claims.read()["ab"], {"17_3": JobOutcome("RUNNING")})
+    claims.withdraw(queued)
     assert claims.read() == {}
     (tmp_path / "queued" / "cd.0001.json").write_text("{torn")
     assert claims.read() == {}
 
 
 def test_the_claim_of_a_submitter_that_died(tmp_path: Path) -> None:
-    code = (
-        "import pathlib, sys; from launch.claims import *; Claims(pathlib.Path(sys.argv[1])).take('ab', 'x-ab', None)"
-    )
+    code = "import pathlib, sys; from launch.queue_claims import Claims;"
+    code += "Claims(pathlib.Path(sys.argv[1])).take('ab', 'x-ab', None)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     claim = Claims(tmp_path).read()["ab"]
     assert not is_waiting(claim, {})

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.outcome import Outcome, ask_accounts, ask_queue, keeps_accounts
+from launch.slurm_outcome import JobOutcome, has_accounting, query_accounting, query_queue
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,14 @@ from launch.outcome import Outcome, ask_accounts, ask_queue, keeps_accounts
     ],
 )
 def test_ends_are_told_apart(state: str, exit_code: str, words: str) -> None:
-    outcome = Outcome(state, exit_code, "n1")
+    outcome = JobOutcome(state, exit_code, "n1")
     assert outcome.is_over
     assert str(outcome) == words
 
 
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED"])
 def test_these_may_go_on(state: str) -> None:
-    assert not Outcome(state).is_over
+    assert not JobOutcome(state).is_over
 
 
 def command(folder: Path, name: str, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,21 +45,21 @@ def test_the_queue_is_read_by_column(tmp_path: Path, monkeypatch: pytest.MonkeyP
     rows = [("7", "0", "FAILED", "768", "n1"), ("7", "1", "PENDING", "0", ""), ("8", "N/A", "FAILED", "9", "n[1-2]")]
     text = "\\n".join("".join(f"{word:40}" for word in row) for row in rows)
     command(tmp_path, "squeue", f"printf '{text}\\n'", monkeypatch)
-    assert ask_queue(["7"]) == {
-        "7_0": Outcome("FAILED", "3:0", "n1"),
-        "7_1": Outcome("PENDING", "0:0", ""),
-        "8": Outcome("FAILED", "0:9", "n[1-2]"),
+    assert query_queue(["7"]) == {
+        "7_0": JobOutcome("FAILED", "3:0", "n1"),
+        "7_1": JobOutcome("PENDING", "0:0", ""),
+        "8": JobOutcome("FAILED", "0:9", "n[1-2]"),
     }
     command(tmp_path, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", monkeypatch)
-    assert ask_queue(["7"]) == {}
+    assert query_queue(["7"]) == {}
     command(tmp_path, "squeue", "echo 'Unable to contact slurm controller' >&2; exit 1", monkeypatch)
-    assert ask_queue(["7"]) is None
+    assert query_queue(["7"]) is None
 
 
 def test_the_accounts_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command(tmp_path, "sacct", "echo '7_1|CANCELLED by 0|0:15|n2'", monkeypatch)
-    assert ask_accounts(["7_1"]) == {"7_1": Outcome("CANCELLED", "0:15", "n2")}
-    assert keeps_accounts()
+    assert query_accounting(["7_1"]) == {"7_1": JobOutcome("CANCELLED", "0:15", "n2")}
+    assert has_accounting()
     command(tmp_path, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1", monkeypatch)
-    assert ask_accounts(["7_1"]) is None
-    assert not keeps_accounts()
+    assert query_accounting(["7_1"]) is None
+    assert not has_accounting()

@@ -1,8 +1,8 @@
-"""Which runs wait in SLURM's queue: a claim each, so that none is queued twice, by whatever number of submissions.
+"""Claims on runs in SLURM's queue: each run is queued once, however many submissions run at the same time.
 
-`<runs>/queued/<run_id>.0001.json` is a file that exactly one process can create, before the job is submitted; its
-number in the queue is written into it afterwards. Nothing is locked: a claim whose job has gone, or whose submitter
-died before there was a job, is followed by the next number.
+A claim is a file `<runs>/queued/<run_id>.0001.json`. Exactly one process can create it, before it submits the job; the
+job's id is written into it afterwards. There is no lock: a claim whose job is gone, or whose submitter died before
+there was a job, is replaced by a claim with the next number.
 """
 
 import contextlib
@@ -15,25 +15,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from launch.outcome import Outcome, ask_queue
+from launch.slurm_outcome import JobOutcome, query_queue
 from ordinalclip.runs.leases import STALE_AFTER_S, identity, process_start
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One run in the queue.
+    """A claim on one run; the fields are those of its file.
 
     Attributes:
-        run_id: which.
-        run: name of its directory.
-        number: of the claims on this run.
-        host, pid, pid_start: who submits it.
-        submitted: when, in seconds since 1970.
-        slurm_id: `17` or, in an array, `17_3`, once there is a job.
-        plan: the file that says what the job does.
-        log: where the job's own output goes.
-        sweep: name of its sweep.
-        ended: what became of the job, where that is known: cancelled.
+        run_id: of the run.
+        run: name of the run's directory.
+        number: of the claim among those on this run.
+        host, pid, pid_start: the submitting process.
+        submitted: seconds since 1970.
+        slurm_id: `17`, or `17_3` in an array; None before the job is submitted.
+        plan: the file that lists the jobs of the submission.
+        log: the file that the job's stderr is written to.
+        sweep: name of the run's sweep.
+        ended: "cancelled" if the job was cancelled by `launch.cancel`.
     """
 
     run_id: str
@@ -61,7 +61,7 @@ class Claims:
         self.folder = runs / "queued"
 
     def read(self) -> dict[str, Claim]:
-        """Run id → its newest claim, whether or not its job is in the queue any more."""
+        """Returns run id → its newest claim, whether or not its job is still in the queue."""
         newest: dict[str, tuple[str, str]] = {}
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self.folder):
@@ -70,18 +70,18 @@ class Claims:
                     newest[run_id] = max(newest.get(run_id, ("", "")), (number, entry.path))
         claims = {}
         for run_id, (_, path) in newest.items():
-            with contextlib.suppress(OSError, ValueError, TypeError):  # just taken back, or torn
+            with contextlib.suppress(OSError, ValueError, TypeError):  # withdrawn in between, or truncated
                 claims[run_id] = Claim(**json.loads(Path(path).read_text(encoding="utf-8")))
         return claims
 
     def take(self, run_id: str, run: str, after: Claim | None, *, sweep: str | None = None) -> Claim | None:
-        """Claims a run; None where another process was quicker.
+        """Claims a run; returns None if another process has claimed it first.
 
         Args:
             run_id: of the run.
-            run: name of its directory.
-            after: the claim that was found spent.
-            sweep: name of its sweep.
+            run: name of the run's directory.
+            after: the stale claim to replace; None if there is none.
+            sweep: name of the run's sweep.
         """
         me = identity()
         number = 1 if after is None else after.number + 1
@@ -89,7 +89,7 @@ class Claims:
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self._draft(claim)
         try:
-            os.link(draft, self._path(claim))  # atomic, and fails where two race
+            os.link(draft, self._path(claim))  # atomic: fails for all processes but one
         except FileExistsError:
             return None
         finally:
@@ -99,17 +99,17 @@ class Claims:
         return claim
 
     def submitted(self, claim: Claim, *, slurm_id: str, plan: Path, log: Path) -> Claim:
-        """Writes down what became of a claim: a job in the queue."""
+        """Records the job that was submitted for a claim."""
         known = replace(claim, slurm_id=slurm_id, plan=str(plan), log=str(log))
         self._draft(known).replace(self._path(known))
         return known
 
     def end(self, claim: Claim, how: str) -> None:
-        """Writes down that a claim's job will come to nothing."""
+        """Records that a claim's job has ended without finishing its run."""
         self._draft(replace(claim, ended=how)).replace(self._path(claim))
 
-    def give_back(self, claim: Claim) -> None:
-        """Takes a claim back whose job could not be submitted."""
+    def withdraw(self, claim: Claim) -> None:
+        """Removes a claim whose job was not submitted."""
         self._path(claim).unlink(missing_ok=True)
 
     def _path(self, claim: Claim) -> Path:
@@ -122,13 +122,13 @@ class Claims:
         return draft
 
 
-def queue_of(claims: Iterable[Claim]) -> dict[str, Outcome] | None:
-    """The queue's word on the jobs of these claims; None where it does not answer."""
-    return ask_queue(sorted({claim.slurm_id.partition("_")[0] for claim in claims if claim.slurm_id is not None}))
+def query_claims(claims: Iterable[Claim]) -> dict[str, JobOutcome] | None:
+    """Queries squeue for the jobs of some claims; returns None if it does not answer."""
+    return query_queue(sorted({claim.slurm_id.partition("_")[0] for claim in claims if claim.slurm_id is not None}))
 
 
-def is_waiting(claim: Claim, queue: Mapping[str, Outcome] | None) -> bool:
-    """Whether a claim holds: its job is in the queue, or its submitter is at work; where nobody can tell, it does."""
+def is_waiting(claim: Claim, queue: Mapping[str, JobOutcome] | None) -> bool:
+    """Whether a claim is valid: its job is in the queue, or its submitter is alive, or neither can be determined."""
     if claim.ended is not None:
         return False
     if claim.slurm_id is not None:
