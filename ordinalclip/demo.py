@@ -1,4 +1,7 @@
-"""A port on this machine's own address, which other machines cannot reach."""
+"""`python -m ordinalclip.demo`: a page on this machine to drop an image on and see its rank.
+
+The page listens on the loopback address only. torch is imported after everything that was typed has been checked.
+"""
 
 import errno
 import logging
@@ -14,6 +17,26 @@ from ordinalclip.runs.run import Run
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
 _TRIES = 100
+
+log = logging.getLogger("ordinalclip")
+
+_KEYS = ("run", "host", "port", "device", "paths.runs", "trusted")
+_USAGE = """\
+OrdinalCLIP opens a page on this machine: drop an image, see its rank, all probabilities, the nearest training images.
+
+  python -m ordinalclip.demo run=RUN [KEY=VALUE …]
+
+  run         a run's directory, its name or id, mlflow:ID, best:sweep=NAME,metric=val/mae, or an exported folder
+  port        7860, or the next free one above it; 0 is any free one
+  host        127.0.0.1, localhost or ::1: no other machine can reach the page
+  device      auto, cpu, cuda, mps
+  paths.runs  folder of the runs; by default runs
+  trusted=true  for exported folders whose maker you trust: archives of torch.export run code of theirs
+
+Ctrl-C ends it. Images are not kept. On a server, type `ssh -L 7860:127.0.0.1:7860 SERVER` where your browser is.
+
+Example
+  python -m ordinalclip.demo run=best:sweep=first,metric=val/mae"""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,33 +71,6 @@ def listen(host: str, port: int) -> socket.socket:
 def address(bound: socket.socket, host: str) -> str:
     """What is typed into a browser."""
     return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}/"
-
-
-# MERGED: """`python -m ordinalclip.demo`: a page on this machine to drop an image on and see its rank.
-#
-# torch is imported once everything that was typed has been checked.
-# """
-
-
-log = logging.getLogger("ordinalclip")
-
-_KEYS = ("run", "host", "port", "device", "paths.runs", "trusted")
-_USAGE = """\
-OrdinalCLIP opens a page on this machine: drop an image, see its rank, all probabilities, the nearest training images.
-
-  python -m ordinalclip.demo run=RUN [KEY=VALUE …]
-
-  run         a run's directory, its name or id, mlflow:ID, best:sweep=NAME,metric=val/mae, or an exported folder
-  port        7860, or the next free one above it; 0 is any free one
-  host        127.0.0.1, localhost or ::1: no other machine can reach the page
-  device      auto, cpu, cuda, mps
-  paths.runs  folder of the runs; by default runs
-  trusted=true  for exported folders whose maker you trust: archives of torch.export run code of theirs
-
-Ctrl-C ends it. Images are not kept. On a server, type `ssh -L 7860:127.0.0.1:7860 SERVER` where your browser is.
-
-Example
-  python -m ordinalclip.demo run=best:sweep=first,metric=val/mae"""
 
 
 def main() -> None:

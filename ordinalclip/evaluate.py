@@ -1,6 +1,7 @@
-"""`python -m ordinalclip.evaluate run=… metrics=…`: any score from the probabilities in a run's record.
+"""`python -m ordinalclip.evaluate`: a finished run on its own test split again, on another data set, or by more scores.
 
-No model is built and no image read. What was typed is checked before torch is imported, which only computes here.
+With `metrics=…` scores are computed from the run's recorded probabilities; no model is built and no image is read.
+torch is imported after everything that was typed has been checked.
 """
 
 import math
@@ -31,6 +32,29 @@ from ordinalclip.scoring.predictions import Predictions, read_predictions
 _KEYS = ("run", "metrics", "split", "paths.runs")
 _RECORDED_SPLITS = ("test", "val", "calibration")
 _WIDTH = 96
+
+_SPLITS = ("test", "val", "calibration", "train", "all")
+_OURS = ("run", "split", "corruption", "severity")
+_HERE = ("paths", "cache", "num_workers", "features", "trainer")  # how to compute, not what
+_USAGE = """\
+OrdinalCLIP opens a finished run and evaluates it, on its own data or on another data set with the same ranks.
+
+  python -m ordinalclip.evaluate run=RUN [split=test] [dataset=… dataset.KEY=… protocol=…] [KEY=VALUE …]
+
+  run       a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
+  split     test, val, train, or all of them together
+  corruption blur, noise, jpeg or resolution, with severity=1…5: the images are made worse first
+  dataset   another data set, with its keys and its protocol; by default the run's own. Ranks are read off as the run
+            declared (protocol.readout), unless another readout is typed
+  metrics   names such as amae,cs@5, or all: from the run's own predictions, without model or images
+  other keys: dataset.KEY where the data have moved, backbone.weights, paths.KEY, num_workers, features.KEY, trainer=cpu
+
+Scores are printed and kept in RUN/evaluations/<data set>-<split>-<hash of the data>/; the run's own files stay.
+
+Examples
+  python -m ordinalclip.evaluate run=runs/elpv-mini-rank-s0-0123456789
+  python -m ordinalclip.evaluate run=0123456789 metrics=amae,qwk,cs@5
+  python -m ordinalclip.evaluate run=0123456789 dataset=manifest dataset.path=other.csv split=all"""
 
 
 def evaluate_table(typed: Mapping[str, str]) -> dict[str, float]:
@@ -99,36 +123,6 @@ def _meaning(name: str) -> str:
     if name in SCORES or family is None:
         return SCORES[name]
     return THRESHOLD_SCORES[family].format(f"{at:g}")
-
-
-# MERGED: """`python -m ordinalclip.evaluate`: a finished run on its own test split again, or on another data set.
-#
-# torch is imported once everything that was typed has been checked.
-# """
-
-
-_SPLITS = ("test", "val", "calibration", "train", "all")
-_OURS = ("run", "split", "corruption", "severity")
-_HERE = ("paths", "cache", "num_workers", "features", "trainer")  # how to compute, not what
-_USAGE = """\
-OrdinalCLIP opens a finished run and evaluates it, on its own data or on another data set with the same ranks.
-
-  python -m ordinalclip.evaluate run=RUN [split=test] [dataset=… dataset.KEY=… protocol=…] [KEY=VALUE …]
-
-  run       a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
-  split     test, val, train, or all of them together
-  corruption blur, noise, jpeg or resolution, with severity=1…5: the images are made worse first
-  dataset   another data set, with its keys and its protocol; by default the run's own. Ranks are read off as the run
-            declared (protocol.readout), unless another readout is typed
-  metrics   names such as amae,cs@5, or all: from the run's own predictions, without model or images
-  other keys: dataset.KEY where the data have moved, backbone.weights, paths.KEY, num_workers, features.KEY, trainer=cpu
-
-Scores are printed and kept in RUN/evaluations/<data set>-<split>-<hash of the data>/; the run's own files stay.
-
-Examples
-  python -m ordinalclip.evaluate run=runs/elpv-mini-rank-s0-0123456789
-  python -m ordinalclip.evaluate run=0123456789 metrics=amae,qwk,cs@5
-  python -m ordinalclip.evaluate run=0123456789 dataset=manifest dataset.path=other.csv split=all"""
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ case "$*" in
   *"sys.version_info"*) [ "${STUB_VERSION:-3.11}" = 3.11 ] ;;
   *"import ensurepip"*) [ -z "${STUB_NO_VENV:-}" ] ;;
   "-m venv"*)
-    rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/lint-imports && echo venv >>calls ;;
+    rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/lint-imports
+    echo venv >>calls ;;
   "-m pip install"*)
     echo "pip ${*: -1}" >>calls
     sleep "${STUB_TAKES:-0}"

@@ -1,4 +1,9 @@
-"""Trainable steps from an image tower's features [B, F] to the space that text is in [B, D]: the part "projection"."""
+"""A backbone: an image tower, a text tower, and the projection between their features.
+
+`Backbone` holds the parts. The classes before it are the trainable projections from tower features [B, F] to the shared
+space [B, D], the part "projection". `LazyTower` builds an image tower at its first call: with cached features it is
+never built.
+"""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -131,9 +136,6 @@ class Perceptron(nn.Module):
         return self.up(F.relu(self.down(unit)))
 
 
-# MERGED: """A backbone: an image tower and a text tower, and what brings their features into one space."""
-
-
 @runtime_checkable
 class Resettable(Protocol):
     """A module that can draw new initial weights, from torch's global generator."""
@@ -228,9 +230,6 @@ def _trainable_copy(text: TextTower) -> TextTower:
     tower = copy.deepcopy(text)
     cast(nn.Module, tower).requires_grad_(True)
     return tower
-
-
-# MERGED: """An image tower that is built when it is first needed: with cached features it never is."""
 
 
 class LazyTower(nn.Module):

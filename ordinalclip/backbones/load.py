@@ -1,4 +1,7 @@
-"""The name of what an image tower makes of an image: equal keys, equal features. Imports no torch."""
+"""Backbones by their configuration, each built once in a process, and the key of their image features.
+
+`tower_key` names what an image tower makes of an image: equal keys mean equal features, so caches are found by it.
+"""
 
 import hashlib
 import json
@@ -24,6 +27,8 @@ _NOT_THE_IMAGE_WEIGHTS = ("text", "projection", "tokenizer")
 _LIBRARIES = ("torch", "timm", "open_clip_torch", "pillow")
 # Of what this project computes itself; 2: QuickGELU by SiLU. One more wherever a feature changes by a bit.
 _ARITHMETIC = 2
+
+_BUILT: dict[str, Backbone] = {}  # as it came from its builder; never handed out itself
 
 
 def tower_key(backbone_cfg: Mapping[str, Any], weights: Mapping[str, WeightFile]) -> str:
@@ -51,12 +56,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-# MERGED: """Backbones by their configuration, each built once in a process."""
-
-
-_BUILT: dict[str, Backbone] = {}  # as it came from its builder; never handed out itself
 
 
 def load_backbone(

@@ -1,4 +1,8 @@
-"""Image networks that were trained without text, by library and name."""
+"""An image network of one library and the text tower of a CLIP, such as the paper's VGG-16 with RN50's text tower.
+
+The last layer of the network is replaced by a linear map into the text's space. That map is the part "projection" and
+is trained; the layers before it are the image tower, whose features are cached while it is frozen.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol
@@ -16,6 +20,12 @@ from ordinalclip.backbones.weights.find import RANDOM, WeightFile
 from ordinalclip.config.kinds import Between
 from ordinalclip.errors import ConfigError
 from ordinalclip.images.preprocessing import Preprocessing, reference_preprocessing
+
+_LIBRARIES: dict[str, type[TorchvisionNetwork] | type[TimmNetwork] | type[OpenClipNetwork]] = {
+    "torchvision": TorchvisionNetwork,
+    "timm": TimmNetwork,
+    "open_clip": OpenClipNetwork,
+}
 
 
 class ImageNetwork(Protocol):
@@ -72,20 +82,6 @@ def feature_width(tower: nn.Module, preprocessing: Preprocessing, model: str) ->
     if not isinstance(features, Tensor) or features.ndim != 2:
         raise ConfigError("backbone.image_model", model, "does not give one vector for an image")
     return features.shape[1]
-
-
-# MERGED: """An image network of one origin beside the text tower of a CLIP: the paper's VGG-16 with RN50's text, and any other.
-#
-# The network's last layer is replaced by a linear map into the text's space, which is the part "projection" and trained;
-# all before it is the tower, whose features can be kept on disk while it is frozen.
-# """
-
-
-_LIBRARIES: dict[str, type[TorchvisionNetwork] | type[TimmNetwork] | type[OpenClipNetwork]] = {
-    "torchvision": TorchvisionNetwork,
-    "timm": TimmNetwork,
-    "open_clip": OpenClipNetwork,
-}
 
 
 def build_mixed(

@@ -1,4 +1,9 @@
-"""What benchmarks are run on: CLIP models of the true architecture with random weights, and made images."""
+"""The naive mode that benchmarks compare with, and the models and images that they run on.
+
+Naive means 77 tokens a sentence, rank by rank, nothing cached: images are decoded and run through the tower each time,
+and rank features are computed for every batch, evaluation included. It uses this project's modules, except for
+QuickGELU, which is open_clip's, so only the way differs. Models have the true architecture with random weights.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +30,8 @@ from ordinalclip.prompts.rank import RankPrompt
 
 BATCH_SIZE = 32
 NUM_CONTEXT_TOKENS = 10
+
+EVERY = slice(None)
 
 
 def made_model(name: str, num_ranks: int, *, trained: Sequence[str], cache_dir: Path) -> OrdinalCLIP:
@@ -74,16 +81,6 @@ def made_images(folder: Path, number: int, *, side: int, kind: str) -> list[Path
         coarse = Image.fromarray(draw.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8))
         coarse.resize((side, side), Image.Resampling.BICUBIC).save(path)
     return paths
-
-
-# MERGED: """The naive mode that everything is measured against: 77 tokens a sentence, rank by rank, nothing kept.
-#
-# It uses our own modules, but for QuickGELU, which is open_clip's, so that only the way differs: images are decoded and
-# run through the tower whenever they are needed, and rank features are computed for every batch, evaluation included.
-# """
-
-
-EVERY = slice(None)
 
 
 def whole_sentences(tower: CausalText, prompt: RankPrompt, ranks: slice = EVERY) -> Tensor:

@@ -1,4 +1,7 @@
-"""What one benchmark found: a table with its title and text."""
+"""Results of benchmarks: sections of tables, the targets that they are compared with, and the page written from them.
+
+`docs/benchmarks.json` holds the sections, `docs/benchmarks.md` is generated from it.
+"""
 
 import json
 import os
@@ -10,6 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Row = dict[str, str | int | float | None]
+
+PEAK = "share of the peak"  # the column of it
+_TEXT = "it has 27 times fewer operations and drifts about that: what is left is products of matrices, as in naive"
+_STEP = "of naive's step, too, nearly all is the image tower's, which has no shorter way"
+_COPY = "nearly all of the time is MLflow's own work on each value"
+INTRODUCTION = """# Benchmarks
+
+Each row is a ratio against a naive mode of our own, measured in the same process, the two taking turns, medians of
+several rounds, unless its section says otherwise. Seconds depend on the machine, ratios much less. Written by
+`make bench`.
+"""
+_ABOUT_TARGETS = "What this project set out to reach, and whether the rows below say that it does."
 
 
 @dataclass(frozen=True)
@@ -25,16 +40,6 @@ class Section:
     title: str
     text: str
     rows: list[Row]
-
-
-# MERGED: """What the benchmarks are to reach, and whether they do, from what they have found."""
-
-
-PEAK = "share of the peak"  # the column of it
-_TEXT = "it has 27 times fewer operations and drifts about that: what is left is products of matrices, as in naive"
-_STEP = "of naive's step, too, nearly all is the image tower's, which has no shorter way"
-
-_COPY = "nearly all of the time is MLflow's own work on each value"
 
 
 class Target(NamedTuple):
@@ -160,18 +165,6 @@ def limits(sections: Mapping[str, Any]) -> list[str]:
         if value is not None and not target.met(value):
             lines.append(f"- {target.what} is {value:.2g}, not {target.bound:g}: {target.why_not(sections)}.")
     return lines
-
-
-# MERGED: """The benchmarks' page: sections of tables in a JSON file, and Markdown written from it."""
-
-
-INTRODUCTION = """# Benchmarks
-
-Each row is a ratio against a naive mode of our own, measured in the same process, the two taking turns, medians of
-several rounds, unless its section says otherwise. Seconds depend on the machine, ratios much less. Written by
-`make bench`.
-"""
-_ABOUT_TARGETS = "What this project set out to reach, and whether the rows below say that it does."
 
 
 def update_page(folder: Path, name: str, section: Section) -> None:

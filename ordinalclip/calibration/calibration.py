@@ -1,7 +1,25 @@
-"""Temperature scaling: one number that makes probabilities less sure, or surer, and changes no argmax.
+"""Calibration of a run: fitted on images that selected no epoch, scored on the test split, applied to new predictions.
 
-Guo et al., "On calibration of modern neural networks", ICML 2017. It is a softmax of logits / T, which follows from the
-probabilities alone: p^(1/T), normalised.
+The temperature (Guo et al., "On calibration of modern neural networks", ICML 2017) is a softmax of logits / T, which
+follows from the probabilities alone: p^(1/T), normalized. It changes no argmax. `calibration.json` has these keys:
+
+    n, families         number of calibration images, and of their subjects, groups or blocks (null: not known)
+    notes               remarks for readers of the numbers
+    alpha, default      share that the default level's intervals may miss; that level's name, such as "0.9"
+    temperature         of `scale`; null with `reason` for fewer than `FEWEST` images or families: fitted to three
+                        blocks of ELPV it made the likelihood of the test images worse as often as better
+    nll                 of the calibration images: before, after the temperature
+    test_nll            of the test images: before, after
+    levels              name → {threshold, expected, test}, or {threshold: null, reason}
+        threshold       of `mass_before`
+        expected        coverage of further images for 90 % of all draws of the calibration images, as if those of a
+                        family were one image; null for too few families
+        test            count, coverage, interval (Wilson, 95 %); mean_width (ranks in a set, 1 … R),
+                        mean_width_value (from its lowest to its highest rank, in the unit); singletons, full (shares
+                        of sets of one rank, of all ranks); by_rank: {count, coverage, interval}, [R] each
+
+Sets are computed from the probabilities before the temperature: a temperature fitted on the same images would make
+their scores less than exchangeable with those of further images, and the stated coverage rests on that.
 """
 
 from collections.abc import Mapping
@@ -20,6 +38,12 @@ Floats = npt.NDArray[np.floating]
 
 LIMITS = (0.05, 20.0)
 _TINY = float(np.finfo(np.float32).tiny)  # what underflowed in a softmax of float32
+
+Integers = npt.NDArray[np.integer]
+LEVELS = (0.8, 0.9, 0.95)
+FEWEST = 10  # images that a temperature is fitted to
+FEW_FAMILIES = 30
+NONE = "nothing was calibrated for these ranks"  # an old run, or an export with other ranks than its run
 
 
 def scale(probs: Floats, temperature: float) -> Floats:
@@ -48,36 +72,6 @@ def fit_temperature(probs: Floats, rank: npt.NDArray[np.integer]) -> float:
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     best = min([float(found.x), *bounds], key=loss)  # bounded search never tries its ends
     return 1.0 if loss(0.0) <= loss(best) + 1e-12 else float(np.exp(-best))  # where it makes no difference, none
-
-
-# MERGED: """`calibration.json`: what was fitted on the calibration images, and how it did on the test images.
-#
-#     n, families         calibration images, and how many subjects, groups or blocks they are of (null: not known)
-#     notes               what a reader of the numbers has to know
-#     alpha, default      share that the default level's intervals may miss; that level's name, such as "0.9"
-#     temperature         of `scale`; null for fewer than `FEWEST` images or families, which `reason` says then: fitted to
-#                         three blocks of ELPV it made the likelihood of the test images worse as often as better
-#     nll                 of the calibration images: before, after the temperature
-#     test_nll            of the test images: before, after
-#     levels              name → {threshold, expected, test}, or {threshold: null, reason}
-#         threshold       of `mass_before`
-#         expected        coverage of further images for 90 % of all draws of the calibration images, as if those of a
-#                         family were one image; null for too few families
-#         test            count, coverage, interval (Wilson, 95 %); mean_width (ranks in a set, 1 … R), mean_width_value
-#                         (from its lowest to its highest rank, in the unit); singletons, full (shares of sets of one
-#                         rank, of all ranks); by_rank: {count, coverage, interval}, [R] each, null without images
-#
-# The sets come from the probabilities as the model gave them, not as the temperature left them: a temperature fitted on
-# the same images would make their scores less than exchangeable with those of further ones, and nothing else carries the
-# stated coverage.
-# """
-
-
-Integers = npt.NDArray[np.integer]
-
-LEVELS = (0.8, 0.9, 0.95)
-FEWEST = 10  # images that a temperature is fitted to
-FEW_FAMILIES = 30
 
 
 def level_name(level: float) -> str:
@@ -190,12 +184,6 @@ def _before_and_after(predictions: Predictions, temperature: float) -> dict[str,
     given, scaled = scale(predictions.probs, 1.0), scale(predictions.probs, temperature)
     before, after = (float(-np.log(probs[rows, predictions.rank]).mean()) for probs in (given, scaled))
     return {"before": before, "after": after}
-
-
-# MERGED: """A run's calibration applied to new predictions."""
-
-
-NONE = "nothing was calibrated for these ranks"  # an old run, or an export with other ranks than its run
 
 
 @dataclass(frozen=True, eq=False)

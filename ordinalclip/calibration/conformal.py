@@ -1,10 +1,23 @@
-"""Wilson's interval of a share."""
+"""Split conformal prediction with sets of neighbouring ranks, and Wilson's interval of a share.
+
+Sets grow around an image's median rank towards the likelier neighbour; each contains the smaller ones and none has a
+gap. The growth is that of Lu, Angelopoulos and Pomerantz, "Improving trustworthiness of AI disease severity rating in
+medical imaging with ordinal conformal prediction sets", MICCAI 2022, started at the median instead of the mode.
+
+For images that are exchangeable with the calibration images, sets cover the true rank with probability 1 - α or more,
+for any model and any number of calibration images (Vovk, Gammerman and Shafer, 2005). For one set of n calibration
+images the coverage of further images is a draw from a beta distribution, see `spread`.
+"""
 
 import math
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta, norm
+
+Floats = npt.NDArray[np.floating]
+Integers = npt.NDArray[np.integer]
+_ROUNDING = 1e-9  # 10 * 0.9 is 9
 
 
 def wilson_interval(hits: int, total: int, level: float = 0.95) -> tuple[float, float]:
@@ -20,18 +33,6 @@ def wilson_interval(hits: int, total: int, level: float = 0.95) -> tuple[float, 
     middle = (share + z * z / (2 * total)) / shrunk
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / shrunk
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-# MERGED: """Sets of neighbouring ranks that grow around an image's median, towards the likelier neighbour.
-#
-# Each set contains the smaller ones and none has a gap. The growth is that of Lu, Angelopoulos and Pomerantz, "Improving
-# trustworthiness of AI disease severity rating in medical imaging with ordinal conformal prediction sets", MICCAI 2022,
-# begun at the median rather than the mode.
-# """
-
-
-Floats = npt.NDArray[np.floating]
-Integers = npt.NDArray[np.integer]
 
 
 def median_rank(probs: Floats) -> Integers:
@@ -66,17 +67,6 @@ def ends(before: Floats, threshold: float) -> tuple[Integers, Integers]:
     """Lowest and highest rank [N] each of the sets of ranks whose mass before [N, R] is at most the threshold."""
     inside = before <= threshold
     return inside.argmax(axis=1), before.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
-
-
-# MERGED: """Split conformal prediction: the threshold with which sets of ranks cover the truth as often as stated.
-#
-# For images that are exchangeable with the calibration images, sets cover the true rank with probability 1 - α or more,
-# whatever the model and however few calibration images (Vovk, Gammerman and Shafer, 2005). The probability is over both;
-# for one set of n calibration images the coverage of further ones is a draw from a beta distribution, see `spread`.
-# """
-
-
-_ROUNDING = 1e-9  # 10 * 0.9 is 9
 
 
 def order_of(num_images: int, level: float) -> int:

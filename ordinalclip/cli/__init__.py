@@ -1,1 +1,5 @@
-"""TODO room."""
+"""The command line: words, help, messages, exit status.
+
+Imports `runs`, `config`, `system`, `errors`.
+A new command is a module of `ordinalclip` that calls `run_command`.
+"""

@@ -1,4 +1,8 @@
-"""Hydra's errors about what was typed, told as key, value, what is allowed."""
+"""Commands that take words of the form key=value: running one, reading its words, and reporting what ended it.
+
+`explain` turns Hydra's errors about typed words into key, value and what is allowed. `tell` prints any error as one
+message and returns the exit status.
+"""
 
 import logging
 import os
@@ -21,6 +25,15 @@ from ordinalclip.errors import ConfigError, DataError, SweepFailed
 from ordinalclip.runs.leases import Busy, Superseded
 
 _QUOTING = "write key=value, and put quotes round what the shell or Hydra would take apart: 'key=\"a value, a comma\"'"
+
+_COMPLETE = (
+    ConfigError,
+    DataError,
+    Busy,
+    Superseded,
+    SweepFailed,
+    FloatingPointError,
+)  # their messages need no class before them
 
 
 def explain(error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> ValueError | None:
@@ -136,19 +149,6 @@ def _composed(overrides: Sequence[str], config_dirs: Sequence[Path]) -> DictConf
     return DictConfig({})
 
 
-# MERGED: """What a command says on the terminal: its log, and what ended it."""
-
-
-_COMPLETE = (
-    ConfigError,
-    DataError,
-    Busy,
-    Superseded,
-    SweepFailed,
-    FloatingPointError,
-)  # their messages need no class before them
-
-
 def log_to_terminal() -> None:
     """Sends our own log, and the warnings of others, to stderr."""
     terminal = logging.StreamHandler(sys.stderr)
@@ -190,9 +190,6 @@ def _set_by_experiment(error: Exception, overrides: Sequence[str]) -> list[str]:
         return []
     where = f"experiment={typed['experiment']} sets it for a {group} of its own"
     return [f"{where}; add ~{error.key} to go without it under {group}={typed[group]}"]
-
-
-# MERGED: """A command that takes words of the form key=value: its help, its end, and the settings of training that it knows."""
 
 
 def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words: bool = True) -> None:

@@ -1,4 +1,7 @@
-"""What was typed on the command line, sorted before Hydra sees it."""
+"""The command line of training: words sorted before Hydra sees them, and the text of `--help`.
+
+Config groups and their options are read from the yaml files, so `--help` needs neither Hydra nor torch.
+"""
 
 import shutil
 import textwrap
@@ -23,6 +26,31 @@ _FOR_HYDRA_ALONE = (
     "config_name",
     "experimental_rerun",
 )
+
+_USAGE = """\
+OrdinalCLIP trains, tests and records one run, or with -m a sweep of them.
+
+  python -m ordinalclip.train [GROUP=OPTION …] [KEY=VALUE …] [-m]
+                              [--cfg job] [--config-dir FOLDER] [--version]
+"""
+_EXAMPLES = """\
+Examples
+  # the options marked *
+  python -m ordinalclip.train
+  # another prompt, another seed
+  python -m ordinalclip.train prompt=context seed=1
+  # six runs; typed again, only what is missing
+  python -m ordinalclip.train -m prompt=rank,linear seed=0,1,2
+  # your own images
+  python -m ordinalclip.train dataset=manifest dataset.path=my.csv
+  # every key with its value; nothing is run
+  python -m ordinalclip.train --cfg job
+  # options of your own, here in my/conf/prompt/mine.yaml
+  python -m ordinalclip.train --config-dir my/conf prompt=mine"""
+_HEADING = "Groups and their options (* is taken where nothing is said)"
+_NOT_SHOWN = ("hydra", "local")
+_LOCAL = "Settings of this machine are taken from conf/local/default.yaml, outside git, where there are any."
+_MIN_WIDTH, _MAX_WIDTH = 60, 140
 
 
 @dataclass(frozen=True)
@@ -90,35 +118,6 @@ def read_arguments(words: Sequence[str], program: str) -> Arguments:
     alone = [name for name in _FOR_HYDRA_ALONE if getattr(typed, name) not in (None, False)]
     asked = f"--{alone[0].replace('_', '-')}" if alone else ""
     return Arguments([*overrides, *flags], overrides, folders, typed.help, asked, note)
-
-
-# MERGED: """The text of `--help`: the config groups and their options, read from the yaml files without Hydra."""
-
-
-_USAGE = """\
-OrdinalCLIP trains, tests and records one run, or with -m a sweep of them.
-
-  python -m ordinalclip.train [GROUP=OPTION …] [KEY=VALUE …] [-m]
-                              [--cfg job] [--config-dir FOLDER] [--version]
-"""
-_EXAMPLES = """\
-Examples
-  # the options marked *
-  python -m ordinalclip.train
-  # another prompt, another seed
-  python -m ordinalclip.train prompt=context seed=1
-  # six runs; typed again, only what is missing
-  python -m ordinalclip.train -m prompt=rank,linear seed=0,1,2
-  # your own images
-  python -m ordinalclip.train dataset=manifest dataset.path=my.csv
-  # every key with its value; nothing is run
-  python -m ordinalclip.train --cfg job
-  # options of your own, here in my/conf/prompt/mine.yaml
-  python -m ordinalclip.train --config-dir my/conf prompt=mine"""
-_HEADING = "Groups and their options (* is taken where nothing is said)"
-_NOT_SHOWN = ("hydra", "local")
-_LOCAL = "Settings of this machine are taken from conf/local/default.yaml, outside git, where there are any."
-_MIN_WIDTH, _MAX_WIDTH = 60, 140
 
 
 def print_help(config_dirs: Sequence[Path]) -> None:

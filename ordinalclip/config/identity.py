@@ -1,4 +1,8 @@
-"""What determines a run's result, and the id and the name that follow from it."""
+"""The identity of a run: what determines its result, the run id hashed from it, and the run's name.
+
+`cannot_change_results` and `REPEATS` say which settings are left out or only repeat an experiment. The small functions
+at the end derive facts from several settings, such as whether cached features are used. Imports no torch.
+"""
 
 import hashlib
 import json
@@ -47,6 +51,8 @@ _NEUTRAL: dict[str, Any] = {
 # an older one's place: the last layer of mixed ones was drawn from N(0, 2/D).
 _VERSIONS = {"ordinalclip.backbones.mixed.build_mixed": 2}
 _MISSING = object()
+
+REPEATS = ("seed", "dataset.fold", "protocol.split.fold", "protocol.split.seed", "subset.seed")
 
 
 def identity(
@@ -106,7 +112,7 @@ def _sorted(parts: Sequence[str] | None) -> list[str] | None:
 
 
 def _canonical(value: Any, key: str) -> Any:
-    """One form for equal meanings: 1 = 1.0, null options left out, a `_target_` where it lay first, wherever it lies."""
+    """One form for equal meanings: 1 = 1.0, null options left out, a `_target_` by its first name."""
     if isinstance(value, Mapping):
         items = {k: _canonical(v, f"{key}.{k}".lstrip(".")) for k, v in value.items() if v is not None}
         if isinstance(items.get("_target_"), str):
@@ -117,9 +123,6 @@ def _canonical(value: Any, key: str) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-# MERGED: """What several settings amount to together. Imports no torch."""
 
 
 def stamp(cfg: Mapping[str, Any]) -> dict[str, str]:
@@ -151,9 +154,3 @@ def augments(cfg: Mapping[str, Any]) -> bool:
 def uses_features(cfg: Mapping[str, Any]) -> bool:
     """Whether a run is fitted on features from disk: the image tower is frozen, and sees no fresh view each time."""
     return cfg["trainable"]["image"] is None and (not augments(cfg) or cfg["features"]["views"] > 0)
-
-
-# MERGED: """What repeats an experiment without changing it: runs that differ in nothing else are one row of every table."""
-
-
-REPEATS = ("seed", "dataset.fold", "protocol.split.fold", "protocol.split.seed", "subset.seed")

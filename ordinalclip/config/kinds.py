@@ -1,11 +1,14 @@
-"""What may be written for a setting: a test of values and the words for it."""
+"""Kinds of setting values: a test of a value, and the words that describe what is allowed.
+
+`Between` and `Literal` annotations are written in signatures; `read_annotation` reads them from source code, such as
+`Annotated[int, Between(1, "num_ranks")]`.
+"""
 
 import ast
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ordinalclip.config import kinds
 from ordinalclip.config.source import Definition, Module, find
 
 
@@ -127,21 +130,18 @@ def _bound_words(bound: float | str | None, known: Mapping[str, float]) -> str:
     return f"{bound} ({known[bound]:g})" if isinstance(bound, str) and bound in known else str(bound)
 
 
-# MERGED: """Annotations in source code read as kinds of values: `Annotated[int, Between(1, "num_ranks")]` and its like."""
-
-
 _LISTS = ("list", "List", "Sequence", "MutableSequence", "Iterable", "Collection", "set", "frozenset", "tuple", "Tuple")
 _MAPPINGS = ("dict", "Dict", "Mapping", "MutableMapping")
 _PLAIN = {
-    "int": kinds.INTEGER,
-    "float": kinds.NUMBER,
-    "bool": kinds.SWITCH,
-    "str": kinds.TEXT,
-    "Path": kinds.PATH,
-    "PathLike": kinds.PATH,
-    "None": kinds.NULL,
-    **dict.fromkeys(_LISTS, kinds.LIST),
-    **dict.fromkeys(_MAPPINGS, kinds.MAPPING),
+    "int": INTEGER,
+    "float": NUMBER,
+    "bool": SWITCH,
+    "str": TEXT,
+    "Path": PATH,
+    "PathLike": PATH,
+    "None": NULL,
+    **dict.fromkeys(_LISTS, LIST),
+    **dict.fromkeys(_MAPPINGS, MAPPING),
 }
 
 
@@ -158,7 +158,7 @@ def read_annotation(node: ast.expr | None, scope: Module, known: Mapping[str, fl
     """
     match node:
         case ast.Constant(value=None):
-            return kinds.NULL
+            return NULL
         case ast.Constant(value=str(source)):  # a forward reference
             return read_annotation(ast.parse(source, mode="eval").body, scope, known)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
@@ -183,18 +183,18 @@ def _alias(name: str, scope: Module, known: Mapping[str, float]) -> Kind | None:
 def _generic(name: str, arguments: list[ast.expr], scope: Module, known: Mapping[str, float]) -> Kind | None:
     if name == "Literal":
         constants = [argument.value for argument in arguments if isinstance(argument, ast.Constant)]
-        return kinds.one_of(constants) if len(constants) == len(arguments) else None
+        return one_of(constants) if len(constants) == len(arguments) else None
     if name == "Annotated":
         return _annotated(arguments, scope, known)
     read = [read_annotation(argument, scope, known) for argument in arguments]
     if name in ("Optional", "Union"):
-        return _union([*read, kinds.NULL] if name == "Optional" else read)
+        return _union([*read, NULL] if name == "Optional" else read)
     if name in ("tuple", "Tuple") and ast.unparse(arguments[-1]) != "...":
-        return kinds.row_of(read)
+        return row_of(read)
     if name in _LISTS:
-        return kinds.LIST if read[0] is None else kinds.list_of(read[0])
+        return LIST if read[0] is None else list_of(read[0])
     if name in _MAPPINGS:
-        return kinds.MAPPING if read[-1] is None else kinds.mapping_of(read[-1])
+        return MAPPING if read[-1] is None else mapping_of(read[-1])
     return None
 
 
@@ -209,13 +209,13 @@ def _annotated(arguments: list[ast.expr], scope: Module, known: Mapping[str, flo
         except ValueError:
             # For us, not for users: a range that nobody can read would be a range that nobody enforces.
             raise TypeError(f"bounds of {ast.unparse(extra)} must be written as plain numbers or names") from None
-        kind = kinds.between(kind, Between(*positional, **named), known)
+        kind = between(kind, Between(*positional, **named), known)
     return kind
 
 
 def _union(members: list[Kind | None]) -> Kind | None:
     known_members = [kind for kind in members if kind is not None]
-    return kinds.any_of(known_members) if len(known_members) == len(members) else None
+    return any_of(known_members) if len(known_members) == len(members) else None
 
 
 def _last_name(node: ast.expr) -> str:

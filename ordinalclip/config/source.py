@@ -1,4 +1,8 @@
-"""Classes and functions read from their source: nothing is imported, so torch is not either."""
+"""Classes and functions read from their source code, and the keywords that they accept.
+
+Nothing is imported, so a configuration is checked without torch. Only targets of other libraries, whose source is not
+read, are imported.
+"""
 
 import ast
 import inspect
@@ -14,6 +18,9 @@ OWN_PACKAGES = ("ordinalclip", "launch", "analysis")
 _ALSO_READ = ("torch.optim",)  # every run names one of its optimizers, and importing torch takes over a second
 
 _MAX_REEXPORTS = 5  # an `__init__` that imports from a file, and some to spare; ends circles
+
+# Bases that take no arguments of their own; any other foreign base may take what it likes.
+_EMPTY_BASES = ("object", "Module", "ABC", "Protocol", "Generic")
 
 
 @dataclass(frozen=True)
@@ -142,13 +149,6 @@ def _absolute(module: str | None, level: int, package: str) -> str:
     base = package.split(".")
     base = base[: len(base) - level + 1]
     return ".".join([*base, module] if module else base)
-
-
-# MERGED: """What a target can be given: its keywords, read from source where that is possible, else by import."""
-
-
-# Bases that take no arguments of their own; any other foreign base may take what it likes.
-_EMPTY_BASES = ("object", "Module", "ABC", "Protocol", "Generic")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Telling what is wrong in data: one error with the number of offenders, the first of them, and what to do."""
+"""Rows of a data set that cannot be used: one error that lists them, or skipped and noted.
+
+Every message has the number of rows, the first of them, and what to do. No row is dropped without a note.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +12,8 @@ import pandas as pd
 from ordinalclip.errors import DataError
 
 NUM_LISTED = 20
+
+ON_ERROR = "dataset.on_error=skip"
 
 
 def listed(lines: Sequence[object], number: int | None = None) -> str:
@@ -39,12 +44,6 @@ def refuse(where: Path | str, offenders: Sequence[object], problem: str, *, reme
     """
     if len(offenders):
         raise DataError(f"{where}: {len(offenders):,} {problem}:\n{listed(offenders)}\n  what to do: {remedy}")
-
-
-# MERGED: """Rows that cannot be used: one error about all of them, or left out and noted; never dropped in silence."""
-
-
-ON_ERROR = "dataset.on_error=skip"
 
 
 def usable(

@@ -1,4 +1,4 @@
-"""Data sets whose labels stand in the names of their images: list the images, take the names apart."""
+"""Image files below a folder: all of them, those that a list names, and labels parsed from their names."""
 
 import os
 import re
@@ -12,6 +12,8 @@ from ordinalclip.datasets.bad_rows import NUM_LISTED, listed, usable
 from ordinalclip.errors import ConfigError, DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+NUM_TOLD = 5
 
 
 def list_images(root: Path, folder: str = ".", *, notes: list[str]) -> list[str]:
@@ -86,12 +88,6 @@ def parse_names(
     )
 
 
-# MERGED: """Image files below a folder: which there are, and which of those that a list names."""
-
-
-NUM_TOLD = 5
-
-
 def walk_images(folder: Path) -> tuple[list[str], list[str]]:
     """All images below a folder, links to other folders not followed.
 
@@ -161,9 +157,6 @@ def leave_out_missing(
     examples = ", ".join(missing[:NUM_TOLD]) + (" …" if len(missing) > NUM_TOLD else "")
     note = f"{len(missing):,} of {len(table):,} images are not there (any more): {examples}"
     return table[there].reset_index(drop=True), [note]
-
-
-# MERGED: """Whose image it is, as its path says."""
 
 
 def subjects_of(paths: pd.Series, pattern: str) -> pd.Series:

@@ -1,4 +1,7 @@
-"""What there is to say about a data set before it is trained on, as lines of text."""
+"""The commands of `python -m ordinalclip.datasets`: list, check and show data sets before anything is trained.
+
+`check` prints counts, unreadable files, copies and leakage; `show` writes a sheet with a few images of each rank.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,6 +24,11 @@ from ordinalclip.images.decoding import open_rgb
 
 NUM_EXAMPLES = 3
 _UNREADABLE = "images that cannot be used"
+
+GAP, MAX_ROWS, TEXT = 4, 20, 14
+_GROUPS = ("dataset", "protocol", "subset", "paths", "experiment")
+_SHEET = {"per_rank": 8, "size": 96}
+MAX_PER_RANK, MAX_SIZE = 100, 1024
 
 
 def findings(manifest: Manifest) -> list[str]:
@@ -70,12 +78,6 @@ def _shared(kind: str, found: dict[str, Any]) -> str:
     return f"{kind:11} {found['units']:,}, of which {found['shared']:,} in more than one split{rate}"
 
 
-# MERGED: """A sheet with a few images of each rank of a data set."""
-
-
-GAP, MAX_ROWS, TEXT = 4, 20, 14
-
-
 def rank_sheet(manifest: Manifest, *, per_rank: int, size: int) -> Image.Image:
     """Ranks below each other, images of a rank side by side.
 
@@ -110,14 +112,6 @@ def rank_sheet(manifest: Manifest, *, per_rank: int, size: int) -> Image.Image:
 
 def _order(path: str) -> bytes:
     return hashlib.sha256(path.encode()).digest()
-
-
-# MERGED: """The commands of `python -m ordinalclip.datasets`: each takes what was typed and returns the exit status."""
-
-
-_GROUPS = ("dataset", "protocol", "subset", "paths", "experiment")
-_SHEET = {"per_rank": 8, "size": 96}
-MAX_PER_RANK, MAX_SIZE = 100, 1024
 
 
 def list_datasets(words: Sequence[str]) -> int:

@@ -1,8 +1,9 @@
-"""What every layout of a public data set does with its folder: find it, see that it is whole, stay within it.
+"""What every layout of a public data set does with its folder: find it, check that it is complete, stay inside it.
 
-A loader calls, in this order, `find_root`, which sees that the lists that it is told of lie within the folder;
-`check_list` for others; readers of its lists (`textfile`, `tablefile`); `require_files` for what its lists name; and
-`build_manifest`, which calls `check_inside` for every image before it opens one.
+A loader calls, in this order, `find_root`, which checks that the lists it is given lie within the folder; `check_list`
+for other lists; readers of lists (`table_files`); `require_files` for the files that lists name; and `build_manifest`,
+which calls `check_inside` for every image before it opens one. `unlike_published` compares lists with the published
+ones to the byte; a difference is noted, not refused, since a copy may have other line ends.
 """
 
 import hashlib
@@ -148,9 +149,6 @@ def _has(folder: Path, need: str) -> bool:
 
 def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-# MERGED: """Whether lists are the published ones, to the byte: told, not refused, since a copy may have other line ends."""
 
 
 def unlike_published(files: Sequence[Path], md5: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,11 @@
-"""What stands in more than one split: subjects, groups, images that are equal to the byte."""
+"""What is in more than one split: subjects, groups, byte-identical images, and images that look alike.
+
+Near duplicates are found by a perceptual hash. Data sets differ in how alike their images are, so the threshold is set
+by the data set: each test image is compared with the others as they are and mirrored. A mirrored image is no duplicate
+although it belongs to the set, and the threshold is what hardly any mirrored pair passes. For sets of symmetric images
+this finds too few rather than too many. Where a mirrored image does not belong to the set (a digit) it would find too
+many, so it is for photos: `photos: true` in a data set's yaml.
+"""
 
 import hashlib
 import json
@@ -24,6 +31,11 @@ from ordinalclip.system.terminal import progress
 KINDS = {"subjects": "subject", "groups": "group", "duplicates": "sha256"}
 _WORDS = {"subjects": "subjects", "groups": "groups", "duplicates": "images, equal to the byte,"}
 NUM_EXAMPLES = 5
+
+SIDE, KEPT = 32, 8  # pixels looked at, frequencies kept: 64 bits
+NULL_RATE = 0.001  # share of the test images that may pass when compared with mirror images
+MAX_PAIRS = 10_000_000_000  # of a test image and another one; more take minutes
+NUM_DUPLICATE_EXAMPLES = 10
 
 
 def measure_leakage(manifest: Manifest) -> dict[str, Any]:
@@ -107,22 +119,6 @@ def leakage_metrics(report: Mapping[str, Any]) -> dict[str, float]:
             values[f"leakage/{kind}"] = float(found["shared"])
             values[f"leakage/{kind}_test_rate"] = float(found["test_rate"] or 0.0)
     return values
-
-
-# MERGED: """Test images that look like training images: a perceptual hash, with a threshold that the set itself sets.
-#
-# Sets differ in how alike their images are: a distance that means "the same photo" among holiday pictures is usual among
-# photos of solar cells. What is no duplicate although it is of the set: an image's mirror image. So test images are
-# compared with the others twice, as these are and mirrored, and the threshold is what hardly any mirrored one passes. In
-# sets of symmetric images that lets pass too little rather than too much. Where a mirrored image is none of the set (a
-# digit), it would let pass too much: this is for photos, `photos: true` in a data set's yaml.
-# """
-
-
-SIDE, KEPT = 32, 8  # pixels looked at, frequencies kept: 64 bits
-NULL_RATE = 0.001  # share of the test images that may pass when compared with mirror images
-MAX_PAIRS = 10_000_000_000  # of a test image and another one; more take minutes
-NUM_DUPLICATE_EXAMPLES = 10
 
 
 def near_duplicates(manifest: Manifest, cache_dir: Path) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""A data set as a table: one row per image, and the ranks' names and values."""
+"""A data set as a table: one row per image with path, label and split, and the names and values of its R ranks.
+
+`match_ranks` maps a manifest to the ranks of a trained model: a rank is the one with its value.
+"""
 
 import hashlib
 import json
@@ -31,6 +34,8 @@ COLUMNS = ("path", "rank", "value", "subject", "group", "split", "sha256")
 OPTIONAL = {"raw": "str", "deviation": "float64", "labels": "str", "fold": "str"}
 WHOLE_SPLIT = "split_before_subset"  # of `take_subset`, where it left anything out
 CLEAN_RANK = "rank_before_noise"  # of `subset.label_noise`
+
+_NUM_LISTED = 8
 
 
 def attribute_columns(columns: Iterable[Hashable]) -> list[str]:
@@ -228,12 +233,6 @@ def _as_json(column: pd.Series) -> list[str]:
 
 def _python(cell: Hashable) -> object:
     return cell.item() if isinstance(cell, np.generic) else cell
-
-
-# MERGED: """A data set under a model's ranks: a rank is the one with its value."""
-
-
-_NUM_LISTED = 8
 
 
 def match_ranks(manifest: Manifest, names: Sequence[str], values: Sequence[float]) -> Manifest:

@@ -1,4 +1,7 @@
-"""Columns of numbers in published tables."""
+"""Labels in published files: columns of numbers, medical grades, .mat files, and votes of many people.
+
+Votes: counts of grades from 1 on; ranks are cut from their mean.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +15,10 @@ from ordinalclip.datasets.bad_rows import refuse
 from ordinalclip.datasets.grading import Grading, bin_values
 from ordinalclip.datasets.table_files import read_table, require_columns
 from ordinalclip.errors import ConfigError, DataError
+
+REMEDY = "see whether it is the table that was published; correct these rows, or take them out"
+_AGAIN = "\n  what to do: see whether it is the file that was published; copy it again"
+_SHARE_ERROR = 1e-3  # of a vote: shares are written with a dozen digits
 
 
 def read_columns(file: Path, columns: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
@@ -35,12 +42,6 @@ def read_columns(file: Path, columns: Sequence[str], numbers: Sequence[str]) -> 
         refuse(file, told, "cells are no numbers", remedy="correct them, or take their rows out")
         table[column] = parsed.astype("float64")
     return table
-
-
-# MERGED: """Tables of medical grades: an image's name and a grade from 0 on each row."""
-
-
-REMEDY = "see whether it is the table that was published; correct these rows, or take them out"
 
 
 def read_grades(file: Path, *, image: str, grade: str, num_ranks: int) -> pd.DataFrame:
@@ -72,12 +73,6 @@ def read_grades(file: Path, *, image: str, grade: str, num_ranks: int) -> pd.Dat
     problem, remedy = "rows share an image with another row", "keep one row of each image"
     refuse(file, [line for line, bad in zip(told, twice, strict=True) if bad], problem, remedy=remedy)
     return pd.DataFrame({"image": names, "rank": rank.astype("int64"), "raw": cells})
-
-
-# MERGED: """The .mat files that some data sets come with: one MATLAB struct of columns, read without MATLAB."""
-
-
-_AGAIN = "\n  what to do: see whether it is the file that was published; copy it again"
 
 
 def read_struct(file: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -122,12 +117,6 @@ def _plain(column: np.ndarray) -> pd.Series:
     if all(cell.dtype.kind in "US" for cell in cells):
         return pd.Series(["".join(map(str, cell.reshape(-1))).strip() for cell in cells], dtype="str")
     return pd.Series([tuple(float(number) for number in cell.reshape(-1)) for cell in cells], dtype="object")
-
-
-# MERGED: """Images that many people voted on: grades from 1 on, how many chose each, and ranks cut from their mean."""
-
-
-_SHARE_ERROR = 1e-3  # of a vote: shares are written with a dozen digits
 
 
 def vote_statistics(votes_NG: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

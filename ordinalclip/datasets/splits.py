@@ -1,4 +1,8 @@
-"""Sharing out whole units (images, subjects, blocks) so that each split has every rank in proportion."""
+"""Protocols: which images train, select and test. Each fills the manifest's `split` and draws from its own seed.
+
+`assign_units` shares out whole units (images, subjects, blocks) so that each split has every rank in proportion.
+`set_aside` takes part of val for calibration: these images select no epoch.
+"""
 
 from dataclasses import replace
 from typing import Annotated
@@ -12,6 +16,8 @@ from ordinalclip.datasets.manifest import ALL_SPLITS, CALIBRATION, SPLITS, Manif
 from ordinalclip.errors import ConfigError, DataError
 
 NUM_SHUFFLES = 100
+
+LEAST = 10  # images, of either part; with fewer than nine there is no set that covers 90 %
 
 
 def assign_units(
@@ -110,9 +116,6 @@ def _distance(counts: np.ndarray, fractions: np.ndarray, split: np.ndarray) -> f
         if not (split == index).any():
             return np.inf
     return distance
-
-
-# MERGED: """Protocols: which images train, choose and test. Each fills the manifest's `split` and draws from its own seed."""
 
 
 def holdout(
@@ -277,12 +280,6 @@ def with_split(manifest: Manifest, split: np.ndarray) -> Manifest:
     """A manifest with its split given by index [N] into `SPLITS`."""
     words = pd.Series(np.array(SPLITS)[split], manifest.table.index, dtype="str")
     return replace(manifest, table=manifest.table.assign(split=words))
-
-
-# MERGED: """Part of val is kept from choosing the epoch, so that intervals and temperatures are fitted on images of their own."""
-
-
-LEAST = 10  # images, of either part; with fewer than nine there is no set that covers 90 %
 
 
 def set_aside(manifest: Manifest, share: float, *, seed: int = 0, block_size: int | None = None) -> Manifest:

@@ -1,4 +1,8 @@
-"""Wrong labels in training, as many as wanted, drawn from the images' content and a seed."""
+"""Less of a data set: few-shot training, shifted or unseen ranks, label noise, a test of high ranks only.
+
+A subset is taken after the protocol and only removes rows from splits, so that features of all images are shared. Label
+noise is drawn from the images' content and a seed.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -54,12 +58,6 @@ def draws(images: Iterable[str], word: str) -> np.ndarray:
     """A random number of 64 bits for each image [N], from its SHA-256 and a word alone."""
     digests = b"".join(hashlib.sha256((word + image).encode()).digest()[:8] for image in images)
     return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
-
-
-# MERGED: """Less of a data set: few-shot training, shifted or unseen ranks, wrong labels, a test of high ranks only.
-#
-# A subset is taken after the protocol and only leaves rows without a split, so that features of all images are shared.
-# """
 
 
 def take_subset(

@@ -1,4 +1,7 @@
-"""dataset=manifest: the user's own images, listed in a table of `path,rank` or `path,value`."""
+"""dataset=manifest: the user's own images, listed in a table of `path,rank` or `path,value`.
+
+Ranks are named by the configuration, by columns of the table, or by their numbers.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -166,9 +169,6 @@ def _check_gaps(grading: Grading, file: Path) -> None:
             f"{len(missing)} of {len(grading.names)} ranks have no image in {file.name}: {names}",
             remedy="dataset.allow_empty=true keeps them as ranks; dataset.bins puts values together",
         )
-
-
-# MERGED: """What a table's ranks are called: by the configuration, by the table's own columns, or by their numbers."""
 
 
 def name_ranks(

@@ -1,4 +1,7 @@
-"""Reading a text file of a data set: decoded as it should be, or told how it is."""
+"""Reading text, tables and list files from users and data sets: found, decoded, every cell as text.
+
+A list file has a path and its labels on each line.
+"""
 
 import codecs
 import os
@@ -13,6 +16,11 @@ from ordinalclip.datasets.bad_rows import refuse
 from ordinalclip.errors import ConfigError, DataError
 
 _MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF8: "UTF-8"}
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+SEPARATORS = {"\t": "tab", ";": "semicolon", ",": "comma"}
+# Labels are the integers at a line's end, so that paths may hold blanks. Blanks, tabs, commas and semicolons separate.
+_LINE = re.compile(r"\s*(?P<path>.*?\S)(?P<labels>(?:[\s,;]+[+-]?\d+)+)[\s,;]*")
 
 
 def read_lines(file: Path, *, encoding: str = "utf-8") -> list[str]:
@@ -53,13 +61,6 @@ def read_text(file: Path, *, encoding: str = "utf-8") -> str:
             f"{file}: is not {encoding.upper()} text (a zero byte at {text.index(chr(0))}; {found})\n{remedy}"
         )
     return text
-
-
-# MERGED: """Reading a table file from a user: found, decoded, every cell as text."""
-
-
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
-SEPARATORS = {"\t": "tab", ";": "semicolon", ",": "comma"}
 
 
 def table_file(path: str | None) -> Path:
@@ -182,13 +183,6 @@ def normal_paths(paths: pd.Series, file: Path) -> list[str]:
             f"{file}: {empty.sum()} rows have no path, the first is row {int(empty.to_numpy().argmax()) + 1}"
         )
     return [os.path.normpath(path) for path in paths]
-
-
-# MERGED: """One list file: a path and its labels on each line."""
-
-
-# Labels are the integers at a line's end, so that paths may hold blanks. Blanks, tabs, commas and semicolons separate.
-_LINE = re.compile(r"\s*(?P<path>.*?\S)(?P<labels>(?:[\s,;]+[+-]?\d+)+)[\s,;]*")
 
 
 def read_list(file: Path, num_ranks: int) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a predictor scores that has seen only the training ranks: one constant answer. Needs no torch."""
+"""A fitted model on one split: predictions, scores beside those of a constant predictor, and the recorded files."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -63,9 +63,6 @@ def constant_baseline(train_rank: Ranks, rank: Ranks, rank_values: Sequence[floa
 
 def _mean(numbers: npt.NDArray[np.number | np.bool_]) -> float:
     return float(numbers.mean()) if numbers.size > 0 else float("nan")
-
-
-# MERGED: """A fitted model on the test split, and the files that hold what came out."""
 
 
 def predict(model: OrdinalCLIP, loader: Iterable[Batch], device: torch.device) -> tuple[Tensor, Tensor]:

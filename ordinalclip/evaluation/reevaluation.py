@@ -1,4 +1,7 @@
-"""What a run was fitted on among images that it is evaluated on: what would flatter the scores, as counts."""
+"""A reopened run on data: scores and predictions, where they are written, and the overlap with what it was fitted on.
+
+Images or subjects that the run was fitted on would flatter its scores; they are counted and reported.
+"""
 
 import logging
 import re
@@ -20,6 +23,8 @@ from ordinalclip.training.batches import evaluation_loader
 from ordinalclip.training.split_data import SplitData
 
 FITTED = ("train", "val", CALIBRATION)
+
+log = logging.getLogger(__name__)
 
 
 def fitted_images(run: Run) -> pd.DataFrame | None:
@@ -71,12 +76,6 @@ def overlap_told(found: dict[str, int], number: int) -> list[str]:
         "num_of_trained_subjects": "show subjects that were trained on",
     }
     return [f"{found[key]} of these {number} images {told}" for key, told in words.items() if found.get(key, 0) > 0]
-
-
-# MERGED: """A reopened run on data: its scores and predictions, and where they are kept."""
-
-
-log = logging.getLogger(__name__)
 
 
 def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict[str, float], pd.DataFrame]:

@@ -1,4 +1,7 @@
-"""`register=true`: what is finished is registered, once; a store that is away costs no run anything."""
+"""One job from start to end: skipped, refused, resumed or fitted, with a record of how it ended, and registered.
+
+`register=true` registers a finished run once. A store that does not answer costs no run anything.
+"""
 
 import contextlib
 import gc
@@ -24,6 +27,9 @@ from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
 
+_TAIL = 6  # frames of a traceback, its message among them, that status.json keeps
+_MIRRORS: dict[str, Mirror] = {}  # one a store and process
+
 
 def register_finished(jobs: Iterable[Job]) -> None:
     """Registers the runs of jobs that ask for it, are finished, and are not registered yet."""
@@ -43,14 +49,6 @@ def _register(job: Job) -> None:
     if not is_registered(job.run, uri):
         check_record_sums(job.run)
         register(open_record(job.run, job.cfg), uri, find_shown(job.run, uri))
-
-
-# MERGED: """One job from start to end: skip, refuse, resume or fit, and a record of how it went."""
-
-
-_TAIL = 6  # frames of a traceback, its message among them, that status.json keeps
-
-_MIRRORS: dict[str, Mirror] = {}  # one a store and process
 
 
 def mirror_of(cfg: dict[str, Any]) -> Mirror:

@@ -1,4 +1,7 @@
-"""Real images of a run's own data, to check an export on and to read ranges off."""
+"""The check of an export: the same real images through the export and the whole model. N images, R ranks.
+
+Compared are probabilities, file size and latency. The images are of the run's own data.
+"""
 
 import math
 import time
@@ -15,6 +18,9 @@ from ordinalclip.images.decoding import read_rgb
 from ordinalclip.images.preprocessing import Preprocessing
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.runs.run import Run
+
+# Share of an image's probability that may have moved to other ranks: the largest of the images; int8: in the mean.
+TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2, "int8": 1e-1}  # mini on ELPV: 2e-6, 1.5e-2 and 5e-2
 
 
 def recorded_images(run: Run) -> pd.DataFrame:
@@ -45,13 +51,6 @@ def sample_pixels(run: Run, preprocessing: Preprocessing, split: str, num_images
         except DataError:  # moved since; others are looked at
             continue
     return torch.stack(pixels) if pixels else torch.empty(0, 3, preprocessing.size, preprocessing.size)
-
-
-# MERGED: """What an export gives up and gains against the whole model: probabilities, size, latency. N images, R ranks."""
-
-
-# Share of an image's probability that may have moved to other ranks: the largest of the images; int8: in the mean.
-TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2, "int8": 1e-1}  # mini on ELPV: 2e-6, 1.5e-2 and 5e-2
 
 
 @dataclass(frozen=True)

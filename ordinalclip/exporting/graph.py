@@ -1,4 +1,8 @@
-"""The model as one graph: preprocessed pixels in, logits and calibrated probabilities out."""
+"""The model as one graph, ONNX or torch.export: preprocessed pixels in, logits and calibrated probabilities out.
+
+`quantize` writes an ONNX graph in eight bits: convolutions by ranges seen on real images, matrices by the ranges of
+their weights.
+"""
 
 import tempfile
 import warnings
@@ -14,6 +18,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from ordinalclip.inference.model import ImageRanker
+
+_TOWER = "ranker.image"  # of `Graph`: what is before the features
+_SMALL = 4096  # weights; fewer are not worth the rounding
 
 
 class Graph(nn.Module):
@@ -64,13 +71,6 @@ def export_torch(graph: Graph, size: int, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No complete tensor found")  # of views, on GPUs
         torch.export.save(program, file)
-
-
-# MERGED: """An ONNX graph in eight bits: convolutions by ranges seen on real images, matrices by the ranges of their weights."""
-
-
-_TOWER = "ranker.image"  # of `Graph`: what is before the features
-_SMALL = 4096  # weights; fewer are not worth the rounding
 
 
 class _Images(CalibrationDataReader):

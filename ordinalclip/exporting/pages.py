@@ -1,4 +1,7 @@
-"""What a model card says, from a run's record; nothing is typed by hand, and what is not known is called so."""
+"""README.md, MODEL_CARD.md and, for ONNX, predict.py of an exported folder, filled in from the run's record.
+
+Nothing is typed by hand; what the record does not contain is stated as unknown.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -26,6 +29,19 @@ _OTHERS = {
     "ece": ("expected calibration error", "{:.3f}"),
 }
 _NOT_KNOWN = "not stated; dataset.licence='…' does it"
+
+_WHAT = {
+    "safetensors": "the tensors, in a format that cannot run code",
+    "onnx": "the graph with its weights, for onnxruntime and others; pixels in, logits and probabilities out",
+    "torch_export": "an archive of torch.export, FOR TRUSTED USE ONLY",
+}
+_MEAN = "int(numpy.rint(plain @ numpy.arange(len(plain))))"
+_READOUTS = {
+    "expectation": _MEAN,
+    "rounded_expectation": _MEAN,
+    "argmax": "int(plain.argmax())",
+    "median": "min(int((plain.cumsum() < 0.5).sum()), len(plain) - 1)",
+}
 
 
 def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
@@ -172,23 +188,6 @@ def _limits(record: Record, changed_ranks: bool) -> list[str]:
     if str(record.cfg["backbone"].get("name")).startswith("mini"):
         limits.append("Its tower is small and knows objects (ImageNet); it is not CLIP.")
     return limits
-
-
-# MERGED: """README.md, MODEL_CARD.md and, for ONNX, predict.py of an exported folder."""
-
-
-_WHAT = {
-    "safetensors": "the tensors, in a format that cannot run code",
-    "onnx": "the graph with its weights, for onnxruntime and others; pixels in, logits and probabilities out",
-    "torch_export": "an archive of torch.export, FOR TRUSTED USE ONLY",
-}
-_MEAN = "int(numpy.rint(plain @ numpy.arange(len(plain))))"
-_READOUTS = {
-    "expectation": _MEAN,
-    "rounded_expectation": _MEAN,
-    "argmax": "int(plain.argmax())",
-    "median": "min(int((plain.cumsum() < 0.5).sum()), len(plain) - 1)",
-}
 
 
 def write_pages(

@@ -1,4 +1,7 @@
-"""Other ranks than those of training, read off the same base ranks: finer, coarser, or at values of one's own."""
+"""Writing an export: written, loaded again, compared with the whole model, and only then moved into place.
+
+`reinterpolated` gives an export other ranks than those of training, read off the same base ranks.
+"""
 
 import copy
 import logging
@@ -28,6 +31,11 @@ from ordinalclip.preparation.build import build
 from ordinalclip.preparation.reopen import Record, rebuild
 from ordinalclip.prompts.interpolation import interpolation_weights
 from ordinalclip.prompts.rank import RankPrompt
+
+log = logging.getLogger("ordinalclip")
+
+NUM_CHECKED, NUM_RANGED = 16, 64  # images
+_CPU = torch.device("cpu")
 
 
 def values_between(ranks: Ranks, num_ranks: int) -> list[float]:
@@ -87,15 +95,6 @@ def _prompt_at(model: OrdinalCLIP, record: Record, places: Tensor, names: Sequen
     new.load_state_dict(old.state_dict())
     new.weights = interpolation_weights(cfg["interpolation"], len(old.weights), cfg["num_base_ranks"], places)
     return new
-
-
-# MERGED: """An export written, loaded again, compared with the model that it was made of, and only then put in its place."""
-
-
-log = logging.getLogger("ordinalclip")
-
-NUM_CHECKED, NUM_RANGED = 16, 64  # images
-_CPU = torch.device("cpu")
 
 
 def write_export(

@@ -1,4 +1,9 @@
-"""Image features of a frozen tower, computed once per image and kept on disk: what is missing is computed first."""
+"""Image features of a frozen tower, computed once per image and cached on disk.
+
+Images are processed in chunks that survive a kill. A chunk is a fixed slice of the sorted images, written to a file of
+its own and renamed when complete. A process starts with the missing chunks at a place of its own, so several processes
+divide the work without communicating; in the worst case a chunk is computed twice, with the same result.
+"""
 
 import logging
 import os
@@ -38,6 +43,12 @@ from ordinalclip.system.terminal import progress
 
 if TYPE_CHECKING:  # reading features takes no torch
     from ordinalclip.backbones.backbone import Backbone
+
+log = logging.getLogger(__name__)
+
+_WORTH_SAYING = 1.0  # seconds: what takes less is nothing that a user waits for
+CHUNK = 64  # images a file: a few seconds of work, all that a kill can cost
+_ATTEMPTS = 3  # at a set of features whose parts `make clean-cache` takes away meanwhile
 
 
 @dataclass(frozen=True)
@@ -141,21 +152,6 @@ def _compute(
             describe(folder, name=manifest.name, form=", ".join(filter(None, form)), number=len(hashes))
         files = [paths[row] for row in first[masks[missing]]]
         extract(backbone, files, hashes, targets, cache_dir=cache_dir, how=how, name=manifest.name)
-
-
-# MERGED: """The pass of all images through an image tower, in chunks that survive a kill and can be shared by processes.
-#
-# A chunk is a fixed slice of the sorted images, written to a file of its own and renamed when complete. A process that
-# starts takes the chunks that are missing, beginning at a place of its own, so several of them divide the work without
-# talking to each other; in the worst case a chunk is computed twice, with the same result.
-# """
-
-
-log = logging.getLogger(__name__)
-
-_WORTH_SAYING = 1.0  # seconds: what takes less is nothing that a user waits for
-CHUNK = 64  # images a file: a few seconds of work, all that a kill can cost
-_ATTEMPTS = 3  # at a set of features whose parts `make clean-cache` takes away meanwhile
 
 
 def extract(

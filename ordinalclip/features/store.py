@@ -1,4 +1,9 @@
-"""Features of a manifest's images where they lie on disk: what is asked for is read, and nothing else. No torch."""
+"""Image features on disk: where they are, how they are found, verified and read, and how chunks become a store.
+
+`<cache>/features/<key>/<images>/` has `features.npy` [U, F] in float32, `images.txt`, the SHA-256 of the U images in
+the same, sorted order, and a checksum. Rows are found by an image's hash in all stores of a key, so splits, folds,
+subsets and copies of a data set share them. Only the rows asked for are read. Imports no torch.
+"""
 
 import contextlib
 import hashlib
@@ -15,6 +20,12 @@ import numpy as np
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.system.caches import mark_used
 from ordinalclip.system.files import sweep_drafts, write_atomically
+
+log = logging.getLogger(__name__)
+
+# Part of the key: raise it when decoding or extraction changes what is stored.
+_FORMAT = 1
+_SOUND: set[tuple[str, int, int]] = set()  # files that this process has checked
 
 
 class StoredFeatures:
@@ -48,21 +59,6 @@ class StoredFeatures:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """All of them, copied into memory."""
         return self[np.arange(len(self))].astype(np.float32 if dtype is None else dtype, copy=False)
-
-
-# MERGED: """Features on disk: where they lie, how they are found, whether they are sound. Needs neither torch nor a tower.
-#
-# `<cache>/features/<key>/<images>/` has `features.npy` [U, F] in float32, `images.txt`, the SHA-256 of the U images in
-# the same, sorted order, and a checksum. Rows are found by an image's hash in all stores of a key, so splits, folds,
-# subsets and copies of a data set share them.
-# """
-
-
-log = logging.getLogger(__name__)
-
-# Part of the key: raise it when decoding or extraction changes what is stored.
-_FORMAT = 1
-_SOUND: set[tuple[str, int, int]] = set()  # files that this process has checked
 
 
 def feature_key(tower_key: str, *, precision: str = "fp32", view: int | None = None) -> str:
@@ -161,9 +157,6 @@ def _is_sound(path: Path) -> bool:
     if state not in _SOUND and expected.read_text(encoding="ascii").strip() == checksum(path):
         _SOUND.add(state)
     return state in _SOUND
-
-
-# MERGED: """Features on disk while they are made: a file for each chunk of images, joined when all are there. No torch."""
 
 
 def part_file(parts: Path, start: int) -> Path:

@@ -1,7 +1,17 @@
-"""Files of decoded pixels: a shard is some images behind each other, and an index of their hashes and sizes.
+"""Images decoded and resized once, cached as bytes, found by the SHA-256 of their files.
 
-`<name>.bin` holds the pixels of its images, each [3, H, W] in uint8; `<name>.npy` holds for each image its SHA-256, H,
-W and the CRC-32 of its pixels. The index is written last: where it is and the sizes agree, the shard is complete.
+`<cache>/images/<geometry>/<images>/` holds shards. A geometry is everything that decides the stored pixels: size, way
+of resizing, interpolation, version of Pillow. A lookup searches all stores of a geometry, so splits, subsets and copies
+of a data set share images, and only images that no store has are decoded.
+
+A shard is two files: `<name>.bin` holds the pixels of its images, each [3, H, W] in uint8; `<name>.npy` holds for each
+image its SHA-256, H, W and the CRC-32 of its pixels. The index is written last: if it exists and the sizes agree, the
+shard is complete. Chunks of the sorted images are decoded in an order of each process's own, so several processes share
+the work and a kill costs one chunk; in the worst case a shard is made twice, with the same bytes.
+
+Images for random crops are stored whole, scaled to 8/7 of the tower's input with the aspect that the tower keeps, so a
+crop can lie anywhere in the file's image. Evaluation has stores of its own with the centre scaled to the input's size:
+a second resize of the larger ones would give other pixels.
 """
 
 import hashlib
@@ -25,6 +35,10 @@ from ordinalclip.system.interruption import check_stop
 from ordinalclip.system.terminal import progress
 
 _INDEX = np.dtype([("sha256", "S64"), ("height", "<u4"), ("width", "<u4"), ("crc32", "<u4")])
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256  # images a shard: seconds of work, all that a kill can cost; 50 MB at 256 pixels
 
 
 class Shard:
@@ -105,17 +119,6 @@ def _write_index(index: np.ndarray, path: Path) -> None:
         np.save(file, index)
 
 
-# MERGED: """Decodes the images that the cache lacks, in chunks that survive a kill and can be shared by processes.
-#
-# A chunk is a fixed slice of the sorted images; what is missing of it becomes one shard, named by what is in it, at once
-# in its final place. A process begins at a place of its own and passes over shards that another has written meanwhile; in
-# the worst case one is made twice, with the same bytes.
-# """
-
-
-CHUNK = 256  # images a shard: seconds of work, all that a kill can cost; 50 MB at 256 pixels
-
-
 def build_shards(
     paths: Sequence[Path],
     hashes: Sequence[str] | np.ndarray,
@@ -166,20 +169,6 @@ def build_shards(
         except BaseException:  # no signal and no broken image waits for all that is queued
             pool.shutdown(cancel_futures=True)
             raise
-
-
-# MERGED: """Images decoded and resized once, kept as bytes, found by the SHA-256 of their files.
-#
-# `<cache>/images/<geometry>/<images>/` holds shards of pixels. A geometry is all that decides what is stored: size, way
-# of resizing, interpolation, Pillow. A lookup goes through all stores of a geometry, so splits, subsets and copies of a
-# data set share what is there, and only images that no store has are decoded.
-#
-# Images for random crops are stored whole, scaled to 8/7 of the tower's input, the aspect kept where the tower keeps it:
-# a crop can lie wherever it can lie in the file's image. Evaluation has stores of its own, with the centre scaled to the
-# input's size: a second resize of the larger ones would give other pixels than a tower is meant to see.
-# """
-
-log = logging.getLogger(__name__)
 
 
 class ImageSource:

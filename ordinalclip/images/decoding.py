@@ -1,4 +1,8 @@
-"""Opening images: every mode right, everything broken named, each file decoded once and remembered."""
+"""From a file, bytes, a Pillow image, an array or a tensor to an RGB image, within limits.
+
+Every mode (transparency, 16 bits, float, EXIF orientation) is converted here. Broken images are reported by name; each
+file of a data set is inspected once and remembered.
+"""
 
 import hashlib
 import io
@@ -20,6 +24,11 @@ from ordinalclip.system.files import write_atomically
 from ordinalclip.system.terminal import progress
 
 NUM_BETWEEN_SAVES = 10_000  # so that an interrupted look at a large set goes on from there
+
+# What browsers send and cameras write, by Pillow's names. Of these it reads the size before it decodes anything; of
+# others it does not (an icon holds whole PNGs of any size), and for PostScript it would start a program.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+FORMATS_TOLD = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 
 
 def open_rgb(path: Path) -> Image.Image:
@@ -200,9 +209,6 @@ def num_threads() -> int:
     return min(cores, 16)
 
 
-# MERGED: """Whatever an image comes as, a file, bytes, a Pillow image, an array, a tensor, made an RGB image, within limits."""
-
-
 @dataclass(frozen=True)
 class Limits:
     """What is still decoded: a small file may unpack to more than a machine can hold.
@@ -217,10 +223,6 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
-# What browsers send and cameras write, by Pillow's names. Of these it reads the size before it decodes anything; of
-# others it does not (an icon holds whole PNGs of any size), and for PostScript it would start a program.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-FORMATS_TOLD = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 
 
 def read_rgb(image: Any, limits: Limits = DEFAULT_LIMITS) -> Image.Image:

@@ -1,7 +1,9 @@
-"""How an image enters a tower: size, cropping, mean and standard deviation, all given by the tower.
+"""How an image enters a tower: size, resizing, cropping, mean and standard deviation, all given by the tower.
 
-Written with Pillow and NumPy so that decoding threads need nothing else; on the same settings it gives what
-torchvision's `Resize`, `CenterCrop`, `ToTensor` and `Normalize` give on PIL images.
+`Preprocessing` is written with Pillow and NumPy so that decoding threads need nothing else; with the same settings it
+equals torchvision's `Resize`, `CenterCrop`, `ToTensor` and `Normalize` on PIL images. `Geometry` is the part that
+decides which pixels are kept, whole or the centre. Crops and flips of stored pixels are drawn for each image from
+numbers that identify it.
 """
 
 import hashlib
@@ -22,6 +24,10 @@ from ordinalclip.images.decoding import open_rgb
 ENLARGE = 8 / 7  # random crops are cut from an image that is larger than the input by this: 256 for 224
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+_FORMAT = 1  # part of the key: raise it when decoding changes what is stored
+_TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that swap width and height
+_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -122,14 +128,6 @@ def reference_preprocessing(size: int) -> Preprocessing:
     return Preprocessing(size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear", "squash", margin=ENLARGE)
 
 
-# MERGED: """Which pixels of an image are kept: how it is scaled, and whether whole or its centre."""
-
-
-_FORMAT = 1  # part of the key: raise it when decoding changes what is stored
-_TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that swap width and height
-_ORIENTATION = 0x0112
-
-
 @dataclass(frozen=True)
 class Geometry:
     """What pixels of an image are wanted.
@@ -189,9 +187,6 @@ class Geometry:
         except Exception:  # broken in any way: decoding will name it
             return self.size, self.size
         return self.preprocessing.scaled_size(*((height, width) if turned else (width, height)), self.size)
-
-
-# MERGED: """Crop and flip on a batch of stored pixels, drawn for each image from numbers that name it."""
 
 
 def draw(words: Sequence[int]) -> list[float]:

@@ -1,4 +1,7 @@
-"""A trained model, ready for images."""
+"""A trained model, ready for images: the image tower, R rank features, preprocessing, ranks and calibration.
+
+`RankModel` predicts. `ImageRanker` is the module behind it: after training, prompts are no longer needed.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -132,9 +135,6 @@ def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     while chunk := list(islice(rest, size)):
         yield chunk
         del chunk
-
-
-# MERGED: """What is left of a model once its prompts are learned: the image tower and R rank features."""
 
 
 class ImageRanker(nn.Module):

@@ -1,4 +1,9 @@
-"""Parts of a prediction put together: one .csv or .parquet of predictions, and a list of images that are broken."""
+"""Predictions of any number of images, a window of them in memory at a time, written in parts that survive a kill.
+
+What grows with the number of images is on disk, except for names where `list_images` has to sort them: those of one
+folder, or of all that a pattern matches. A kill costs one part. At the end parts are joined to one .csv or .parquet,
+and broken images are listed beside it.
+"""
 
 import json
 import os
@@ -25,6 +30,8 @@ from ordinalclip.system.files import write_atomically
 from ordinalclip.system.terminal import progress
 
 FORMATS = (".csv", ".parquet")
+
+PART = 1024  # images; what a kill costs at most
 
 
 def write_predictions(parts: Iterator[pd.DataFrame], out: Path, listed: Path) -> tuple[int, int]:
@@ -71,16 +78,6 @@ def write_predictions(parts: Iterator[pd.DataFrame], out: Path, listed: Path) ->
     else:
         listed.unlink(missing_ok=True)
     return done, broken
-
-
-# MERGED: """Predictions of any number of images, of which a window is held at a time: parts that are done stay done.
-#
-# What grows with the number of images lies on the disk, but for their names where `list_images` has to sort them: those
-# of one folder, or of all that a pattern matches. A kill costs one part.
-# """
-
-
-PART = 1024  # images; what a kill costs at most
 
 
 @dataclass(frozen=True)

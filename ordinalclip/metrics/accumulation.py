@@ -1,4 +1,7 @@
-"""The number of ranks is the data set's, never what a batch happens to hold."""
+"""What metrics that accumulate over batches share: the check of the number of ranks, and means over images.
+
+The number of ranks R is the data set's; it is never inferred from a batch.
+"""
 
 import torch
 from torch import Tensor
@@ -13,9 +16,6 @@ def check_num_ranks(probs: Tensor, num_ranks: int) -> None:
     """
     if probs.ndim != 2 or probs.shape[1] != num_ranks:
         raise ValueError(f"probabilities of shape {list(probs.shape)} for {num_ranks} ranks: [images, {num_ranks}]")
-
-
-# MERGED: """The mean of a score that every image has on its own."""
 
 
 class ImageMean(Metric):

@@ -1,6 +1,8 @@
-"""Kendall's tau-b.
+"""Rank correlations with ties: Kendall's tau-b and Spearman's rho.
 
-scipy's, in N log N: torchmetrics' compares every pair in a Python loop, which takes half a minute for 50,000 images.
+Kendall is scipy's, in O(N log N): torchmetrics' compares every pair in a Python loop, half a minute for 50,000 images.
+Spearman is computed here: torchmetrics 1.9 adds up the places of ties in int32, which overflows for a few ranks and
+some 100,000 images, and warns on every construction.
 """
 
 import torch
@@ -16,13 +18,6 @@ def kendall(preds: Tensor, target: Tensor) -> float:
     if len(preds) < 2 or bool((preds == preds[0]).all()) or bool((target == target[0]).all()):
         return 0.0
     return float(kendalltau(preds.cpu().numpy(), target.cpu().numpy()).statistic)
-
-
-# MERGED: """Spearman's rank correlation with ties.
-#
-# Our own: torchmetrics 1.9 adds up the places of tied items in int32, which overflows for a few ranks and some 100,000
-# images, and warns on every construction.
-# """
 
 
 def average_places(values: Tensor) -> Tensor:

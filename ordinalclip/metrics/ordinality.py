@@ -1,4 +1,9 @@
-"""Similarities of rank features, and what counts as equal ones. R ranks, D width. Needs no torch."""
+"""Ordinality: whether the similarity of rank features falls with the distance of their ranks.
+
+R ranks, D width. Imports no torch. `ordinality` collects all variants: the paper's score, scores without the diagonal,
+in both directions and corrected for chance, Kendall's tau between distance and dissimilarity, and the neighbouring
+ranks that are out of order.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +20,9 @@ Features = npt.ArrayLike  # [R, D]; a tensor on the CPU that needs no gradient i
 
 # Similarities closer than this are equal: equal features must not be ordered by rounding.
 TOLERANCE = 1e-9
+
+# With 101 ranks, ages of 0 to 100, the paper's script scores those of MORPH alone: 61 of them, from 15 to 75 years.
+REFERENCE_RANKS, REFERENCE_SLICE = 101, (15, 76)
 
 
 def similarity(rank_features: Features) -> Matrix:
@@ -33,9 +41,6 @@ def row_softmax(similarity_RR: Matrix) -> Matrix:
     """The softmax [R, R] of each row of similarities, without a temperature [OrdinalCLIP, its heat maps]."""
     exponentials_RR = np.exp(similarity_RR - similarity_RR.max(axis=1, keepdims=True))
     return exponentials_RR / exponentials_RR.sum(axis=1, keepdims=True)
-
-
-# MERGED: """Ordinality without what distorts the paper's score: no diagonal, both directions, chance removed. R ranks."""
 
 
 def steps_away(similarity_RR: Matrix) -> Matrix:
@@ -95,9 +100,6 @@ def _distance(num_ranks: int) -> npt.NDArray[np.int64]:
     return np.abs(ranks[:, None] - ranks)
 
 
-# MERGED: """Kendall's τ between the distance of two ranks and the dissimilarity of their features. R ranks."""
-
-
 def kendall(similarity_RR: Matrix) -> float:
     """Kendall's τ-b between |i - j| and 1 - S[i, j] over all pairs i < j, in O(R² log R).
 
@@ -131,9 +133,6 @@ def largest_kendall(num_ranks: int) -> float:
     return sqrt(1 - comb(num_ranks, 3) / pairs) if pairs > 0 else float("nan")
 
 
-# MERGED: """Which neighbouring ranks are out of order, by the other ranks' similarities to them. R ranks."""
-
-
 def neighbours_out_of_order(similarity_RR: Matrix, first: int = 0) -> list[dict[str, float]]:
     """Neighbours r and r+1 that at least one other rank finds the wrong way round.
 
@@ -161,13 +160,6 @@ def shares_out_of_order(similarity_RR: Matrix) -> Matrix:
     downwards = np.tril(wrong_RR, -1).sum(axis=0)[:-1]
     voters = num_ranks - 2
     return (upwards + downwards) / voters if voters > 0 else np.full(num_ranks - 1, np.nan)
-
-
-# MERGED: """Ordinality: do rank features grow less similar with the distance of their ranks? R ranks, D width. Needs no torch."""
-
-
-# With 101 ranks, ages of 0 to 100, the paper's script scores those of MORPH alone: 61 of them, from 15 to 75 years.
-REFERENCE_RANKS, REFERENCE_SLICE = 101, (15, 76)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Errors of each rank on its own: macro-averaged MAE and the worst rank's, for ranks that are not equally frequent.
+"""Errors by rank and by subgroup: macro-averaged MAE, the worst rank's MAE, and the gap between subgroups.
 
-Baccianella, Esuli and Sebastiani, "Evaluation measures for ordinal regression", 2009 (macro-averaged MAE);
-Cruz-Ramírez et al., 2014 (the largest of the ranks' MAE).
+Baccianella, Esuli and Sebastiani, "Evaluation measures for ordinal regression", 2009 (macro-averaged MAE); Cruz-Ramírez
+et al., 2014 (the largest MAE of a rank). Subgroups are numbered here; `scoring.subgroups` names them.
 """
 
 import torch
@@ -81,9 +81,6 @@ class WorstRankMAE(PerRankMAE):
     def compute(self) -> Tensor:
         """Of all images so far."""
         return worst_mean(super().compute())
-
-
-# MERGED: """How far the worst group of images is behind the best, where groups are numbered; `metrics.subgroups` names them."""
 
 
 def gap(means: Tensor, counts: Tensor, min_count: int = MIN_COUNT) -> Tensor:

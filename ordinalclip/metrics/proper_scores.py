@@ -1,10 +1,13 @@
-"""Ranked probability score: how far the predicted cumulative distribution is from the true step."""
+"""Proper scores: the ranked probability score, which respects the order, negative log-likelihood and Brier score."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ordinalclip.metrics.accumulation import ImageMean
+
+# A softmax in float32 underflows to 0, whose logarithm would make one image the whole score: 87 nats at most.
+TINY = float(torch.finfo(torch.float32).tiny)
 
 
 def ranked_probability_score(probs: Tensor, target: Tensor, *, divide: bool = True) -> Tensor:
@@ -47,13 +50,6 @@ def _scores(probs_NR: Tensor, target_N: Tensor, divide: bool) -> Tensor:
     # The last column is 1 - 1, so that R ranks have R-1 thresholds.
     score_N = (probs_NR.double().cumsum(dim=1) - true_NR.double())[:, :-1].square().sum(dim=1)
     return score_N / max(num_ranks - 1, 1) if divide else score_N
-
-
-# MERGED: """Proper scores that know no order: negative log-likelihood and Brier score."""
-
-
-# A softmax in float32 underflows to 0, whose logarithm would make one image the whole score: 87 nats at most.
-TINY = float(torch.finfo(torch.float32).tiny)
 
 
 def negative_log_likelihoods(probs: Tensor, target: Tensor) -> Tensor:

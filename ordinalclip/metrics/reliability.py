@@ -1,10 +1,22 @@
-"""Reliability: how often what was predicted with probability p is true; of the argmax and of any event."""
+"""Calibration of predicted probabilities: of the argmax, of thresholds, and of the whole distribution (PIT).
+
+Reliability compares predicted probabilities with frequencies. Threshold calibration does so for P(y <= k), for each
+threshold k < R - 1: questions such as "above grade 2?" are about thresholds, and the usual calibration error, of the
+argmax alone, ignores the order.
+
+The probability integral transform of an image with true rank y is uniform between P(rank < y) and P(rank <= y). Nothing
+is drawn: each image adds the whole interval to the histogram, the expectation of the randomized histogram (Czado,
+Gneiting and Held, "Predictive model assessment for count data", 2009). The histogram of a calibrated predictor is flat;
+of an overconfident one it is high at both ends; of one that predicts too low it is high at the right end.
+"""
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from ordinalclip.metrics.accumulation import check_num_ranks
+
+BINS = 10
 
 
 def bin_of(probability: Tensor, bins: int) -> Tensor:
@@ -41,16 +53,6 @@ def calibration_bias(sums: Tensor) -> Tensor:
     """Mean probability less the share of events [K]: whether the predictor expects too much (above 0) or too little."""
     count, predicted, observed = sums
     return (predicted - observed).sum(dim=1) / count.sum(dim=1)
-
-
-# MERGED: """Threshold calibration: of the images with P(y <= k) = p, does a share p have y <= k? For each threshold k < R-1.
-#
-# An order is a set of thresholds, and what is asked of a model ("above grade 2?", "over 18?") is at thresholds; the usual
-# calibration error looks at the argmax alone and knows no order.
-# """
-
-
-BINS = 10
 
 
 def threshold_sums(probs: Tensor, target: Tensor, bins: int = BINS) -> Tensor:
@@ -90,15 +92,6 @@ class ThresholdCalibration(Metric):
     def compute(self) -> Tensor:
         """Of all images so far."""
         return calibration_errors(self.sums)
-
-
-# MERGED: """Probability integral transform of a discrete prediction: is the true rank spread over the predicted distribution?
-#
-# The transform of an image with true rank y is uniform between P(rank < y) and P(rank <= y). Nothing is drawn: each image
-# adds that whole stretch to the histogram, which is the expectation of the randomised histogram (Czado, Gneiting and
-# Held, "Predictive model assessment for count data", 2009). A calibrated predictor's histogram is flat, that of one too
-# sure is high at both ends, that of one that predicts too low is high at the right end.
-# """
 
 
 def stretches(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

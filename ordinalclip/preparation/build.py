@@ -1,4 +1,7 @@
-"""Initial values of a new run from another run's checkpoint, part by part."""
+"""Objects that a configuration names: the model from backbone and prompt, its initial values, and other objects.
+
+Initial values of a new run are copied from another run's checkpoint part by part.
+"""
 
 import hashlib
 import logging
@@ -136,9 +139,6 @@ def names_by_part(model: OrdinalCLIP) -> dict[str, set[str]]:
 def _listed(names: Sequence[str]) -> str:
     more = f" … and {len(names) - 3} more" if len(names) > 7 else ""
     return ", ".join(names[:3] if more else names) + more or "nothing"
-
-
-# MERGED: """The objects that a configuration names: a model put together from backbone and prompt, and any other group's."""
 
 
 def assemble(

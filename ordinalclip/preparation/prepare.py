@@ -1,4 +1,8 @@
-"""From a configuration to a job that can start: checked, its data read, its weights found, its run named."""
+"""From a configuration to a job that can start: checked, data read, weights found, run named. Imports no torch.
+
+`prepare` does it for one run, `plan` for all runs of a sweep before the first one starts. `begin_record` writes the
+record's first files: settings, data and their origin, leakage.
+"""
 
 import json
 import logging
@@ -32,6 +36,10 @@ from ordinalclip.system.slurm import check_single_start
 # The runs of a sweep mostly share their data set, and where not that, the set that theirs are subsets of.
 _SPLIT: dict[str, Manifest] = {}
 _MANIFESTS: dict[str, Manifest] = {}
+
+log = logging.getLogger("ordinalclip")
+
+_TOLD: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -131,14 +139,6 @@ def manifest_of(cfg: Mapping[str, Any]) -> Manifest:
             _SPLIT[whole] = split_manifest(cfg["dataset"], cfg["protocol"], data_dir=data_dir, cache_dir=cache_dir)
         _MANIFESTS[key] = finish_manifest(_SPLIT[whole], cfg["protocol"], cfg["subset"])
     return _MANIFESTS[key]
-
-
-# MERGED: """What a run's record holds before the first step: settings, data, where they come from, what leaks."""
-
-
-log = logging.getLogger("ordinalclip")
-
-_TOLD: set[str] = set()
 
 
 def begin_record(job: Job, run_log: logging.Handler) -> None:

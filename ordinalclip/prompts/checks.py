@@ -1,4 +1,7 @@
-"""Names of the ranks for the prompt alone, in place of the data set's. Needs no torch."""
+"""Checks of a prompt's settings, before data are read and when a prompt is built. Imports no torch.
+
+Also the names of the ranks that a prompt uses in place of the data set's.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +11,9 @@ from typing import Any
 from ordinalclip.errors import ConfigError
 
 _ALLOWED = "a list of names, the lowest rank's first; a text file with one name a line, _ for a space; or null"
+
+DEFAULT_NUM_CONTEXT_TOKENS = 10
+_OURS = "ordinalclip.prompts."
 
 
 def rank_names_of(prompt: Mapping[str, Any], num_ranks: int | None = None) -> list[str] | None:
@@ -47,13 +53,6 @@ def _lines(path: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("prompt.rank_names", path, f"cannot be read: {error}", allowed=_ALLOWED) from None
     return [line.replace("_", " ").strip() for line in text.rstrip().splitlines()]
-
-
-# MERGED: """Settings of a prompt that must fit each other: checked before data are read, and by whoever builds one. No torch."""
-
-
-DEFAULT_NUM_CONTEXT_TOKENS = 10
-_OURS = "ordinalclip.prompts."
 
 
 def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None, room: int | None = None) -> None:

@@ -1,7 +1,10 @@
-"""Words as they are read in the middle of a sentence, which some tokenizers tell from its beginning.
+"""One sentence per rank, composed of context tokens, rank tokens and the text tower's special tokens.
 
-For CLIP a word is a word wherever it stands. RoBERTa's "42" at the beginning is another token than behind a space, and
-a sentence piece begins with its space, so that "." by itself is two pieces and behind a word one.
+Shapes: R ranks, M context tokens, L tokens in the longest sentence, W token width, N rank tokens of all ranks together.
+
+`tokenize_continued` tokenizes words as in the middle of a sentence. For CLIP a word has the same tokens everywhere.
+RoBERTa's "42" at the beginning is another token than behind a space, and a sentence piece begins with its space, so
+that "." alone is two pieces and behind a word one.
 """
 
 from collections.abc import Sequence
@@ -18,6 +21,9 @@ from ordinalclip.text.encoding import PromptTokens, TextTower
 
 # Any word will do that is one token and is not joined with what follows.
 _BEFORE = "a"
+
+RankPosition = Literal["tail", "front", "middle"]
+RANDOM_STD = 0.02  # of randomly initialised token embeddings [CoOp, OrdinalCLIP]
 
 
 def tokenize_continued(text: TextTower, words: str) -> list[int]:
@@ -36,17 +42,6 @@ def tokenize_continued(text: TextTower, words: str) -> list[int]:
     gap = " " if words[0].isalnum() else ""
     together = text.tokenize(f"{_BEFORE}{gap}{words}")
     return together[len(before) :] if together[: len(before)] == before else text.tokenize(words)
-
-
-# MERGED: """One sentence per rank, put together from context, rank tokens and the text tower's special tokens.
-#
-# Shapes: R ranks, M context tokens, L tokens in the longest sentence, W token width, N rank tokens of all ranks together.
-# """
-
-
-RankPosition = Literal["tail", "front", "middle"]
-
-RANDOM_STD = 0.02  # of randomly initialised token embeddings [CoOp, OrdinalCLIP]
 
 
 class Layout(NamedTuple):

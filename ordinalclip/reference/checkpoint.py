@@ -1,4 +1,7 @@
-"""What a configuration of the paper's code says about its model, read and checked; nothing of it is run."""
+"""A configuration and a checkpoint of the paper's code, read and checked without running anything in them.
+
+Parameters are renamed to the names of `ordinalclip.model`.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -40,6 +43,13 @@ _RATES = {
     "text": "lr_text_encoder",
     "logit_scale": "lr_logit_scale",
 }
+
+_PREFIX = "module."
+_BASELINE_SCALE = 100.0  # written out in its code
+# How far a text tower may be from the CLIP's that it started from, relative to its norm: rounding if it was frozen,
+# else what fine-tuning does. Unrelated ones are about 1.4 apart.
+_NEAR, _FAR = 1e-3, 0.5
+_RENAMED = {"context_embeds": "prompt.sentence.context", "logit_scale": "backbone.logit_scale"}
 
 
 @dataclass(frozen=True)
@@ -162,17 +172,6 @@ def _check_transforms(look: _Look) -> None:
         if list(given) != value:
             problem = f"data_cfg.transforms_cfg.{key} is {given}, which cannot be expressed here"
             raise ConfigError("config", look.path, problem, allowed=str(value))
-
-
-# MERGED: """A checkpoint of the paper's code: read without running what is in it, and renamed to what our model calls it."""
-
-
-_PREFIX = "module."
-_BASELINE_SCALE = 100.0  # written out in its code
-# How far a text tower may be from the CLIP's that it started from, relative to its norm: rounding if it was frozen,
-# else what fine-tuning does. Unrelated ones are about 1.4 apart.
-_NEAR, _FAR = 1e-3, 0.5
-_RENAMED = {"context_embeds": "prompt.sentence.context", "logit_scale": "backbone.logit_scale"}
 
 
 def read_checkpoint(path: Path, *, trust: bool) -> dict[str, Tensor]:

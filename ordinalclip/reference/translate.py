@@ -1,4 +1,4 @@
-"""What the ranks of an imported model are called, and what they stand for."""
+"""A model of the paper's code as a configuration of this project."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -47,9 +47,6 @@ def ranks_of(names: Sequence[str] | None, settings: ReferenceSettings) -> dict[s
         "values": values if values and rising else [float(r) for r in range(len(shown))],
         "unit": "",
     }
-
-
-# MERGED: """A model of the paper's code in the words of our configuration."""
 
 
 def backbone_of(settings: ReferenceSettings, clip: str) -> dict[str, Any]:

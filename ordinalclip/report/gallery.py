@@ -1,4 +1,7 @@
-"""What a run's figures are drawn from: its record, each part of it read once, when a figure asks for it."""
+"""The figures of a finished run, drawn on demand from its record alone.
+
+`Drawn` reads each part of the record once, when a figure asks for it.
+"""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +19,8 @@ from ordinalclip.metrics.ordinality import Features, Matrix
 from ordinalclip.report.figures.canvas import Scale
 from ordinalclip.runs.run import Run
 from ordinalclip.scoring.ordinality import logged_ordinality, ordinality_of_features, rank_features_of
+
+log = logging.getLogger("ordinalclip")
 
 
 class Drawn:
@@ -103,12 +108,6 @@ class Drawn:
         from ordinalclip.prompts.interpolation import interpolation_weights
 
         return interpolation_weights(prompt["interpolation"], len(self.scale), prompt["num_base_ranks"]).numpy()
-
-
-# MERGED: """The figures of a finished run, drawn from its record alone, at any time, when somebody looks."""
-
-
-log = logging.getLogger("ordinalclip")
 
 
 def has_figures(run: Run) -> bool:

@@ -1,4 +1,4 @@
-"""What the figures show, in the order in which a page shows them."""
+"""report.html of a run: its content from the record, the captions of its figures, and the file."""
 
 import base64
 import contextlib
@@ -82,10 +82,9 @@ SECTIONS = {
 }
 
 
-# MERGED: """What a page tells of a run, read from its record alone."""
-
-
 _PHOTOS = ("best_images", "worst_images")  # as JPEG, which is a fifth of the size
+
+NAME = "report.html"
 
 
 def page_content(run: Run) -> dict[str, Any]:
@@ -257,12 +256,6 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
         ("notes", "; ".join(made.get("notes", []))),
     ]
     return [(key, value) for key, value in rows if value]
-
-
-# MERGED: """Writes report.html into a run's directory."""
-
-
-NAME = "report.html"
 
 
 def page(run: Run) -> str:

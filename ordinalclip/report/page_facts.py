@@ -1,4 +1,4 @@
-"""The scores that a page tells, each beside the constant predictor's, with what it means."""
+"""Facts on a report: scores beside the constant predictor's, and settings that differ from the defaults in conf/."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -9,19 +9,6 @@ from typing import Any
 import yaml
 
 from ordinalclip.config.compose import conf_dir
-
-
-@dataclass(frozen=True)
-class Told:
-    """A row of the table of scores: words, ready to be shown."""
-
-    heading: str
-    value: str
-    interval: str
-    constant: str
-    meaning: str
-    primary: bool = False
-
 
 # name, heading, its constant's name, percent, what it means
 _ROWS = (
@@ -47,6 +34,20 @@ _ROWS = (
     ("tce", "threshold calibration error", None, False, "how far P(rank ≤ k) is from how often it is true"),
     ("aurc", "AURC", None, False, "area under risk–coverage: MAE when the surest are kept, averaged over how many"),
 )
+GROUPS = ("dataset", "protocol", "backbone", "prompt", "loss", "optimizer", "schedule", "trainer")
+_HIDDEN = ("paths", "tracking", "name", "_target_", "hydra", "defaults", "rerun", "sweep_name", "tags")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A row of the table of scores: words, ready to be shown."""
+
+    heading: str
+    value: str
+    interval: str
+    constant: str
+    meaning: str
+    primary: bool = False
 
 
 def told_scores(
@@ -87,13 +88,6 @@ def _number(value: float | None, percent: bool) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
-
-
-# MERGED: """What a run's settings are beside the defaults in conf/: the options that were chosen, and the keys that differ."""
-
-
-GROUPS = ("dataset", "protocol", "backbone", "prompt", "loss", "optimizer", "schedule", "trainer")
-_HIDDEN = ("paths", "tracking", "name", "_target_", "hydra", "defaults", "rerun", "sweep_name", "tags")
 
 
 def chosen_options(cfg: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A run by what people call it: its directory, the directory's name, or its id. Imports no torch."""
+"""A run by its directory, the directory's name or its id; a sweep by its name, and its runs. Imports no torch."""
 
 import json
 import re
@@ -46,9 +46,6 @@ def check_finished(run: Run, key: str) -> None:
         epochs = f", after epoch {status.get('epoch', 0)} of {status['epochs']}" if "epochs" in status else ""
         remedy = "wait for it" if state == "running" else "type its command again: it goes on from where it is"
         raise ConfigError(key, run.directory.name, f"is not finished ({state}{epochs})", remedy=remedy)
-
-
-# MERGED: """A sweep by its name, and its runs: those in its note beside them, and those that were given the name."""
 
 
 def check_sweep_name(name: str | None) -> None:

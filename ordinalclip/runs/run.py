@@ -1,4 +1,4 @@
-"""A run's directory: the record of one experiment, and the only place where its state lives.
+"""The directory of a run: the record of one experiment, and the only place of its state.
 
 runs/<readable>-<run_id>/
     config.yaml, identity.json      what it is; the id is a hash of identity.json
@@ -6,6 +6,10 @@ runs/<readable>-<run_id>/
     metrics.jsonl                   every logged value with its time, appended
     provenance.json, run.log        code, versions and machine that made it
     ckpt/, *_stats.json, …          its results
+    SHA256SUMS                      sums of the files that the model is opened from
+
+A damaged or exchanged file is refused when a finished run is opened. The sums are no signature: whoever can write a
+record can write its sums.
 """
 
 import contextlib
@@ -22,6 +26,16 @@ from ordinalclip.system.checksums import SUMS, check_sums, sums_of
 from ordinalclip.system.files import overwrite, told
 
 State = Literal["new", "running", "finished", "failed", "interrupted"]
+
+_FILES = (
+    "config.yaml",
+    "identity.json",
+    "ranks.json",
+    "labels.json",
+    "calibration.json",
+    "rank_features.safetensors",
+    "ckpt/best.ckpt",
+)
 
 
 class Run:
@@ -208,23 +222,6 @@ def _to_disk(path: Path) -> None:
 def find_runs(root: Path) -> list[Run]:
     """All runs below `root`, by name."""
     return [Run(path.parent) for path in sorted(root.glob("*/identity.json"))]
-
-
-# MERGED: """Sums over the files that a finished run's model is made of: a damaged or exchanged one is refused, not answered with.
-#
-# They tell what a copy, a disk or a hand has changed. They are no signature: whoever writes a record can write its sums.
-# """
-
-
-_FILES = (
-    "config.yaml",
-    "identity.json",
-    "ranks.json",
-    "labels.json",
-    "calibration.json",
-    "rank_features.safetensors",
-    "ckpt/best.ckpt",
-)
 
 
 def write_record_sums(run: Run) -> None:

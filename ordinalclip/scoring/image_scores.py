@@ -1,6 +1,7 @@
-"""Scores that every image has on its own, whose mean is the run's score: what paired comparisons are made of.
+"""Scores of single images, and scores of weighted images, for paired comparisons and bootstraps. Imports no torch.
 
-Needs no torch: a thousand runs are compared from their tables.
+`per_image` gives scores whose mean is the run's score. `weighted_score` gives the others (kappa, correlations, …) as a
+function of how often each image counts; it equals the score of images repeated that often. Weights are whole numbers.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from ordinalclip.scoring.predictions import Predictions
 
 Floats = npt.NDArray[np.floating]
 _TINY = float(np.finfo(np.float32).tiny)
+
+Integers = npt.NDArray[np.integer]
+Score = Callable[[Floats], float]
+_ARGMAX_BINS, _THRESHOLD_BINS = 15, 10  # those of `metrics.collection` and `metrics.threshold_calibration`
 
 
 def readouts(probs: Floats, values: Floats | None = None) -> dict[str, Floats]:
@@ -53,15 +58,6 @@ def per_image(predictions: Predictions) -> dict[str, Floats]:
     found["nll"] = -np.log(true_prob.clip(min=_TINY))
     found["brier"] = np.square(probs).sum(axis=1) - 2 * true_prob + 1
     return found
-
-
-# MERGED: """Scores of images that count more or less than once, as a bootstrap draws them. Needs no torch.
-#
-# Each equals its score of images that are repeated that often; weights are whole numbers.
-# """
-
-
-Integers = npt.NDArray[np.integer]
 
 
 def weighted_kappa(true: Integers, predicted: Integers, weights: Floats, num_ranks: int) -> float:
@@ -138,13 +134,6 @@ def _mid_places(order: Integers, weights: Floats) -> Floats:
     """Places [N] of rows that stand for `weights` [N] equal ones each; ties share their mean."""
     total = np.bincount(order, weights)
     return (total.cumsum() - total / 2 + 0.5)[order]
-
-
-# MERGED: """A run's scores that are no means of images, as functions of how often each image counts. Needs no torch."""
-
-
-Score = Callable[[Floats], float]
-_ARGMAX_BINS, _THRESHOLD_BINS = 15, 10  # those of `metrics.collection` and `metrics.threshold_calibration`
 
 
 def weighted_score(name: str, predictions: Predictions) -> Score | None:

@@ -1,7 +1,7 @@
-"""Bootstrap of scores whose images come in groups: whole subjects are drawn, never single images of one.
+"""Intervals of scores by a bootstrap of groups: whole subjects are drawn, never single images of one. Imports no torch.
 
-Needs no torch. With fewer than some 20 groups percentile intervals are too narrow; the number of groups is reported
-beside every interval so that a reader can tell.
+They say how far scores depend on which images were tested, not on the seed or the training images. With fewer than
+about 20 groups percentile intervals are too narrow; the number of groups is reported with every interval.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +17,10 @@ from ordinalclip.scoring.predictions import Predictions
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
 _AT_ONCE = 4_000_000  # weights held in memory
+
+LEVEL, DRAWS = 0.95, 1000
+# Largest means and calibration errors are left out: of resampled images they are larger than of the images themselves.
+_NO_MEANS = ("qwk", "amae", "spearman", "aurc")
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,6 @@ def bootstrap_mean_interval(
     return percentile_interval(bootstrap_means(values, group, draws=draws, seed=seed), num_groups, level)
 
 
-# MERGED: """Standard error of a mean whose images come in groups, such as several of a person. Needs no torch."""
-
-
 def clustered_standard_error(values: npt.NDArray[np.floating], group: npt.NDArray[np.integer] | None = None) -> float:
     """Standard error of the mean of values [N], by linearisation: √(G/(G-1) Σ_g (Σ_(i in g) (x_i - mean))²) / N.
 
@@ -129,17 +130,6 @@ def clustered_standard_error(values: npt.NDArray[np.floating], group: npt.NDArra
     if num_groups < 2:
         return float("nan")
     return float(np.sqrt(num_groups / (num_groups - 1) * np.square(sums).sum()) / len(values))
-
-
-# MERGED: """Intervals of one run's scores over its images, drawn by subject where there is one. Needs no torch.
-#
-# They say how far the scores depend on which images were tested, not on the seed or the training images.
-# """
-
-
-LEVEL, DRAWS = 0.95, 1000
-# Largest means and calibration errors are left out: of resampled images they are larger than of the images themselves.
-_NO_MEANS = ("qwk", "amae", "spearman", "aurc")
 
 
 def score_intervals(

@@ -1,4 +1,7 @@
-"""What stands before the local page: only its own pages may talk to it, and they may load nothing from elsewhere."""
+"""The local page: its server, its single HTML file, and the guard that lets only its own pages talk to it.
+
+The page's policy lets it load nothing from elsewhere.
+"""
 
 import base64
 import hashlib
@@ -34,6 +37,23 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
+
+log = logging.getLogger("ordinalclip")
+
+_HEADINGS = {
+    "run": "run",
+    "dataset": "data",
+    "backbone": "image tower",
+    "prompt": "prompt",
+    "seed": "seed",
+    "format": "format",
+    "precision": "precision",
+}
+_ON_TEST = "selected on test: the run's epoch was chosen by its test scores, which promise nothing for other images"
+_SYNTHETIC = "SYNTHETIC: learned from rendered heads; it says nothing of the age of people"
+_RENDERED = ("synthetic_heads", "heads")  # the second is what older runs call it
+LIMITS = Limits(max_bytes=32_000_000)
+NUM_NEAREST = 8
 
 
 class Guard:
@@ -81,23 +101,6 @@ def _name(host: str) -> str:
     """Of a Host header, without its port: any port, since one may be forwarded by ssh."""
     end = host.find("]") + 1 if host.startswith("[") else host.find(":")
     return host[:end].lower() if end > 0 else host.lower()
-
-
-# MERGED: """The local page itself: one HTML file with everything in it, and the policy that keeps it to that."""
-
-
-_HEADINGS = {
-    "run": "run",
-    "dataset": "data",
-    "backbone": "image tower",
-    "prompt": "prompt",
-    "seed": "seed",
-    "format": "format",
-    "precision": "precision",
-}
-_ON_TEST = "selected on test: the run's epoch was chosen by its test scores, which promise nothing for other images"
-_SYNTHETIC = "SYNTHETIC: learned from rendered heads; it says nothing of the age of people"
-_RENDERED = ("synthetic_heads", "heads")  # the second is what older runs call it
 
 
 @dataclass(frozen=True)
@@ -165,15 +168,6 @@ def _policy(html: str) -> str:
 
 def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-# MERGED: """The local page's server: the page, ranks of images that are sent to it, small pictures of training images."""
-
-
-log = logging.getLogger("ordinalclip")
-
-LIMITS = Limits(max_bytes=32_000_000)
-NUM_NEAREST = 8
 
 
 def demo_app(model: RankModel, images: TrainingImages | None = None, limits: Limits = LIMITS) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""An image file as the body of a request, within limits that hold while it arrives."""
+"""Images sent to a server: a request body within limits, base64, or a path in folders that the server allows."""
 
 import base64
 import binascii
@@ -11,6 +11,8 @@ from starlette.requests import Request
 
 from ordinalclip.errors import DataError
 from ordinalclip.images.decoding import DEFAULT_LIMITS, Limits
+
+ROOTS = "ORDINALCLIP_IMAGE_ROOTS"  # folders that paths may lie in, separated as in PATH
 
 
 class TooLarge(DataError):
@@ -33,12 +35,6 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         if len(body) > max_bytes:
             raise TooLarge(problem)
     return bytes(body)
-
-
-# MERGED: """An image as it comes over a wire: base64, or a path within folders that the server was told of, and no other."""
-
-
-ROOTS = "ORDINALCLIP_IMAGE_ROOTS"  # folders that paths may lie in, separated as in PATH
 
 
 def image_roots() -> list[Path]:

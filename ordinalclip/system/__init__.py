@@ -1,4 +1,8 @@
-"""TODO room."""
+"""What every room needs of the machine: files, checksums, locks, signals, terminal, SLURM, processes.
+
+Imports `errors` only. Knows nothing of runs, models or data sets.
+A new module belongs here when it would be useful in another project.
+"""
 
 from pathlib import Path
 

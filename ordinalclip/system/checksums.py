@@ -1,4 +1,4 @@
-"""SHA256SUMS: what the files of a folder were when they were written, in the form that `sha256sum -c` reads."""
+"""SHA-256 of files: SHA256SUMS of a folder as `sha256sum -c` reads it, and remembered sums of large files."""
 
 import hashlib
 import json
@@ -51,9 +51,6 @@ def hash_of_sums(folder: Path) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# MERGED: """SHA-256 of weight files, remembered, since hashing a gigabyte at every start takes seconds."""
 
 
 def sha256_of(path: Path, cache_dir: Path) -> str:

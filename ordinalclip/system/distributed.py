@@ -1,4 +1,4 @@
-"""Several processes that fit one model together, each on its share of every batch."""
+"""Several processes that fit one model: shares of a batch, sums and means over processes, a gathered batch."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -46,9 +46,6 @@ class Team:
 
 
 ALONE = Team()
-
-
-# MERGED: """One batch over several processes, as if it were in one."""
 
 
 def gather_batch(logits_BR: Tensor, rank_B: Tensor) -> tuple[Tensor, Tensor]:

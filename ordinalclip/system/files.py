@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Files: written atomically, errors that name the file and the cause, and locks that end with their process."""
 
 import contextlib
 import errno
@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _ABANDONED_S = 3600.0
+
+_PROBE = 1 << 16  # bytes that a disk with room has room for
+_BLOCK = 512  # bytes, in which st_blocks counts
+_PAUSE_S = 0.02
+_UNKNOWN_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)  # a file system without such locks
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -36,13 +41,6 @@ def sweep_drafts(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if part.stat().st_mtime < time.time() - _ABANDONED_S:
                 part.unlink()
-
-
-# MERGED: """What a write that failed failed of, and where: torch tells neither."""
-
-
-_PROBE = 1 << 16  # bytes that a disk with room has room for
-_BLOCK = 512  # bytes, in which st_blocks counts
 
 
 @contextlib.contextmanager
@@ -97,13 +95,6 @@ def _cause(draft: Path) -> OSError | None:
     except OSError as error:
         return error
     return None
-
-
-# MERGED: """A lock that dies with its process: the kernel gives it back, however the process ends."""
-
-
-_PAUSE_S = 0.02
-_UNKNOWN_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)  # a file system without such locks
 
 
 class Locked(RuntimeError):

@@ -1,8 +1,8 @@
-"""Signals that ask a run to stop: they set a flag, and the run stops where nothing is half done.
+"""Signals that ask a run to stop, and Ctrl-C between the runs of a sweep.
 
-SLURM sends SIGTERM before it kills, and before a time limit or a preemption a signal that the job asked for (submitit
-takes SIGUSR2, Lightning SIGUSR1). A handler that raised at once would do so in the middle of anything; nor has anything
-to be saved, since a run goes on from its last epoch.
+Signals set a flag, and the run stops at the next safe point. SLURM sends SIGTERM before it kills, and before a time
+limit or a preemption a signal that the job asked for (submitit takes SIGUSR2, Lightning SIGUSR1). A handler that raised
+at once could do so anywhere; nothing has to be saved, since a run resumes from its last epoch.
 """
 
 import contextlib
@@ -70,9 +70,6 @@ def _restore(handlers: dict[signal.Signals, _Handler]) -> None:
 
 def _ask(number: int, frame: FrameType | None) -> None:
     _asked.append(signal.Signals(number))
-
-
-# MERGED: """Ctrl-C that is not lost between the runs of a sweep."""
 
 
 class Interrupt:

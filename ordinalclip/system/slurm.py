@@ -1,4 +1,8 @@
-"""What SLURM says of this process's own job: a signal does not tell a time limit from a preemption."""
+"""What SLURM knows of a job: this process's own, whether a queued one still runs, and how many tasks were started.
+
+A signal does not tell a time limit from a preemption, so SLURM is asked. Its commands wait for minutes when the
+controller is down, so each has a time limit.
+"""
 
 import os
 import shutil
@@ -12,6 +16,11 @@ from ordinalclip.errors import ConfigError
 
 _ASK_AT_MOST_S = 20.0  # scontrol waits for minutes where the controller is down
 _NO_TIME = ("", "None", "N/A", "(null)", "Unknown")
+
+_PATIENCE_S = 10.0
+_GOOD_FOR_S = 5.0  # of an answer, so that a table of a thousand runs asks once an array
+_ALIVE = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "CONFIGURING")
+_answers: dict[str, tuple[float, dict[str, str] | None]] = {}  # job → when it was asked for, states of its tasks
 
 
 def own_job() -> dict[str, str]:
@@ -40,16 +49,6 @@ def why_stopped(by: signal.Signals) -> str:
     if job.get("PreemptTime", "") not in _NO_TIME:
         return "preempted"
     return "timeout" if by == signal.SIGUSR2 and job.get("JobState") == "RUNNING" else ""
-
-
-# MERGED: """What SLURM's queue says of a job. It is asked with a time limit: it waits for minutes if its controller is down."""
-
-
-_PATIENCE_S = 10.0
-_GOOD_FOR_S = 5.0  # of an answer, so that a table of a thousand runs asks once an array
-_ALIVE = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "CONFIGURING")
-
-_answers: dict[str, tuple[float, dict[str, str] | None]] = {}  # job → when it was asked for, states of its tasks
 
 
 def works(job: str, task: str | None) -> bool | None:
@@ -84,9 +83,6 @@ def _ask(job: str) -> dict[str, str] | None:
         return {} if "Invalid job id" in done.stderr else None  # it is forgotten some minutes after its end
     rows = [line.split() for line in done.stdout.splitlines()]
     return {"" if index == "N/A" else index: state for index, state in (row for row in rows if len(row) == 2)}
-
-
-# MERGED: """A run on several devices is started once, by one task of SLURM's; the processes beside it are its own."""
 
 
 def check_single_start(cfg: Mapping[str, Any]) -> None:

@@ -1,4 +1,8 @@
-"""Progress bars: one line that moves on a terminal, a plain line every half minute in a file."""
+"""Output on the terminal: progress bars, and tables in columns.
+
+Progress is one line that moves on a terminal, and a plain line every half minute in a file. `in_columns` is quick with
+thousands of rows; the last column takes the remaining width.
+"""
 
 import sys
 import threading
@@ -51,9 +55,6 @@ def progress(description: str, total: int | None, unit: str, *, delay: float = 2
         shown = "{desc}: {n_fmt}{unit}, {rate_fmt}, {elapsed} so far{postfix}"
     pause = {"delay": max(delay, FILE_EVERY_S), "mininterval": FILE_EVERY_S}
     return _Lines(desc=description, total=total, unit=unit, **(settings | pause | {"bar_format": shown}))
-
-
-# MERGED: """A table as plain text, quick with thousands of rows; the last column takes what room there is."""
 
 
 def in_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:

@@ -1,4 +1,9 @@
-"""Sentences run as a whole, in chunks where they are many: for text towers that cannot share what sentences share."""
+"""From prompts as token embeddings to one feature per rank.
+
+A text tower takes embeddings, not words, so learned tokens can be anywhere in a sentence. `TextTower` is what every
+tower has in common; the towers are in `ordinalclip.backbones.towers`. `run_whole` runs sentences as a whole, in chunks
+where there are many, for towers that cannot share a prefix.
+"""
 
 import logging
 from collections.abc import Callable
@@ -12,6 +17,12 @@ from torch.utils.checkpoint import checkpoint
 # Tokens whose activations are kept for the backward pass, as `shared_prefix.MAX_TOKENS` but for towers that have no
 # cheaper way: 101 sentences of 77 tokens still run in one piece.
 MAX_TOKENS = 8192
+
+_LOGGER = logging.getLogger(__name__)
+_said: set[str] = set()
+# Tokens that a GPU was measured to run faster than it launches what shares a prefix, see `few_for_a_gpu`.
+_FEW_TOKENS = 8 * 77
+_FEW_TOKENS_IN_HALF = 101 * 77
 
 
 def run_whole(
@@ -37,21 +48,6 @@ def run_whole(
     chunks = zip(embeddings.tensor_split(num_chunks), eot.tensor_split(num_chunks), strict=True)
     # A tower that is trained may have dropout: the generator's state is kept, so that both passes draw the same.
     return torch.cat([checkpoint(encode, own, last, use_reentrant=False) for own, last in chunks])
-
-
-# MERGED: """Prompts as token embeddings, and the way from them to one feature per rank.
-#
-# A text tower takes *embeddings*, not words, so that learned tokens can stand anywhere in a sentence. What every tower
-# has in common is written down here; the towers themselves live in `ordinalclip.backbones`.
-# """
-
-
-_LOGGER = logging.getLogger(__name__)
-_said: set[str] = set()
-
-# Tokens that a GPU was measured to run faster than it launches what shares a prefix, see `few_for_a_gpu`.
-_FEW_TOKENS = 8 * 77
-_FEW_TOKENS_IN_HALF = 101 * 77
 
 
 class TextTower(Protocol):

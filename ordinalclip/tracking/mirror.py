@@ -1,4 +1,7 @@
-"""What shows runs in a tracking store, as the rest of the code sees it."""
+"""Mirrors: what shows runs in a tracking store. `NoMirror` shows nothing, `MLflowMirror` copies runs to MLflow.
+
+Copies are made in a background thread, so that nothing waits for a store that is away, slow or broken.
+"""
 
 import atexit
 import logging
@@ -14,6 +17,12 @@ from ordinalclip.system.files import Locked
 from ordinalclip.tracking.copying import copy_run
 from ordinalclip.tracking.describe import fingerprint
 from ordinalclip.tracking.store import Store, load_mlflow
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S = 120.0
+_LAST_WAIT_S = 2.0  # at the end of the process, for a copy that is under way
+_GLANCE_S = 0.5  # for the lock of a store, by a run that goes on
 
 
 class Mirror(Protocol):
@@ -34,15 +43,6 @@ class NoMirror:
 
     def sync(self, run: Run, *, final: bool) -> None:
         """Nothing to copy."""
-
-
-# MERGED: """Copies made in a thread, so that nobody waits for a store that is away, slow or broken."""
-
-
-log = logging.getLogger(__name__)
-
-_LONGEST_PAUSE_S = 120.0
-_LAST_WAIT_S = 2.0  # at the end of the process, for a copy that is under way
 
 
 class Background:
@@ -163,12 +163,6 @@ class Background:
                 self._name,
                 why,
             )
-
-
-# MERGED: """Shows runs in MLflow while they are made."""
-
-
-_GLANCE_S = 0.5  # for the lock of a store, by a run that goes on
 
 
 class MLflowMirror:

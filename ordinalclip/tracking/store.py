@@ -1,4 +1,8 @@
-"""MLflow's client, told not to wait for minutes and not to talk; imported when it is needed, for it takes a second."""
+"""A tracking store and our experiment in it, opened and created when needed.
+
+An SQLite store may be opened by many processes: one creates it, one at a time writes to it. MLflow takes a second to
+import, so it is imported when it is needed; its client is configured not to retry for minutes.
+"""
 
 import contextlib
 import logging
@@ -23,6 +27,16 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
+_MAKING_S = 120.0  # making the tables takes seconds; others may have to go first
+_PREFIX = "sqlite:///"
+_EASED = (
+    "PRAGMA synchronous=NORMAL",  # with the write-ahead log a lost power loses last commits, which are copied again
+    "PRAGMA cache_size=-65536",  # KiB: the keys of each run go to places all over the index
+    "PRAGMA wal_autocheckpoint=16000",  # pages of 4 KiB: places written to often go to the disk once
+)
+_SEEN: dict[Path, int | None] = {}  # SQLite files that MLflow may hold connections to in this process
+_SCHEMES = ("sqlite:///", "http://", "https://")
+
 
 def load_mlflow() -> None:
     """Imports MLflow; to be called where no other thread imports anything large."""
@@ -46,18 +60,6 @@ def client_of(uri: str) -> Any:
     import mlflow
 
     return mlflow.MlflowClient(uri)
-
-
-# MERGED: """An SQLite store that many processes may come to at once: one makes it, one at a time writes to it."""
-
-
-_MAKING_S = 120.0  # making the tables takes seconds; others may have to go first
-_PREFIX = "sqlite:///"
-_EASED = (
-    "PRAGMA synchronous=NORMAL",  # with the write-ahead log a lost power loses last commits, which are copied again
-    "PRAGMA cache_size=-65536",  # KiB: the keys of each run go to places all over the index
-    "PRAGMA wal_autocheckpoint=16000",  # pages of 4 KiB: places written to often go to the disk once
-)
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -135,13 +137,6 @@ def _ease(connection: sqlite3.Connection, _record: object) -> None:
 def _remove(draft: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
-
-
-# MERGED: """A tracking store and our experiment in it, opened and made where that is needed."""
-
-
-_SEEN: dict[Path, int | None] = {}  # SQLite files that MLflow may hold connections to in this process
-_SCHEMES = ("sqlite:///", "http://", "https://")
 
 
 class Store:

@@ -1,4 +1,7 @@
-"""The order of the images: shuffled by seed and epoch for fitting, as they stand for evaluation."""
+"""Batches of cached features or decoded images, in an order that can be resumed.
+
+Training shuffles by seed and epoch; evaluation keeps the order of the manifest.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -53,9 +56,6 @@ class InOrder(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for start in range(0, self.size, self.batch_size):
             yield [(0, position) for position in range(start, min(start + self.batch_size, self.size))]
-
-
-# MERGED: """What the model is fed: batches of cached features or of decoded images, in an order that can be resumed."""
 
 
 @dataclass

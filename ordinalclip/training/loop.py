@@ -1,4 +1,9 @@
-"""Operations that torch refuses under `trainer.deterministic=true`, told as a setting."""
+"""The fit in one process: the Lightning trainer, and model, data and settings put together.
+
+Lightning's own logging, checkpoints and progress are switched off. `speed_up` makes an image tower quicker to train
+without changing what it computes except for rounding (docs/benchmarks.md): convolutions gain from channels-last, in
+bfloat16 more than in float32; `torch.compile` takes a minute and gains little in float32, hence it is an option.
+"""
 
 import contextlib
 import logging
@@ -28,6 +33,16 @@ from ordinalclip.training.split_data import LabelDraw, SplitData
 
 _REFUSED = re.compile(r"(\S+) does not have a deterministic implementation")
 
+# Lightning's remarks about what is so on purpose here, and about itself.
+_NOT_FOR_USERS = (
+    ".*does not have many workers.*",
+    ".*`srun` command is available.*",
+    r".*module\(s\) in eval mode at the start of training.*",
+    ".*LeafSpec.*is deprecated.*",
+    ".*`training_step` returned `None`.*",
+    ".*smaller than the logging interval.*",
+)
+
 
 @contextlib.contextmanager
 def told_refusals() -> Iterator[None]:
@@ -47,13 +62,6 @@ def told_refusals() -> Iterator[None]:
         raise ConfigError("trainer.deterministic", True, problem, remedy=remedy) from error
 
 
-# MERGED: """What makes an image tower quicker to train without changing what it computes, rounding aside.
-#
-# Measured in docs/benchmarks.md: convolutions gain from channels-last, in bfloat16 more than in float32;
-# `torch.compile` takes a minute and gains little in float32, more in bfloat16, hence it is an option.
-# """
-
-
 def speed_up(tower: nn.Module, *, compiled: bool) -> None:
     """Prepares a tower that is about to be trained, in place; names in its state stay as they are.
 
@@ -67,20 +75,6 @@ def speed_up(tower: nn.Module, *, compiled: bool) -> None:
         tower.to(memory_format=torch.channels_last)
     if compiled:
         tower.compile()
-
-
-# MERGED: """The Lightning trainer, told to leave logging, checkpoints and progress to us."""
-
-
-# Lightning's remarks about what is so on purpose here, and about itself.
-_NOT_FOR_USERS = (
-    ".*does not have many workers.*",
-    ".*`srun` command is available.*",
-    r".*module\(s\) in eval mode at the start of training.*",
-    ".*LeafSpec.*is deprecated.*",
-    ".*`training_step` returned `None`.*",
-    ".*smaller than the logging interval.*",
-)
 
 
 def build_trainer(
@@ -155,9 +149,6 @@ def check_accelerator(accelerator: str, precision: str) -> None:
     if precision == "16-mixed" and (accelerator == "cpu" or not torch.cuda.is_available()):
         problem = "needs a CUDA GPU, and there is none"
         raise ConfigError("trainer.precision", precision, problem, allowed="32-true, bf16-mixed")
-
-
-# MERGED: """The fit itself: a model, its data and its settings in, a trained module out, in each process that takes part."""
 
 
 def train_share(

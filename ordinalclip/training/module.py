@@ -1,4 +1,7 @@
-"""What is told when a loss is no number: where, of which images, and how large each part and its gradient are."""
+"""The LightningModule: loss, optimization and validation of the model.
+
+`failure` reports a loss that is not a number: where, of which images, and the norms of each part and its gradient.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,9 +82,6 @@ def _norms(model: OrdinalCLIP) -> dict[str, str]:
 
 def _norm(tensors: Sequence[Tensor]) -> float:
     return float(sum(tensor.detach().double().square().sum() for tensor in tensors) ** 0.5) if tensors else 0.0
-
-
-# MERGED: """The LightningModule: how the model is fitted and watched."""
 
 
 class OrdinalModule(pl.LightningModule):

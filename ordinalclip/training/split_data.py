@@ -1,4 +1,8 @@
-"""Test labels under seal: while a run is fitted they are not there, and asking for them is an error."""
+"""The data of each split for training and evaluation: features or images, from caches where possible.
+
+Test labels are sealed: while a run is fitted they are removed from the manifest, and reading them raises `TestTouched`.
+`LabelDraw` chooses the training labels of images with several annotators: their median, a random one, or all of them.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -73,9 +77,6 @@ def _without_labels(manifest: Manifest, withheld: np.ndarray) -> Manifest:
     return replace(manifest, table=table)
 
 
-# MERGED: """What training takes of several annotators' labels: their median, one of them at random, or all as a distribution."""
-
-
 class LabelDraw:
     """Targets of training batches.
 
@@ -115,9 +116,6 @@ class LabelDraw:
             place = torch.from_numpy(stream.random(len(self.counts))) * self.counts
             self._epoch, self._drawn = epoch, self.labels.gather(1, place.long()[:, None])[:, 0].long()
         return self._drawn
-
-
-# MERGED: """What a run is fitted and measured on: features or images of its splits, from the caches where they can be."""
 
 
 class SplitData:

@@ -460,7 +460,7 @@ def test_a_process_that_is_killed_outright_costs_what_it_was_at(manifest: Manife
 import os, signal
 from pathlib import Path
 import pandas as pd
-from ordinalclip import extraction
+from ordinalclip.features import extraction
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.features.extraction import load_features
 from tests.features.test_features import CountingTower, backbone

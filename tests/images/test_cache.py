@@ -268,23 +268,22 @@ _BUILD = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from ordinalclip import image_build, image_cache
-from ordinalclip.images.preprocessing import Geometry
-from ordinalclip.images.preprocessing import Preprocessing
+from ordinalclip.images import cache as images
+from ordinalclip.images.preprocessing import Geometry, Preprocessing
 from tests.made_images import manifest_of
 root, cache, kill_after = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-image_build.CHUNK = 4
-write_shard = image_build.write_shard
+images.CHUNK = 4
+write_shard = images.write_shard
 written = []
 def write(*arguments):
     if len(written) == kill_after:
         os.kill(os.getpid(), signal.SIGKILL)
     written.append(1)
     write_shard(*arguments)
-image_build.write_shard = write
+images.write_shard = write
 manifest = manifest_of(root, sorted(path.name for path in root.iterdir()))
 geometry = Geometry(Preprocessing(14, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28), "bicubic", "squash"), True)
-source = image_cache.load_images(manifest, np.arange(len(manifest.table)), geometry, cache_dir=cache)
+source = images.load_images(manifest, np.arange(len(manifest.table)), geometry, cache_dir=cache)
 assert source.stored.all()
 print(len(written))
 """

@@ -1,6 +1,10 @@
-"""EfficientNet-Lite0 as an image tower: what it sees just before its ImageNet classifier.
+"""The towers of the backbone "mini": EfficientNet-Lite0 for images, MiniLM for text, and the projection between them.
 
-Tan & Le, "EfficientNet", ICML 2019; the Lite variant is Google's for mobile processors. Weights: Apache-2.0.
+EfficientNet-Lite0: Tan & Le, "EfficientNet", ICML 2019; the Lite variant is Google's for mobile processors; its
+features are the input of the ImageNet classifier. MiniLM: all-MiniLM-L6-v2, a six-layer BERT of width 384 trained on
+sentence pairs (Reimers & Gurevych, "Sentence-BERT", EMNLP 2019; Wang et al., "MiniLM", NeurIPS 2020); it is
+bidirectional, so padding is masked. `untrained_text` is a causal text tower with random weights, a control. All
+weights: Apache-2.0.
 """
 
 import json
@@ -19,6 +23,22 @@ from ordinalclip.backbones.towers.openclip_causal import CausalText
 from ordinalclip.backbones.towers.torchvision_image import pool_to_grid
 
 Layer = Literal["last", "stage5"]
+
+# MiniLM-L6's architecture, from its config.json: what random weights are made for.
+MINILM_CONFIG: dict[str, Any] = {
+    "vocab_size": 30522,
+    "hidden_size": 384,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "intermediate_size": 1536,
+    "max_position_embeddings": 512,
+    "layer_norm_eps": 1e-12,
+}
+VOCABULARY = 49408
+HEAD_WIDTH = 64  # CLIP's
+SENTENCE_WIDTH = 384
+HIDDEN_WIDTH = 1024
+FEATURE_WIDTH = 1280
 
 
 class Lite0Image(nn.Module):
@@ -74,26 +94,8 @@ def renamed(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
     return dict(zip(names, state.values(), strict=True))
 
 
-# MERGED: """MiniLM as a text tower: token embeddings in, a sentence's feature out.
-#
-# all-MiniLM-L6-v2 (Apache-2.0) is a six-layer BERT of width 384 that was trained on sentence pairs (Reimers & Gurevych,
-# "Sentence-BERT", EMNLP 2019; Wang et al., "MiniLM", NeurIPS 2020). It is bidirectional, so padding is masked.
-# """
-
-
 # Nothing here needs the hub; without this transformers may look for updates of what it loads.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
-# MiniLM-L6's architecture, from its config.json: what random weights are made for.
-MINILM_CONFIG: dict[str, Any] = {
-    "vocab_size": 30522,
-    "hidden_size": 384,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 12,
-    "intermediate_size": 1536,
-    "max_position_embeddings": 512,
-    "layer_norm_eps": 1e-12,
-}
 
 
 class MiniLMText(nn.Module):
@@ -173,13 +175,6 @@ def _sizes(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key in MINILM_CONFIG}
 
 
-# MERGED: """A causal text tower that nobody has trained: a control that shows what of a result is language."""
-
-
-VOCABULARY = 49408
-HEAD_WIDTH = 64  # CLIP's
-
-
 def untrained_text(embed_dim: int) -> CausalText:
     """CLIP's text tower in MiniLM's size (6 layers of width 384) with CLIP's tokenizer and initial weights.
 
@@ -197,14 +192,6 @@ def untrained_text(embed_dim: int) -> CausalText:
     vision = {"image_size": 8, "patch_size": 8, "width": 8, "layers": 1, "head_width": 8}
     clip = CLIP(embed_dim, vision, text | {"layers": MINILM_CONFIG["num_hidden_layers"]})
     return CausalText(clip, open_clip.SimpleTokenizer())
-
-
-# MERGED: """The fitted step of "mini" from MiniLM's sentence embeddings into Lite0's feature space."""
-
-
-SENTENCE_WIDTH = 384
-HIDDEN_WIDTH = 1024
-FEATURE_WIDTH = 1280
 
 
 class SentenceProjection(nn.Module):

@@ -1,4 +1,15 @@
-"""What a text tower has to know of its tokenizer, whichever of open_clip's two kinds that is."""
+"""open_clip's causal text towers: token embeddings in, one feature per sentence out.
+
+`CausalText` is CLIP's text tower. Nothing behind a sentence's end can reach its feature, so sentences are cut to the
+longest one and their shared prefix is run once (`ordinalclip.text.shared_prefix`).
+
+`ClassTokenText` is CoCa's: causal, with a learned class token at the last position, whatever a sentence's length. The
+class token attends to the sentence and to the first padding token behind it, but not to itself: open_clip's padding
+mask is off by one, and the published weights were trained with it. Sentences are therefore cut one token behind the
+longest.
+
+`words_of` reads from either kind of open_clip tokenizer what a text tower needs of it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +25,8 @@ from ordinalclip.text.shared_prefix import run_shared
 
 # Short, lower case and without punctuation, so that no cleaning changes it.
 _PROBE = "a dog"
+
+Projection = nn.Parameter | nn.Linear | None  # a matrix, a linear layer (SigLIP), or none
 
 
 @dataclass(frozen=True)
@@ -75,9 +88,6 @@ def _unfit(inner: Any, problem: str) -> ConfigError:
     return ConfigError("backbone.tokenizer", inner.name_or_path, f"{problem}, so that prompts cannot be made with it")
 
 
-# MERGED: """open_clip's standard transformer block, taken apart for `ordinalclip.text.shared_prefix`."""
-
-
 def split_blocks(transformer: Any) -> "list[OpenClipBlock] | None":
     """A transformer's blocks in parts, or None where any is of a kind whose arithmetic is not known here.
 
@@ -135,12 +145,6 @@ class OpenClipBlock:
         return x_NW + block.ls_2(block.mlp(block.ln_2(x_NW)))
 
 
-# MERGED: """The end of open_clip's own text towers: norm and projection of the token that stands for the sentence."""
-
-
-Projection = nn.Parameter | nn.Linear | None  # a matrix, a linear layer (SigLIP), or none
-
-
 def finish(x_RW: Tensor, ln_final: nn.Module, projection: Projection) -> Tensor:
     """[R, W] → [R, D]. Both steps work on each token by itself and are needed for the pooled ones only."""
     x_RW = ln_final(x_RW)
@@ -154,13 +158,6 @@ def output_width(projection: Projection, width: int) -> int:
     if projection is None:
         return width
     return projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
-
-
-# MERGED: """CLIP's text tower, taken out of an open_clip model: token embeddings in, a sentence's feature out.
-#
-# It is causal: nothing behind a sentence's end can reach the feature, so sentences may have any length that fits, and
-# what they share at the front need be run only once.
-# """
 
 
 class CausalText(nn.Module):
@@ -229,14 +226,6 @@ class CausalText(nn.Module):
 
     def _finish(self, x_RW: Tensor) -> Tensor:
         return finish(x_RW, self.ln_final, self.text_projection)
-
-
-# MERGED: """CoCa's text tower from open_clip: causal, with a learned token at the very end that stands for the sentence.
-#
-# The class token has the last position there is, whatever a sentence's length. It sees the sentence, the first token
-# of the padding behind it, and not itself: open_clip's mask of the padding is off by one, and published weights were
-# trained with it. So sentences can still be cut, one token behind the longest, and what they share is run once.
-# """
 
 
 class ClassTokenText(nn.Module):

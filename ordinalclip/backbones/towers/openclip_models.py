@@ -1,6 +1,7 @@
-"""QuickGELU, x · sigmoid(1.702 x), that keeps one tensor for the backward pass: with SiLU it is silu(1.702 x) / 1.702.
+"""open_clip's models: a whole model or one half of it, with the activation, weights and preprocessing of its tag.
 
-Written as a product, it keeps x and the sigmoid, twice the widest activations of a transformer.
+`LeanQuickGELU` computes x * sigmoid(1.702 x) as silu(1.702 x) / 1.702, which keeps one tensor for the backward pass.
+Written as a product it keeps two of the widest activations of a transformer. `OpenClipNetwork` is an image tower alone.
 """
 
 import logging
@@ -20,6 +21,13 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.images.preprocessing import Preprocessing
 
 SLOPE = 1.702  # of CLIP's released code
+
+# In place of the half that is not wanted.
+_SMALLEST = {
+    "vision_cfg": {"image_size": 32, "patch_size": 32, "width": 8, "layers": 1, "head_width": 8},
+    "text_cfg": {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1},
+}
+_OTHER_HALF = {"image": "text_cfg", "text": "vision_cfg"}
 
 
 class LeanQuickGELU(nn.Module):
@@ -41,17 +49,6 @@ def lean_quick_gelu(module: nn.Module) -> None:
         for name, child in parent.named_children():
             if type(child) is QuickGELU:
                 setattr(parent, name, LeanQuickGELU().train(child.training))
-
-
-# MERGED: """open_clip's models, whole or one half of them, with the activation and the preprocessing of their weights."""
-
-
-# In place of the half that is not wanted.
-_SMALLEST = {
-    "vision_cfg": {"image_size": 32, "patch_size": 32, "width": 8, "layers": 1, "head_width": 8},
-    "text_cfg": {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1},
-}
-_OTHER_HALF = {"image": "text_cfg", "text": "vision_cfg"}
 
 
 def origin(file: WeightFile, tag: str | None) -> str | None:
@@ -172,9 +169,6 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-# MERGED: """Weights of open_clip's models, read into a whole model or into one half of it."""
-
-
 def load_whole(clip: Any, path: Path, model: str, key: str = "backbone.weights") -> None:
     """Fills both towers of a model; the image tower's positions are interpolated where it has another size.
 
@@ -272,9 +266,6 @@ def _named(path: Path, model: str, key: str) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split()[:40])
         raise ConfigError(key, path, f"the file does not fit {model}: {type(error).__name__}: {said}") from error
-
-
-# MERGED: """The image tower of an open_clip model beside the text tower of another."""
 
 
 class OpenClipNetwork:

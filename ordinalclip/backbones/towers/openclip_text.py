@@ -1,4 +1,9 @@
-"""The tokenizer of an open_clip model, made from files on this machine."""
+"""open_clip's other text towers, and the choice of the class that runs a model's text tower.
+
+`PaddedText` (SigLIP, MobileCLIP, CLIPA): trained on sentences padded to one length without a mask, so padding enters
+every feature, and some pool at the last position. Nothing is trimmed and nothing is shared. `HuggingFaceText`: encoders
+of Hugging Face's transformers. `text_tower_of` chooses among these and the causal towers of `openclip_causal`.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -45,13 +50,6 @@ def build_tokenizer(model: str, folder: Path | None) -> Any:
         said = " ".join(str(error).split()[:40])
         problem = f"its files cannot be read as a tokenizer: {type(error).__name__}: {said}"
         raise ConfigError("backbone.tokenizer", folder, problem) from error
-
-
-# MERGED: """Text towers of open_clip that read padding like words: SigLIP's, MobileCLIP's, CLIPA's.
-#
-# They were trained on sentences filled up to one length, without a mask, so that padding has a say in every feature, and
-# some pool at the very last position. Leaving it out would be another model: nothing is trimmed and nothing is shared.
-# """
 
 
 class PaddedText(nn.Module):
@@ -113,9 +111,6 @@ class PaddedText(nn.Module):
         return x_RLW[:, 0 if self.pool == "first" else -1]
 
 
-# MERGED: """Text encoders of Hugging Face's transformers, as open_clip puts them beside an image tower."""
-
-
 class HuggingFaceText(nn.Module):
     """An open_clip `HFTextEncoder` (RoBERTa, XLM-R, mT5's or NLLB's encoder): transformer, pooling, projection.
 
@@ -160,9 +155,6 @@ class HuggingFaceText(nn.Module):
         mask_RL = (torch.arange(embeddings.shape[1], device=eot.device) <= eot[:, None]).long()
         hidden = self.transformer(inputs_embeds=embeddings, attention_mask=mask_RL)
         return self.proj(self.pooler(hidden, mask_RL))
-
-
-# MERGED: """Which class runs the text tower of an open_clip model."""
 
 
 def text_tower_of(clip: Any, model: str, tokenizer: Path | None = None) -> TextTower:

@@ -1,7 +1,7 @@
-"""Average pooling to a fixed grid that can be trained on a GPU to the same bits each time.
+"""torchvision's classification networks as image towers: VGG-16, ResNet-50, AlexNet and all that end in a Linear.
 
-torch's own gradient of `adaptive_avg_pool2d` adds in no fixed order on GPUs, and is refused under
-`trainer.deterministic=true`: VGG-16, the tower of the paper's MORPH rows, could not be trained there.
+`GridPool` replaces `adaptive_avg_pool2d`, whose gradient on GPUs adds in no fixed order and is refused under
+`trainer.deterministic=true`; with it VGG-16, the tower of the paper's MORPH rows, trains to the same bits each time.
 """
 
 from typing import Any, Literal, cast
@@ -75,9 +75,6 @@ def _shares(side: int, cells: int) -> Tensor:
         first, end = cell * side // cells, -(-(cell + 1) * side // cells)
         shares[cell, first:end] = 1 / (end - first)
     return shares
-
-
-# MERGED: """torchvision's classification networks as image towers: VGG-16, ResNet-50, AlexNet and all that end in a Linear."""
 
 
 class TorchvisionNetwork:

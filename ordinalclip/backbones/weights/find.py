@@ -1,4 +1,8 @@
-"""Which weight files a backbone needs, where they are, what they hash to. Imports no torch: it runs first."""
+"""Which weight files a backbone needs, where they are, and their SHA-256. Imports no torch: it runs before any work.
+
+`find_weights` looks in the cache, in packages and on the hub. `gather` copies published weights into the platform's
+cache, so that copying one folder takes them to a machine without internet.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -127,9 +131,6 @@ def _find_published(where: Published, key: str, cache_dir: Path, download: bool)
         problem = f"{found} is not the published file (its SHA-256 is not {expected[:12]}…): damaged or another's"
         raise ConfigError(key, where.tag, problem, remedy=f"fetch it again, or name it as a path: {key}={found}")
     return found
-
-
-# MERGED: """Published weights brought into the platform's cache, so that copying one folder takes them to any machine."""
 
 
 def gather(

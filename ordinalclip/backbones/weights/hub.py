@@ -1,4 +1,8 @@
-"""One file from an address: whole, of the right hash, or not there at all."""
+"""Published weights on this machine or from the Hugging Face hub: searched, downloaded, verified.
+
+A download ends up whole and with the right SHA-256, or not at all. The time until a server answers is bounded. The
+expected SHA-256 is what the hub's library, or this module, stored beside the file.
+"""
 
 import hashlib
 import os
@@ -16,6 +20,9 @@ from ordinalclip.system.terminal import progress
 
 _BLOCK = 1 << 20
 _SILENCE_SECONDS = 30.0  # that a server may take between two blocks
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+PATIENCE_SECONDS = 4.0  # for a server to answer at all; the download itself takes what it takes
 
 
 def download(url: str, target: Path, sha256: str) -> str:
@@ -57,12 +64,6 @@ def _copy(response: Any, file: Any, name: str, sha256: str) -> None:
         raise ValueError(f"what came is another file: its SHA-256 is {digest.hexdigest()[:12]}…, not {sha256[:12]}…")
 
 
-# MERGED: """What the Hugging Face hub says a file's SHA-256 is, from what its library, or we, left beside the file."""
-
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
 def hub_sha256(file: Path) -> str:
     """The SHA-256 that a file of weights had on the hub, or "" where nothing tells it.
 
@@ -95,12 +96,6 @@ def _words(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError):
         return []
-
-
-# MERGED: """Published weights on this machine, or fetched within a time that is bounded until a server answers."""
-
-
-PATIENCE_SECONDS = 4.0  # for a server to answer at all; the download itself takes what it takes
 
 
 def search(where: Published, cache_dir: Path) -> tuple[Path | None, list[Path]]:

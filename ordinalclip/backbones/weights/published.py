@@ -1,4 +1,10 @@
-"""Published weights: what their files are called, where they come from, and where they may lie on this machine."""
+"""Published weights: file names, sources, places on this machine, and the library and network that they belong to.
+
+`check_tag` and `check_origin` refuse weights that were trained with QuickGELU for a network that has GELU, or the other
+way round: a file does not say which one it was trained with, and the wrong one lowers accuracy without an error.
+open_clip builds a model with the activation of its tag, so published weights are right except for model names that ask
+for QuickGELU themselves (`ViT-B-16-quickgelu`); what is checked is what a user states about a file.
+"""
 
 import os
 import re
@@ -22,6 +28,13 @@ from ordinalclip.backbones.weights.tables import (
 from ordinalclip.errors import ConfigError
 
 LIBRARIES = ("open_clip", "torchvision", "timm")
+
+_MODELS: dict[str, Callable[[], Iterable[str]]] = {
+    "open_clip": open_clip_models,
+    "torchvision": torchvision_models,
+    "timm": timm_models,
+}
+_SUFFIX = "-quickgelu"
 
 
 @dataclass(frozen=True)
@@ -112,9 +125,6 @@ def _digits(url: str) -> str:
     return found.group(1) if found else ""
 
 
-# MERGED: """Whose weights a part of `backbone.weights` are: which library and which of its networks knows their names."""
-
-
 @dataclass(frozen=True)
 class Owner:
     """A network with published weights.
@@ -164,13 +174,6 @@ class Owner:
             raise ConfigError(self.model_key, self.model, problem, allowed=", ".join(near), remedy=remedy)
 
 
-_MODELS: dict[str, Callable[[], Iterable[str]]] = {
-    "open_clip": open_clip_models,
-    "torchvision": torchvision_models,
-    "timm": timm_models,
-}
-
-
 def owners_of(backbone_cfg: Mapping[str, Any]) -> dict[str, Owner]:
     """Part → whose weights it has, of the parts that have published ones.
 
@@ -189,16 +192,6 @@ def owners_of(backbone_cfg: Mapping[str, Any]) -> dict[str, Owner]:
         tag = cfg.get("text_tag")
         owners["text"] = Owner("open_clip", cfg["text_model"], tag, "backbone.text_model", "backbone.text_tag")
     return owners
-
-
-# MERGED: """QuickGELU or GELU: a file does not say which one it was trained with, and with the other it is silently worse.
-#
-# open_clip builds a model with the activation of its weights' tag, so published weights are right by construction, but
-# for models whose name asks for QuickGELU (`ViT-B-16-quickgelu`). What is left to check is what a user says about a file.
-# """
-
-
-_SUFFIX = "-quickgelu"
 
 
 def uses_quick_gelu(model: str, tag: str) -> bool:

@@ -1,6 +1,7 @@
-"""What open_clip knows about its models and their weights, read from its files: importing it takes seconds.
+"""The models and weights that open_clip, timm and torchvision know, read from their sources.
 
-Models are its JSON files; weights ("tags") are the table in its `pretrained.py`, whose source is read as a syntax tree.
+Importing these libraries takes seconds, so their files are parsed instead. open_clip: models are JSON files, weights
+("tags") are the table in `pretrained.py`. timm and torchvision: functions registered as models and their weight tables.
 """
 
 import ast
@@ -14,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ordinalclip.errors import ConfigError
+
+_TIMM_REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
+# Networks whose last layer is no Linear, or that train with further heads and change their input for their weights.
+UNFIT = ("squeezenet1_0", "squeezenet1_1", "googlenet", "inception_v3")
+_TORCHVISION_REGISTERED = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -157,12 +163,6 @@ def _openclip_entry(call: ast.expr) -> tuple[Pretrained, bool]:
     return Pretrained(str(given.get("url", "")), repository, file), bool(given.get("quick_gelu", False))
 
 
-# MERGED: """What timm knows about its models and their weights, read from its sources: importing it takes seconds."""
-
-
-_TIMM_REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
-
-
 @dataclass(frozen=True)
 class TimmWeights:
     """Where published weights of a model are.
@@ -232,14 +232,6 @@ def _timm_entry(call: ast.Call, name: str) -> TimmWeights:
         given.setdefault("url", call.args[0].value)
     repository = str(given.get("hf_hub_id") or "")
     return TimmWeights(str(given.get("url") or ""), f"timm/{name}" if repository == "timm/" else repository)
-
-
-# MERGED: """What torchvision knows about its classification networks and their weights, read from its sources without torch."""
-
-
-# Networks whose last layer is no Linear, or that train with further heads and change their input for their weights.
-UNFIT = ("squeezenet1_0", "squeezenet1_1", "googlenet", "inception_v3")
-_TORCHVISION_REGISTERED = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 
 @cache

@@ -1,4 +1,9 @@
-"""Taking a picture of a flat dial: background, perspective, light, glare, blur and noise."""
+"""The data set "gauge": pictures of dial instruments, drawn on first use.
+
+The value can only be read from the direction of the needle. This module places a flat dial from `gauge_drawing` in a
+picture: background, perspective, light, glare, blur, noise. `python -m ordinalclip.datasets.drawn.gauge docs/gauge.png`
+draws the contact sheet in docs/.
+"""
 
 import math
 import os
@@ -19,6 +24,10 @@ from ordinalclip.system.files import write_atomically
 from ordinalclip.system.terminal import progress
 
 SUPERSAMPLING = 2
+
+# Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
+DRAWING = 1
+GAP = 3
 
 
 def render_gauge(seed: int, index: int, num_ranks: int, size: int) -> Image.Image:
@@ -147,13 +156,6 @@ def _glare(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, scene: Scene)
     return strength * np.float32(0.45) * window
 
 
-# MERGED: """gauge: pictures of dial instruments, drawn on first use; reading one needs looking at where the needle points."""
-
-
-# Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
-DRAWING = 1
-
-
 def load_gauge(
     *,
     num_ranks: Annotated[int, Between(2, 101)] = 101,
@@ -213,12 +215,6 @@ def _draw(root: Path, indices: list[int], num_ranks: int, size: int, seed: int) 
         except BaseException:  # Ctrl-C must not wait for all that is queued; what is drawn stays
             pool.shutdown(cancel_futures=True)
             raise
-
-
-# MERGED: """A contact sheet of gauges: `python -m ordinalclip.datasets.drawn.gauge docs/gauge.png` made the one in docs/."""
-
-
-GAP = 3
 
 
 def contact_sheet(rows: int, columns: int, *, size: int, num_ranks: int = 101, seed: int = 0) -> Image.Image:

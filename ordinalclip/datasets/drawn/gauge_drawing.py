@@ -1,4 +1,4 @@
-"""What is drawn for one gauge picture: every choice, sampled, before any pixel."""
+"""One gauge: all random choices (`Scene`), and the flat dial drawn from them, seen from the front on transparency."""
 
 import math
 from collections.abc import Sequence
@@ -25,6 +25,9 @@ PALETTES: tuple[tuple[Colour, Colour, Colour], ...] = (
 )
 BANDS: tuple[Colour, ...] = ((206, 44, 38), (234, 178, 36), (58, 150, 72), (60, 110, 190))
 UNITS = ("bar", "psi", "kPa", "V", "A", "mA", "%", "°C", "km/h", "rpm", "MPa", "kW")
+
+Point = tuple[float, float]
+EXTENT = 1.2  # half the canvas, in radii of the scale
 
 
 @dataclass(frozen=True)
@@ -158,13 +161,6 @@ def _bezel(rng: np.random.Generator) -> Colour:
 def _jitter(rng: np.random.Generator, colour: Colour) -> Colour:
     red, green, blue = np.clip(np.array(colour) + rng.integers(-12, 13, size=3), 0, 255).tolist()
     return red, green, blue
-
-
-# MERGED: """Drawing a gauge flat and seen from the front, as a picture with transparency around it."""
-
-
-Point = tuple[float, float]
-EXTENT = 1.2  # half the canvas, in radii of the scale
 
 
 def draw_dial(scene: Scene, size: int) -> Image.Image:

@@ -1,6 +1,8 @@
-"""CLAP 2015 (ChaLearn looking at people): 4,691 faces with the age that people guessed, its mean and deviation.
+"""CLAP 2015 and 2016 (ChaLearn looking at people): faces with the age that people guessed, its mean and deviation.
 
-Escalera et al., "ChaLearn looking at people 2015: apparent age and cultural event recognition", ICCV workshops 2015.
+2015: 4,691 faces; Escalera et al., "ChaLearn looking at people 2015: apparent age and cultural event recognition", ICCV
+workshops 2015. 2016: 7,591 faces; Escalera et al., "ChaLearn looking at people and faces of the world", CVPR workshops
+2016.
 """
 
 from pathlib import Path
@@ -16,6 +18,8 @@ from ordinalclip.datasets.published_labels import read_columns
 from ordinalclip.datasets.table_files import normal_paths
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+PARTS = {"train": "train", "valid": "val", "test": "test"}
 
 
 def load_clap2015(
@@ -93,15 +97,6 @@ def load_clap2015(
         allow_outside=allow_outside,
         notes=notes,
     )
-
-
-# MERGED: """CLAP 2016 (ChaLearn looking at people): 7,591 faces with the age that people guessed, its mean and deviation.
-#
-# Escalera et al., "ChaLearn looking at people and faces of the world", CVPR workshops 2016.
-# """
-
-
-PARTS = {"train": "train", "valid": "val", "test": "test"}
 
 
 def load_clap2016(

@@ -1,7 +1,9 @@
-"""IMDB-WIKI: 523,051 photos of celebrities, with ages from their birth dates and the photos' years; for pre-training.
+"""IMDB-WIKI and IMDB-CLEAN: photos of celebrities with ages from birth dates and photo years, for pre-training.
 
-Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single image without facial landmarks",
-IJCV 2016. The labels are wrong too often for a test: no score on it says anything.
+IMDB-WIKI: 523,051 photos; Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single image
+without facial landmarks", IJCV 2016. Its labels are wrong too often for a test set. IMDB-CLEAN: 287,683 of these photos
+whose faces were separated by clustering, with a box for each; Lin et al., "FP-Age: leveraging face parsing attention
+for facial age estimation in the wild", TIP 2022.
 """
 
 from pathlib import Path
@@ -20,6 +22,11 @@ from ordinalclip.datasets.table_files import normal_paths
 COLUMNS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
 YEAR_ZERO = 366  # MATLAB counts days from the start of a year 0 of 366 days, Python from that of year 1
 ONLY_PRETRAINING = "is for pre-training: labels are wrong too often for its test scores to say anything"
+
+PARTS = {"train": "train", "valid": "val", "test": "test"}
+BOX = ("x_min", "y_min", "x_max", "y_max")
+SUBJECT = r"(?:^|/)nm(\d+)_rm"
+SEXES = {"M": "male", "F": "female"}
 
 
 def load_imdb_wiki(
@@ -106,18 +113,6 @@ def ages_in_july(dob: pd.Series, year: pd.Series) -> pd.Series:
     july = (years.astype("datetime64[M]") + 6).astype("datetime64[D]")
     age = year - (years.astype("int64") + 1970) - (born > july)
     return age.where(known)
-
-
-# MERGED: """IMDB-CLEAN: 287,683 photos of IMDB-WIKI whose faces were told apart by clustering, with a box for each; pre-training.
-#
-# Lin et al., "FP-Age: leveraging face parsing attention for facial age estimation in the wild", TIP 2022.
-# """
-
-
-PARTS = {"train": "train", "valid": "val", "test": "test"}
-BOX = ("x_min", "y_min", "x_max", "y_max")
-SUBJECT = r"(?:^|/)nm(\d+)_rm"
-SEXES = {"M": "male", "F": "female"}
 
 
 def load_imdb_clean(

@@ -1,4 +1,9 @@
-"""What MORPH II says twice and not alike: told, never mended."""
+"""MORPH II (2008, non-commercial): 55,134 police photos of 13,617 people aged 16 to 77.
+
+Ricanek and Tesafaye, "MORPH: a longitudinal image database of normal adult age-progression", FGR 2006. Licensed on
+request, not redistributed. Its metadata contradict each other for some people; contradictions are noted, and the CSV's
+age is used. The published lists are those of settings A to D, whose letters mean other things in MWR and in L2RCLIP.
+"""
 
 import re
 from collections.abc import Mapping
@@ -19,6 +24,19 @@ from ordinalclip.datasets.table_files import normal_paths, read_lines, read_tabl
 from ordinalclip.errors import ConfigError, DataError
 
 DATE = "%m/%d/%Y"  # of the columns dob and doa
+
+# Setting A: 5,492 images, random. B: three folds, white and black, one trains and two test. MWR's C, which is L2RCLIP's
+# D: subject-exclusive. MWR's D, which is L2RCLIP's C: all images at random, with 96 % of the test images' subjects in
+# training.
+Setting = Literal["mwr_a", "mwr_b", "mwr_c", "mwr_d", "l2rclip_c", "l2rclip_d"]
+FOLDS: Mapping[str, int] = {"mwr_b": 3}
+REMEDY = "see whether it is the list that was published; correct these lines, or take them out"
+_LINE = re.compile(r"\s*(?P<path>.*\S)\s+(?P<age>\d+)\s*")
+CSV = "morph_2008_nonCommercial.csv"
+COLUMNS = ("id_num", "dob", "doa", "race", "gender", "age", "photo")
+NAME = r"(?P<subject>[^/_]+)_(?P<picture>\d+)(?P<sex>[MF])(?P<age>\d+)\.[^./]+"
+FORM = "<subject>_<picture><M|F><age>.JPG"
+RACES = {"W": "white", "B": "black", "A": "asian", "H": "hispanic", "I": "indian", "O": "other"}
 
 
 def contradictions(table: pd.DataFrame) -> list[str]:
@@ -75,18 +93,6 @@ def _age_by_dates(table: pd.DataFrame) -> pd.Series:
     before = (taken.dt.month < born.dt.month) | ((taken.dt.month == born.dt.month) & (taken.dt.day < born.dt.day))
     years = taken.dt.year - born.dt.year - before
     return pd.Series(np.where(born.isna() | taken.isna(), np.nan, years), table.index)
-
-
-# MERGED: """The published lists of MORPH II, settings A to D, whose letters mean other things in MWR and in L2RCLIP."""
-
-
-# Setting A: 5,492 images, random. B: three folds, white and black, one trains and two test. MWR's C, which is L2RCLIP's
-# D: subject-exclusive. MWR's D, which is L2RCLIP's C: all images at random, with 96 % of the test images' subjects in
-# training.
-Setting = Literal["mwr_a", "mwr_b", "mwr_c", "mwr_d", "l2rclip_c", "l2rclip_d"]
-FOLDS: Mapping[str, int] = {"mwr_b": 3}
-REMEDY = "see whether it is the list that was published; correct these lines, or take them out"
-_LINE = re.compile(r"\s*(?P<path>.*\S)\s+(?P<age>\d+)\s*")
 
 
 def read_setting(folder: Path, setting: Setting, fold: int, obtain: str, *, within: Path | None = None) -> pd.DataFrame:
@@ -211,20 +217,6 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     twice = pd.Series(names)[pd.Series(names).duplicated()]
     refuse(file, list(twice), "images occur more than once", remedy="keep one line for each image")
     return table.assign(file=pd.Series(names, dtype="str"), value=ages.astype("float64"))
-
-
-# MERGED: """MORPH II (2008, non-commercial): 55,134 police photos of 13,617 people aged 16 to 77, from its CSV.
-#
-# Ricanek and Tesafaye, "MORPH: a longitudinal image database of normal adult age-progression", FGR 2006. Licensed on
-# request, never passed on. Its metadata contradict each other for some people; that is told, and the CSV's age is used.
-# """
-
-
-CSV = "morph_2008_nonCommercial.csv"
-COLUMNS = ("id_num", "dob", "doa", "race", "gender", "age", "photo")
-NAME = r"(?P<subject>[^/_]+)_(?P<picture>\d+)(?P<sex>[MF])(?P<age>\d+)\.[^./]+"
-FORM = "<subject>_<picture><M|F><age>.JPG"
-RACES = {"W": "white", "B": "black", "A": "asian", "H": "hispanic", "I": "indian", "O": "other"}
 
 
 def load_morph(

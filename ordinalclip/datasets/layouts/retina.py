@@ -1,4 +1,7 @@
-"""APTOS 2019, the photos of the retina of Kaggle's blindness detection competition."""
+"""Photos of the retina from two Kaggle competitions on diabetic retinopathy: APTOS 2019 and EyePACS (2015).
+
+EyePACS has both eyes of each patient.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,9 +68,6 @@ def load_aptos(
         on_error=on_error,
         allow_outside=allow_outside,
     )
-
-
-# MERGED: """EyePACS, the photos of the retina of Kaggle's diabetic retinopathy competition of 2015, both eyes of each patient."""
 
 
 def load_eyepacs(

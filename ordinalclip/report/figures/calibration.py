@@ -1,4 +1,4 @@
-"""Histogram of the probability integral transform: is the true rank spread over the predicted distribution?"""
+"""Figures of calibration: reliability of the argmax and of thresholds, PIT histogram, risk-coverage curve."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ from ordinalclip.report.figures.canvas import (
     styled,
 )
 
+_SHOWN = {
+    "expected_error": ("expected error", BLUE, "-"),
+    "max_prob": ("largest probability", ORANGE, "--"),
+    "oracle": ("true error (best)", GREEN, ":"),
+}
+_FEWEST = 10  # images in a bin that is drawn: the share of fewer is noise
+_MOST_LINES = 7
+
 
 @styled
 def pit_figure(pit: Mapping[str, Any], path_stem: Path) -> tuple[Path, Path]:
@@ -37,16 +45,6 @@ def pit_figure(pit: Mapping[str, Any], path_stem: Path) -> tuple[Path, Path]:
     panel.set_ylim(0, max(1.2, float(height.max()) * 1.05))
     open_frame(panel)
     return save(figure, path_stem)
-
-
-# MERGED: """Risk–coverage: the error that is left when only what the model is surest of is kept."""
-
-
-_SHOWN = {
-    "expected_error": ("expected error", BLUE, "-"),
-    "max_prob": ("largest probability", ORANGE, "--"),
-    "oracle": ("true error (best)", GREEN, ":"),
-}
 
 
 @styled
@@ -62,13 +60,6 @@ def risk_coverage_figure(curves: Mapping[str, Any], path_stem: Path) -> tuple[Pa
     open_frame(panel)
     figure.legend(loc="outside upper center", ncols=2, handlelength=1.8, columnspacing=0.8)
     return save(figure, path_stem)
-
-
-# MERGED: """Reliability: of what is predicted with probability p, how much is true; at the thresholds of the order and on top."""
-
-
-_FEWEST = 10  # images in a bin that is drawn: the share of fewer is noise
-_MOST_LINES = 7
 
 
 def filled_bins(

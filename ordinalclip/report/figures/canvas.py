@@ -1,4 +1,4 @@
-"""What all figures share: canvases of their own (nothing global is set), print sizes, fonts, colours, files."""
+"""What all figures share: canvases (no global state is set), sizes, fonts, colours, files, and the axis of ranks."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ _RC: Any = {
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_NAME_WIDTH, _NAME_LINES = 16, 2
+_FITS_BELOW = 15  # characters, about, in an inch of 8 points
+_ONE_LINE = 18  # letters of a name that must not be folded
+_TURNED_APART = 0.19  # inches between such names, so that none touches the next
+_LINE, _LETTER = 0.14, 0.067  # inches: height of a line of 8 points, width of a wide letter
+_MOST_LABELS = 11
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
@@ -113,17 +120,6 @@ def save(figure: Figure, path_stem: Path, *, dpi: int = 300) -> tuple[Path, Path
     figure.savefig(png, dpi=dpi, pil_kwargs={"compress_level": 4})
     figure.savefig(svg, dpi=dpi, metadata={"Date": None})
     return png, svg
-
-
-# MERGED: """The ranks as an axis: which of them are labelled, what the labels are, what the axis is called."""
-
-
-_NAME_WIDTH, _NAME_LINES = 16, 2
-_FITS_BELOW = 15  # characters, about, in an inch of 8 points
-_ONE_LINE = 18  # letters of a name that must not be folded
-_TURNED_APART = 0.19  # inches between such names, so that none touches the next
-_LINE, _LETTER = 0.14, 0.067  # inches: height of a line of 8 points, width of a wide letter
-_MOST_LABELS = 11
 
 
 @dataclass(frozen=True)

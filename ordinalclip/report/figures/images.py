@@ -1,4 +1,4 @@
-"""What the model says of some test images: their probabilities along the scale."""
+"""Figures with test images: predicted distributions of some, and the images with the smallest and largest errors."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ from ordinalclip.report.figures.canvas import (
 MOST_SAMPLES, _COLUMNS = 8, 4
 _INCHES = 1.3  # of a panel
 _FEW_RANKS = 20  # bars up to here, an area beyond
+
+NUM_IMAGES, _IMAGE_COLUMNS, _PIXELS = 16, 4, 112
+_CELL, _HEAD, _FOOT = 2.25, 0.36, 0.3  # inches: of an image with all its own, its words, the axis' name below all
+_IMAGE_INCHES, _MOST_NAMES = 1.4, 5  # of the ranks below an image
 
 
 def typical_images(rank_N: npt.NDArray[np.integer], predicted_N: Matrix) -> list[int]:
@@ -103,14 +107,6 @@ def draw_probabilities(panel: object, probs_R: Matrix, rank: int, predicted: flo
     at_top = panel.get_xaxis_transform()
     panel.plot([predicted], [0.97], "v", markersize=5, color=RED, transform=at_top, label="predicted")
     panel.set_xlim(-0.6, len(probs_R) - 0.4)
-
-
-# MERGED: """The test images that the model gets best and worst, with its probabilities."""
-
-
-NUM_IMAGES, _IMAGE_COLUMNS, _PIXELS = 16, 4, 112
-_CELL, _HEAD, _FOOT = 2.25, 0.36, 0.3  # inches: of an image with all its own, its words, the axis' name below all
-_IMAGE_INCHES, _MOST_NAMES = 1.4, 5  # of the ranks below an image
 
 
 def best_and_worst(

@@ -1,4 +1,4 @@
-"""Which ranks are taken for which."""
+"""Figures of predictions: confusion of ranks, predicted against true rank, and the error at each rank."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from ordinalclip.report.figures.canvas import (
 )
 
 _MOST_RANKS_WITH_NUMBERS = 12
+
+_POINTS = 4000  # more tell nothing more
 
 
 def confusion_counts(
@@ -73,12 +75,6 @@ def confusion_figure(
     scale.along_y(panel, "true rank")
     colour_bar(figure, image, panel, "share of the true rank")
     return save(figure, path_stem)
-
-
-# MERGED: """Predicted against true rank: the readout's spread at each rank."""
-
-
-_POINTS = 4000  # more tell nothing more
 
 
 def bands(rank_N: npt.NDArray[np.integer], predicted_N: Matrix, num_ranks: int) -> Matrix:
@@ -127,9 +123,6 @@ def predicted_figure(
     scale.along_y(panel, f"predicted rank, {readout}")
     figure.legend(loc="outside upper center", ncols=2)
     return save(figure, path_stem)
-
-
-# MERGED: """How large the error is at each rank, and how many images it rests on."""
 
 
 @styled

@@ -1,4 +1,4 @@
-"""How much each base rank contributes to each rank of a rank prompt."""
+"""Figures of rank features: interpolation weights, similarities, violations of the order, path in the plane."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ from ordinalclip.report.figures.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TITLES = {"before": "before training", "best": "best epoch"}
+_AWAY = 6  # points between a point and its name
+# Where a name is tried, as (right, up): level with the point it is read best.
+_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+_HORIZONTAL = {1: "left", 0: "center", -1: "right"}
+_VERTICAL = {1: "bottom", 0: "center", -1: "top"}
+_MOST_NAMES = 6
+
 
 @styled
 def interpolation_figure(weights_RK: Matrix, scale: Scale, path_stem: Path) -> tuple[Path, Path]:
@@ -55,12 +63,6 @@ def interpolation_figure(weights_RK: Matrix, scale: Scale, path_stem: Path) -> t
     open_frame(panel)
     figure.legend(loc="outside upper center", ncols=min(3, num_base_ranks), handlelength=1.2, columnspacing=1.0)
     return save(figure, path_stem)
-
-
-# MERGED: """How similar the features of every two ranks are, before and after training."""
-
-
-TITLES = {"before": "before training", "best": "best epoch"}
 
 
 def similarity_maps(stages: Mapping[str, Features], *, softmax: bool = False) -> dict[str, Matrix]:
@@ -109,9 +111,6 @@ def similarity_figure(
     return save(figure, path_stem)
 
 
-# MERGED: """Where the order of rank features is broken, and which neighbouring ranks are the wrong way round."""
-
-
 def violation_map(features_RD: Features) -> tuple[Matrix, Matrix]:
     """Where rank k is at least as similar to i as the neighbour of k on the side of i is.
 
@@ -156,16 +155,6 @@ def violations_figure(features_RD: Features, scale: Scale, path_stem: Path) -> t
     return save(figure, path_stem)
 
 
-# MERGED: """Names beside points: each where it covers neither a point nor another name nor the frame, or not at all."""
-
-
-_AWAY = 6  # points between a point and its name
-# Where a name is tried, as (right, up): level with the point it is read best.
-_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
-_HORIZONTAL = {1: "left", 0: "center", -1: "right"}
-_VERTICAL = {1: "bottom", 0: "center", -1: "top"}
-
-
 def name_points(panel: Axes, places: Matrix, names: Mapping[int, str]) -> None:
     """Writes names into a panel whose limits are final; those of the first and the last point are placed first.
 
@@ -205,12 +194,6 @@ def _covers(box: Any, points: Matrix) -> bool:
     along = (points[:-1] + steps * (points[1:] - points[:-1])).reshape(-1, 2)
     x, y = np.concatenate([points, along]).T
     return bool(((x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)).any())
-
-
-# MERGED: """The path of rank features: where the ranks lie in the plane that shows most of how they differ."""
-
-
-_MOST_NAMES = 6
 
 
 def principal_path(features_RD: Features) -> tuple[Matrix, Matrix]:

@@ -114,7 +114,7 @@ def test_files_of_print_size(tmp_path: Path) -> None:
 def test_nothing_global_is_touched(tmp_path: Path) -> None:
     code = f"""
 import sys, pathlib, numpy as np
-from ordinalclip import gallery
+from ordinalclip.report import gallery
 from ordinalclip.report.figures.predictions import confusion_figure
 from ordinalclip.report.figures.canvas import Scale
 assert "matplotlib" not in sys.modules and "torch" not in sys.modules

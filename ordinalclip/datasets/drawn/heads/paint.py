@@ -1,4 +1,8 @@
-"""Colours and finish of what is seen: skin, lips, brows, beard, hair, eyes, teeth, cloth."""
+"""Colours, a rasteriser and light: from a posed mesh to shaded pixels.
+
+Colours and finish of skin, lips, brows, beard, hair, eyes, teeth and cloth; a z-buffer rasteriser in numpy that handles
+all pixels of all triangles at once; lamps that wrap around skin, highlights, cast shadows, and ambient occlusion.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +18,9 @@ from ordinalclip.datasets.drawn.heads.skin import Charts
 # Skin from the palest to the darkest, sRGB.
 _SKIN = np.array([[242, 208, 188], [228, 184, 156], [204, 150, 116], [160, 108, 76], [112, 72, 50], [72, 46, 34]])
 _WHITE_HAIR = np.array([205.0, 203.0, 198.0])
+
+CHUNK = 1 << 20  # candidate pixels at a time, which bounds the memory
+_FAR = 1000.0  # decimetres: so far that a picture from there has no perspective
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +150,6 @@ def _eyes(rest: np.ndarray, person: Person, years: float, shot: Shot) -> np.ndar
     return _over(colour * (1 - rim * iris)[:, None], np.full(3, 0.004), pupil)
 
 
-# MERGED: """A z-buffer rasteriser on numpy: all pixels of all triangles at once."""
-
-
-CHUNK = 1 << 20  # candidate pixels at a time, which bounds the memory
-
-
 @dataclass(frozen=True, eq=False)
 class Fragments:
     """The pixels that something covers, in the order of their numbers.
@@ -243,12 +244,6 @@ def _plane(
 def _at(plane: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Value of planes [3, N] at places counted from their first pixels [N]."""
     return plane[0] + column * plane[1] + row * plane[2]
-
-
-# MERGED: """Light on a surface: lamps that wrap round skin, highlights, cast shadows, and less sky where a head covers it."""
-
-
-_FAR = 1000.0  # decimetres: so far that a picture from there has no perspective
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
-"""Blending targets into a head: age, sex, ancestry, muscle and weight, and whatever details make a person.
+"""Persons: their shape by age, what stays with them for life, how they are sampled, and who is on which picture.
 
-A macro target stands for a corner (such as an old, lean, muscular male) and counts by the product of how near a person
-is to it in each property; within a property two neighbouring anchors share. The anchors of age are MakeHuman's own: a
-baby is 1 year old, a child 10, the young 25, the old 90, linear between them.
+A macro target of MakeHuman stands for a corner (such as an old, lean, muscular male). Its weight is the product of how
+near a person is to it in each property; within a property two neighbouring anchors share. The anchors of age are
+MakeHuman's: a baby is 1 year old, a child 10, the young 25, the old 90, linear between them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +17,62 @@ AGES = {"baby": 1.0, "child": 10.0, "young": 25.0, "old": 90.0}
 YOUNGEST, OLDEST = 1, 90
 ANCESTRIES = ("african", "asian", "caucasian")
 _THIRDS = (0.0, 0.5, 1.0)
+
+SEXES = ("female", "male")
+Colour = tuple[float, float, float]
+# What goes on changing through a long life beyond the macro targets: target, first year, last year, how far.
+AGEING = (
+    ("head/head-age-incr", 45, 90, 0.5),
+    ("eyes/{side}-eye-bag-incr", 35, 75, 0.8),
+    ("eyes/{side}-eye-eyefold-down", 40, 85, 0.6),
+    ("mouth/mouth-laugh-lines-out", 30, 70, 0.7),
+    ("mouth/mouth-angles-down", 50, 90, 0.5),
+    ("ears/{side}-ear-lobe-incr", 40, 90, 0.8),
+    ("ears/{side}-ear-scale-incr", 40, 90, 0.35),
+    ("nose/nose-point-down", 40, 90, 0.4),
+    ("neck/neck-double-incr", 45, 85, 0.4),
+)
+# Opposite targets that make people differ: (towards -1, towards +1). "{side}" is both sides alike.
+_FEATURES = (
+    ("head/head-round", "head/head-rectangular"),
+    ("head/head-oval", "head/head-square"),
+    ("head/head-triangular", "head/head-invertedtriangular"),
+    ("head/head-scale-depth-decr", "head/head-scale-depth-incr"),
+    ("head/head-scale-horiz-decr", "head/head-scale-horiz-incr"),
+    ("forehead/forehead-scale-vert-decr", "forehead/forehead-scale-vert-incr"),
+    ("forehead/forehead-trans-backward", "forehead/forehead-trans-forward"),
+    ("eyebrows/eyebrows-angle-down", "eyebrows/eyebrows-angle-up"),
+    ("eyebrows/eyebrows-trans-down", "eyebrows/eyebrows-trans-up"),
+    ("eyes/{side}-eye-corner2-down", "eyes/{side}-eye-corner2-up"),
+    ("eyes/{side}-eye-height2-decr", "eyes/{side}-eye-height2-incr"),
+    ("eyes/{side}-eye-scale-decr", "eyes/{side}-eye-scale-incr"),
+    ("eyes/{side}-eye-trans-in", "eyes/{side}-eye-trans-out"),
+    ("nose/nose-curve-concave", "nose/nose-curve-convex"),
+    ("nose/nose-hump-decr", "nose/nose-hump-incr"),
+    ("nose/nose-point-down", "nose/nose-point-up"),
+    ("nose/nose-scale-horiz-decr", "nose/nose-scale-horiz-incr"),
+    ("nose/nose-scale-vert-decr", "nose/nose-scale-vert-incr"),
+    ("nose/nose-scale-depth-decr", "nose/nose-scale-depth-incr"),
+    ("mouth/mouth-scale-horiz-decr", "mouth/mouth-scale-horiz-incr"),
+    ("mouth/mouth-lowerlip-height-decr", "mouth/mouth-lowerlip-height-incr"),
+    ("mouth/mouth-upperlip-height-decr", "mouth/mouth-upperlip-height-incr"),
+    ("mouth/mouth-trans-down", "mouth/mouth-trans-up"),
+    ("chin/chin-width-decr", "chin/chin-width-incr"),
+    ("chin/chin-prominent-decr", "chin/chin-prominent-incr"),
+    ("chin/chin-height-decr", "chin/chin-height-incr"),
+    ("cheek/{side}-cheek-bones-decr", "cheek/{side}-cheek-bones-incr"),
+    ("cheek/{side}-cheek-volume-decr", "cheek/{side}-cheek-volume-incr"),
+    ("ears/{side}-ear-scale-decr", "ears/{side}-ear-scale-incr"),
+    ("ears/{side}-ear-wing-decr", "ears/{side}-ear-wing-incr"),
+)
+_HAIR = ((12, 9, 8), (32, 20, 14), (66, 42, 26), (112, 78, 46), (176, 138, 84), (128, 60, 28))
+_HAIR_SHARES = {
+    "african": (0.8, 0.2, 0, 0, 0, 0),
+    "asian": (0.7, 0.27, 0.03, 0, 0, 0),
+    "caucasian": (0.06, 0.24, 0.28, 0.22, 0.14, 0.06),
+}
+_EYES = ((38, 20, 10), (74, 42, 20), (96, 84, 48), (78, 106, 128), (110, 122, 126))
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -82,26 +138,6 @@ def _offsets(name: str) -> np.ndarray:
     dense = np.zeros((max(wanted.max(), vertices.max(initial=0)) + 1, 3))
     dense[vertices] = offsets
     return dense[wanted]
-
-
-# MERGED: """Who is seen: what stays with a person for life, and what age makes of it."""
-
-
-SEXES = ("female", "male")
-Colour = tuple[float, float, float]
-
-# What goes on changing through a long life beyond the macro targets: target, first year, last year, how far.
-AGEING = (
-    ("head/head-age-incr", 45, 90, 0.5),
-    ("eyes/{side}-eye-bag-incr", 35, 75, 0.8),
-    ("eyes/{side}-eye-eyefold-down", 40, 85, 0.6),
-    ("mouth/mouth-laugh-lines-out", 30, 70, 0.7),
-    ("mouth/mouth-angles-down", 50, 90, 0.5),
-    ("ears/{side}-ear-lobe-incr", 40, 90, 0.8),
-    ("ears/{side}-ear-scale-incr", 40, 90, 0.35),
-    ("nose/nose-point-down", 40, 90, 0.4),
-    ("neck/neck-double-incr", 45, 85, 0.4),
-)
 
 
 @dataclass(frozen=True)
@@ -192,51 +228,6 @@ def both_sides(name: str) -> tuple[str, ...]:
     return tuple(name.format(side=side) for side in "lr") if "{side}" in name else (name,)
 
 
-# MERGED: """Drawing persons: which traits go together, and how often."""
-
-
-# Opposite targets that make people differ: (towards -1, towards +1). "{side}" is both sides alike.
-_FEATURES = (
-    ("head/head-round", "head/head-rectangular"),
-    ("head/head-oval", "head/head-square"),
-    ("head/head-triangular", "head/head-invertedtriangular"),
-    ("head/head-scale-depth-decr", "head/head-scale-depth-incr"),
-    ("head/head-scale-horiz-decr", "head/head-scale-horiz-incr"),
-    ("forehead/forehead-scale-vert-decr", "forehead/forehead-scale-vert-incr"),
-    ("forehead/forehead-trans-backward", "forehead/forehead-trans-forward"),
-    ("eyebrows/eyebrows-angle-down", "eyebrows/eyebrows-angle-up"),
-    ("eyebrows/eyebrows-trans-down", "eyebrows/eyebrows-trans-up"),
-    ("eyes/{side}-eye-corner2-down", "eyes/{side}-eye-corner2-up"),
-    ("eyes/{side}-eye-height2-decr", "eyes/{side}-eye-height2-incr"),
-    ("eyes/{side}-eye-scale-decr", "eyes/{side}-eye-scale-incr"),
-    ("eyes/{side}-eye-trans-in", "eyes/{side}-eye-trans-out"),
-    ("nose/nose-curve-concave", "nose/nose-curve-convex"),
-    ("nose/nose-hump-decr", "nose/nose-hump-incr"),
-    ("nose/nose-point-down", "nose/nose-point-up"),
-    ("nose/nose-scale-horiz-decr", "nose/nose-scale-horiz-incr"),
-    ("nose/nose-scale-vert-decr", "nose/nose-scale-vert-incr"),
-    ("nose/nose-scale-depth-decr", "nose/nose-scale-depth-incr"),
-    ("mouth/mouth-scale-horiz-decr", "mouth/mouth-scale-horiz-incr"),
-    ("mouth/mouth-lowerlip-height-decr", "mouth/mouth-lowerlip-height-incr"),
-    ("mouth/mouth-upperlip-height-decr", "mouth/mouth-upperlip-height-incr"),
-    ("mouth/mouth-trans-down", "mouth/mouth-trans-up"),
-    ("chin/chin-width-decr", "chin/chin-width-incr"),
-    ("chin/chin-prominent-decr", "chin/chin-prominent-incr"),
-    ("chin/chin-height-decr", "chin/chin-height-incr"),
-    ("cheek/{side}-cheek-bones-decr", "cheek/{side}-cheek-bones-incr"),
-    ("cheek/{side}-cheek-volume-decr", "cheek/{side}-cheek-volume-incr"),
-    ("ears/{side}-ear-scale-decr", "ears/{side}-ear-scale-incr"),
-    ("ears/{side}-ear-wing-decr", "ears/{side}-ear-wing-incr"),
-)
-_HAIR = ((12, 9, 8), (32, 20, 14), (66, 42, 26), (112, 78, 46), (176, 138, 84), (128, 60, 28))
-_HAIR_SHARES = {
-    "african": (0.8, 0.2, 0, 0, 0, 0),
-    "asian": (0.7, 0.27, 0.03, 0, 0, 0),
-    "caucasian": (0.06, 0.24, 0.28, 0.22, 0.14, 0.06),
-}
-_EYES = ((38, 20, 10), (74, 42, 20), (96, 84, 48), (78, 106, 128), (110, 122, 126))
-
-
 def sample_person(rng: np.random.Generator) -> Person:
     """Draw a person."""
     sex = SEXES[rng.integers(2)]
@@ -286,12 +277,6 @@ def _eye_shares(caucasian: float) -> np.ndarray:
 def _jitter(rng: np.random.Generator, colour: tuple[int, int, int]) -> Colour:
     red, green, blue = np.clip(np.array(colour) * rng.uniform(0.85, 1.15) + rng.normal(0, 3, size=3), 2, 255).tolist()
     return red, green, blue
-
-
-# MERGED: """The endless series of pictures that a seed names: who is on each, and how old."""
-
-
-_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)

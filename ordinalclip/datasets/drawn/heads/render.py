@@ -1,4 +1,7 @@
-"""What stands behind a head, and what a camera does to the picture."""
+"""From a seed to a picture of a head: person, shot, shape, pose, layers, light, backdrop and camera.
+
+`python -m ordinalclip.datasets.drawn.heads.render docs/heads.png` draws the contact sheet in docs/.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -15,6 +18,12 @@ from ordinalclip.datasets.drawn.heads.paint import Seen, Surface, lit, occlusion
 from ordinalclip.datasets.drawn.heads.person import OLDEST, YOUNGEST, Person, Series, ramp, shape
 from ordinalclip.datasets.drawn.heads.shot import Shot, sample_shot
 from ordinalclip.datasets.drawn.heads.skin import Charts, draw_charts
+
+SUPERSAMPLING = 2
+_BUMP = np.float32(1.7)
+GAP = 2
+SUBJECTS = (1, 8, 11, 4, 12, 5)
+AGES = (1, 5, 10, 16, 22, 30, 40, 50, 60, 70, 80, 90)
 
 
 def backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -63,13 +72,6 @@ def photograph(rng: np.random.Generator, light: np.ndarray, covered: np.ndarray)
         picture = picture.filter(ImageFilter.GaussianBlur(blur))
     grain = rng.standard_normal((half, half, 3), dtype=np.float32) * rng.uniform(0.5, 5)
     return Image.fromarray(np.clip(np.asarray(picture) + grain, 0, 255).round().astype(np.uint8))
-
-
-# MERGED: """From a seed to a picture of a head: who, when, how; then shape, pose, layers, light and camera."""
-
-
-SUPERSAMPLING = 2
-_BUMP = np.float32(1.7)
 
 
 def render_head(series: Series, subject: int, image: int, size: int) -> Image.Image:
@@ -191,14 +193,6 @@ def _lighten(posed: Posed, seen: _Visible, charts: Charts, person: Person, years
         soft=painted.soft,
     )
     return shade(surface, shot.lamps, shot.sky, shot.ground)
-
-
-# MERGED: """A contact sheet of heads: `python -m ordinalclip.datasets.drawn.heads.render docs/heads.png` made the one in docs/."""
-
-
-GAP = 2
-SUBJECTS = (1, 8, 11, 4, 12, 5)
-AGES = (1, 5, 10, 16, 22, 30, 40, 50, 60, 70, 80, 90)
 
 
 def contact_sheet(subjects: Sequence[int], ages: Sequence[int], *, size: int, seed: int = 0) -> Image.Image:

@@ -1,12 +1,13 @@
-"""What skin carries: wrinkles, spots, redness; a person's own are drawn at the same places at every age."""
+"""What is drawn on the chart of one head, once a picture: wrinkles, spots and redness of the skin, hair, brows, beard.
+
+A person's own spots are drawn at the same places at every age.
+"""
 
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from ordinalclip.datasets.drawn.heads import skin
-from ordinalclip.datasets.drawn.heads import skin as hair
 from ordinalclip.datasets.drawn.heads.chart import Pen, arc, grid, noise, sample
 from ordinalclip.datasets.drawn.heads.person import Person, ramp
 from ordinalclip.datasets.drawn.heads.shot import Shot
@@ -38,6 +39,10 @@ _LINES = (
     ((-0.9, 5.66), (0.9, 5.62), -0.08, 38, 80, 0.7),
     ((0.12, 6.1), (0.2, 5.5), 0.0, 52, 85, 0.8),
 )
+
+_AZIMUTH = np.radians([0, 25, 42, 55, 66, 78, 92, 108, 130, 180])
+_HAIRLINE = np.array([8.03, 8.0, 7.9, 7.66, 7.2, 7.12, 7.3, 6.85, 6.45, 6.3])
+THICKNESS = {"cropped": 0.035, "short": 0.11, "full": 0.22, "long": 0.14}  # decimetres
 
 
 def relief(person: Person, years: float) -> np.ndarray:
@@ -92,14 +97,6 @@ def redness(person: Person, years: float) -> np.ndarray:
     own = person.ruddy * (0.35 + 0.35 * ramp(years, 35, 75))
     mottled = noise(rng, 40, 24) * (0.05 + 0.16 * ramp(years, 40, 90))
     return cheeks * (0.5 * young + own) + nose * (0.15 * young + own) + mottled
-
-
-# MERGED: """Hair on the chart: where the scalp bears it, brows, beard, and how strands lie."""
-
-
-_AZIMUTH = np.radians([0, 25, 42, 55, 66, 78, 92, 108, 130, 180])
-_HAIRLINE = np.array([8.03, 8.0, 7.9, 7.66, 7.2, 7.12, 7.3, 6.85, 6.45, 6.3])
-THICKNESS = {"cropped": 0.035, "short": 0.11, "full": 0.22, "long": 0.14}  # decimetres
 
 
 @cache
@@ -190,9 +187,6 @@ def is_in_layer(person: Person, place: np.ndarray) -> np.ndarray:
     return (beside | (height > fringe + jag)) & (height > ends + jag * 3)
 
 
-# MERGED: """All that is drawn on the chart of one head, made once a picture."""
-
-
 @dataclass(frozen=True, eq=False)
 class Charts:
     """Charts of one person at one age, or their values at N points.
@@ -222,16 +216,16 @@ class Charts:
 
 def draw_charts(person: Person, years: float, shot: Shot) -> Charts:
     """Draw what a person carries at an age."""
-    fold = skin.relief(person, years)
+    fold = relief(person, years)
     down, right = np.gradient(fold)
     return Charts(
         fold=fold,
         right=right,
         up=-down,
-        spot=skin.spots(person, years),
-        red=skin.redness(person, years),
-        scalp=hair.scalp(person, years),
-        brow=hair.brows(person, years),
-        beard=hair.beard(person, years, shot),
-        strand=hair.strands(person),
+        spot=spots(person, years),
+        red=redness(person, years),
+        scalp=scalp(person, years),
+        brow=brows(person, years),
+        beard=beard(person, years, shot),
+        strand=strands(person),
     )
