@@ -10,8 +10,7 @@ from pathlib import Path
 
 from ordinalclip.cli.command import run_command
 from ordinalclip.config.compose import composed
-from ordinalclip.errors import ConfigError
-from ordinalclip.runs.leases import Busy
+from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.runs.run import Run
 from ordinalclip.system.files import Locked, held
 from ordinalclip.tracking.store import Store

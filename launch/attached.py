@@ -17,8 +17,8 @@ from launch.run_states import RunState
 from launch.slurm_outcome import JobFailed, JobOutcome, has_accounting, query_accounting, query_queue
 from launch.stores import Mirroring, without_sqlite
 from launch.submission import QueuedJob, submit
+from ordinalclip.errors import Busy
 from ordinalclip.preparation.prepare import Job
-from ordinalclip.runs.leases import Busy
 
 log = logging.getLogger("ordinalclip")
 

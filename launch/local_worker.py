@@ -123,9 +123,9 @@ def _receive(pipe: Connection, tasks: "queue.SimpleQueue[Task | None]") -> None:
 
 def _train(task: Task, launcher: Launcher) -> Exception | None:
     """Trains one run and returns its error, if any, in a form that can be pickled."""
+    from ordinalclip.errors import Busy
     from ordinalclip.execution.job import run_job
     from ordinalclip.preparation.prepare import prepare
-    from ordinalclip.runs.leases import Busy
     from ordinalclip.tracking import NoMirror
 
     try:

@@ -27,8 +27,7 @@ from launch.postgres import Postgres
 from ordinalclip.cli.command import run_command
 from ordinalclip.config.kinds import Between
 from ordinalclip.config.signatures import check_target
-from ordinalclip.errors import ConfigError
-from ordinalclip.runs.leases import Busy
+from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.system.files import Locked, held
 
 log = logging.getLogger("ordinalclip")

@@ -38,9 +38,9 @@ class Task:
         """
         # Imported here, so that a job that is stopped during these imports is still requeued by submitit.
         from ordinalclip.cli.command import log_to_terminal
+        from ordinalclip.errors import Busy, Superseded
         from ordinalclip.execution.job import register_finished, run_job
         from ordinalclip.preparation.prepare import prepare
-        from ordinalclip.runs.leases import Busy, Superseded
 
         log_to_terminal()
         try:

@@ -16,9 +16,8 @@ from typing import Any
 from launch.queue_claims import Claim, Claims
 from launch.run_states import RunState, read_run_states
 from launch.snapshot import take_snapshot
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.preparation.prepare import Job
-from ordinalclip.runs.leases import Busy
 
 log = logging.getLogger("ordinalclip")
 

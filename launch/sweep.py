@@ -15,11 +15,10 @@ from omegaconf import DictConfig
 
 from launch.slurm_outcome import JobFailed
 from launch.stores import copy_finished
-from ordinalclip.errors import SweepFailed
+from ordinalclip.errors import Busy, SweepFailed
 from ordinalclip.execution.job import mirror_of, register_finished
 from ordinalclip.preparation.prepare import Job, plan, tell_notes
 from ordinalclip.report.tables import print_store, print_sweep, titles
-from ordinalclip.runs.leases import Busy
 
 log = logging.getLogger("ordinalclip")
 

@@ -1,8 +1,12 @@
-"""The errors that are the user's to mend: one message, no traceback."""
+"""Errors whose message says everything: a command prints it without a traceback.
+
+`ConfigError` and `DataError` are mistakes of the user, raised before any expensive work; commands end with status 2.
+`Busy`, `Superseded` and `SweepFailed` say how a run or a sweep ended; commands end with status 1.
+"""
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used, told so that the user can mend it.
+    """A setting that cannot be used.
 
     Args:
         key: full configuration key, such as `prompt.num_base_ranks`.
@@ -34,5 +38,13 @@ def _rebuild(key: str, value: object, problem: str, allowed: str, remedy: str) -
     return ConfigError(key, value, problem, allowed=allowed, remedy=remedy)
 
 
+class Busy(RuntimeError):
+    """Another living process works on the run."""
+
+
+class Superseded(RuntimeError):
+    """A newer attempt has taken the run over; this process must write nothing more."""
+
+
 class SweepFailed(RuntimeError):
-    """Some runs of a sweep failed; the others are done."""
+    """Some runs of a sweep failed; the others are finished."""

@@ -16,11 +16,10 @@ from omegaconf import DictConfig
 from ordinalclip.cli.command import log_to_terminal, tell
 from ordinalclip.cli.help import Arguments, print_help, read_arguments
 from ordinalclip.config.compose import conf_dir, plain
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import prepare
 from ordinalclip.report.tables import print_store
-from ordinalclip.runs.leases import Busy
 from ordinalclip.system import VERSION
 from ordinalclip.system.interruption import Interrupt
 

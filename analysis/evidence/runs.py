@@ -15,9 +15,9 @@ from analysis.evidence.plan import PROVING_SETTING, RATE_SETTING, RATES, Cell, n
 from analysis.evidence.scores import Scored, read
 from ordinalclip.cli.command import log_to_terminal
 from ordinalclip.config.compose import conf_dir
+from ordinalclip.errors import Busy
 from ordinalclip.execution.job import mirror_of, run_job
 from ordinalclip.preparation.prepare import Job, plan
-from ordinalclip.runs.leases import Busy
 
 log = logging.getLogger("ordinalclip")
 

@@ -1,5 +1,5 @@
 """The command line: words, help, messages, exit status.
 
-Imports `runs`, `config`, `system`, `errors`.
+Imports `config`, `system`, `errors`.
 A new command is a module of `ordinalclip` that calls `run_command`.
 """

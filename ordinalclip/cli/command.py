@@ -21,8 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ordinalclip.config.compose import conf_dir
 from ordinalclip.config.signatures import did_you_mean
-from ordinalclip.errors import ConfigError, DataError, SweepFailed
-from ordinalclip.runs.leases import Busy, Superseded
+from ordinalclip.errors import Busy, ConfigError, DataError, Superseded, SweepFailed
 
 _QUOTING = "write key=value, and put quotes round what the shell or Hydra would take apart: 'key=\"a value, a comma\"'"
 

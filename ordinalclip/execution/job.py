@@ -15,10 +15,10 @@ from typing import Any
 
 from hydra.utils import instantiate
 
+from ordinalclip.errors import Superseded
 from ordinalclip.preparation.prepare import Job, begin_record
 from ordinalclip.preparation.reopen import open_record
 from ordinalclip.report.tables import print_run
-from ordinalclip.runs.leases import Superseded
 from ordinalclip.runs.provenance import code_version
 from ordinalclip.runs.run import Run, check_record_sums, write_record_sums
 from ordinalclip.system.interruption import Stopped, signals_stop

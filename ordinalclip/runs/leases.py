@@ -15,19 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ordinalclip.errors import Busy, Superseded
 from ordinalclip.system import slurm as slurm_queue
 from ordinalclip.system.files import overwrite
 
 HEARTBEAT_S = 30.0
 STALE_AFTER_S = 300.0
-
-
-class Busy(RuntimeError):
-    """Another living process works on the run."""
-
-
-class Superseded(RuntimeError):
-    """A newer attempt has taken the run over; this process must write nothing more."""
 
 
 def process_start(pid: int) -> float | None:

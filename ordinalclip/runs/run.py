@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ordinalclip.errors import ConfigError
-from ordinalclip.runs.leases import Lease, Superseded, living_attempt
+from ordinalclip.errors import ConfigError, Superseded
+from ordinalclip.runs.leases import Lease, living_attempt
 from ordinalclip.system.checksums import SUMS, check_sums, sums_of
 from ordinalclip.system.files import overwrite, told
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import Busy, ConfigError, Superseded
 from ordinalclip.execution import fit, job
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation import prepare as first_record
 from ordinalclip.preparation.prepare import Job, prepare
-from ordinalclip.runs.leases import Busy, Superseded, living_attempt
+from ordinalclip.runs.leases import living_attempt
 from ordinalclip.runs.run import Run
 from ordinalclip.training import callbacks
 from ordinalclip.training.module import OrdinalModule

@@ -18,10 +18,9 @@ from launch.stores import check_store, without_sqlite
 from launch.submission import QueuedJob
 from launch.submit import DEFAULT_OVERRIDES
 from launch.submit import run as submit
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.execution.job import mirror_of
 from ordinalclip.preparation.prepare import Job, plan, prepare
-from ordinalclip.runs.leases import Busy
 from ordinalclip.runs.run import Run
 from ordinalclip.tracking import NoMirror
 from tests.launch.fake_slurm import FakeSlurm

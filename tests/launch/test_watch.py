@@ -10,8 +10,8 @@ from launch import attached as watching
 from launch.attached import watch
 from launch.slurm_outcome import JobFailed, JobOutcome
 from launch.submission import QueuedJob
+from ordinalclip.errors import Busy
 from ordinalclip.preparation.prepare import Job
-from ordinalclip.runs.leases import Busy
 from ordinalclip.runs.run import Run
 
 Answer = dict[str, JobOutcome] | None

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ordinalclip.errors import Busy, Superseded
 from ordinalclip.runs import leases as lease
-from ordinalclip.runs.leases import STALE_AFTER_S, Busy, Lease, Superseded, identity, is_alive, living_attempt
+from ordinalclip.runs.leases import STALE_AFTER_S, Lease, identity, is_alive, living_attempt
 from ordinalclip.system import slurm as slurm_queue
 
 ASK = slurm_queue._ask

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.runs.leases import Busy, Superseded
+from ordinalclip.errors import Busy, Superseded
 from ordinalclip.runs.run import Run, find_runs
 
 

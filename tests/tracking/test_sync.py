@@ -9,9 +9,8 @@ import pytest
 
 from analysis.sync import sync
 from launch.stores import copy_finished
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.preparation.prepare import Job
-from ordinalclip.runs.leases import Busy
 from ordinalclip.runs.run import Run
 from ordinalclip.system.files import held
 from ordinalclip.tracking import RUN_ID_TAG
