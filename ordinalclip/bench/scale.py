@@ -19,7 +19,7 @@ from ordinalclip.bench.results import Row, Section
 from ordinalclip.datasets.load import check_split
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.subset import take_subset
-from ordinalclip.images.decoding import memory_file
+from ordinalclip.images.decoding import inspection_cache_file
 from ordinalclip.system.files import write_atomically
 
 NUM_ROWS = 1_000_000
@@ -78,7 +78,7 @@ def make_set(folder: Path, number: int) -> None:
     seen = pd.DataFrame(stats, columns=["size", "mtime_ns"])
     seen.insert(0, "path", [f"{folder}/{path}" for path in paths])
     seen["sha256"] = [f"{one:064x}" for one in range(number)]
-    write_atomically(memory_file(seen["path"], folder / "cache"), lambda part: seen.to_parquet(part, index=False))
+    write_atomically(inspection_cache_file(seen["path"], folder / "cache"), lambda part: seen.to_parquet(part, index=False))
 
 
 def stages(folder: str) -> None:

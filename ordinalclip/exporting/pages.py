@@ -233,7 +233,7 @@ def write_pages(
 
 
 def _resize(way: Preprocessing) -> str:
-    """What predict.py does to an image as `Preprocessing.scale` and `centre` do it, with this export's numbers."""
+    """What predict.py does to an image as `Preprocessing.scale` and `center_crop` do it, with this export's numbers."""
     how, size = f"PIL.Image.{way.interpolation.upper()}", way.size
     if way.resize == "squash":
         start = round((way.scaled - size) / 2)

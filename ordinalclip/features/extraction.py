@@ -35,7 +35,7 @@ from ordinalclip.features.store import (
     unless_there,
 )
 from ordinalclip.images.cache import ImageSource
-from ordinalclip.images.preprocessing import Geometry, crop_batch, draw, stack_batch
+from ordinalclip.images.preprocessing import Geometry, crop_batch, crop_numbers, stack_batch
 from ordinalclip.system.caches import describe, refusal
 from ordinalclip.system.files import write_atomically
 from ordinalclip.system.interruption import check_stop
@@ -257,7 +257,7 @@ def _view(backbone: Backbone, images: Sequence[np.ndarray], hashes: np.ndarray, 
     """Pixels [C, 3, S, S]; a view's crop is drawn from its number and the image's hash."""
     if view is None:
         return stack_batch(images)
-    return crop_batch(backbone.preprocessing, images, [draw((view, int(sha256, 16))) for sha256 in hashes])
+    return crop_batch(backbone.preprocessing, images, [crop_numbers((view, int(sha256, 16))) for sha256 in hashes])
 
 
 @torch.inference_mode()
@@ -277,6 +277,6 @@ def _forward(
         ),
     ):
         for batch in pixels.split(how.batch_size):
-            images = backbone.preprocessing.normalise_pixels(batch.to(device))
+            images = backbone.preprocessing.normalize_pixels(batch.to(device))
             features.append(tower(images).float().cpu())
     return torch.cat(features).numpy()

@@ -1,5 +1,6 @@
-"""What an image is: decoding, geometry and preprocessing, crops, and the cache of decoded images.
+"""Images: which files are accepted, how they are decoded, resized, cropped and normalized, and the cache of decoded
+ones.
 
-Imports `system` and `errors`. Training, prediction and exports all read images here.
-A new image format is added in `decoding`.
+Imports `system` and `errors` only. A new input format belongs into `decoding.py`, which training, prediction, serving
+and exports share; a new way to resize or augment into `preprocessing.py`; what is stored between runs into `cache.py`.
 """

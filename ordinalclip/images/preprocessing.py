@@ -1,9 +1,12 @@
-"""How an image enters a tower: size, resizing, cropping, mean and standard deviation, all given by the tower.
+"""From an RGB image to an image tower's input: resizing, cropping, augmentation and normalization.
 
-`Preprocessing` is written with Pillow and NumPy so that decoding threads need nothing else; with the same settings it
-equals torchvision's `Resize`, `CenterCrop`, `ToTensor` and `Normalize` on PIL images. `Geometry` is the part that
-decides which pixels are kept, whole or the centre. Crops and flips of stored pixels are drawn for each image from
-numbers that identify it.
+Size, interpolation, mean and standard deviation belong to the tower, never to a data set. `Preprocessing` does all
+steps on one image. With the same settings it equals torchvision's `Resize`, `CenterCrop`, `ToTensor` and `Normalize` on
+PIL images, but needs only Pillow and NumPy, so it runs in decoding threads.
+
+For cached images the steps are split in two. `Geometry` makes the uint8 pixels that are stored: whole images for random
+crops, center crops for evaluation. `crop_batch` and `stack_batch` make a batch of stored pixels, and
+`Preprocessing.normalize_pixels` its input. The result is the same to the bit.
 """
 
 import hashlib
@@ -21,27 +24,26 @@ from torch import Tensor
 
 from ordinalclip.images.decoding import open_rgb
 
-ENLARGE = 8 / 7  # random crops are cut from an image that is larger than the input by this: 256 for 224
+ENLARGE = 8 / 7  # random crops are cut from an image that is larger than the input by this factor: 256 for 224
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-_FORMAT = 1  # part of the key: raise it when decoding changes what is stored
-_TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that swap width and height
-_ORIENTATION = 0x0112
+_STORED_FORMAT = 1  # part of `Geometry.key`: increase it if decoding changes the stored pixels
+_EXIF_ORIENTATION = 0x0112
+_ORIENTATIONS_SWAPPING_SIDES = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The way from an RGB image to a tower's input.
+    """Turns an RGB image into a tower's input.
 
     Attributes:
-        size: height and width of the input in pixels.
-        mean: of each channel, on a scale of 0 to 1.
-        std: of each channel, on a scale of 0 to 1.
-        interpolation: of the resize.
-        resize: "squash" scales both sides to `size` without keeping the aspect, so that nothing is cut off;
-            "crop" scales the short side to `size` and keeps the centre.
-        margin: the image is scaled to this times `size` before the centre is kept; 1 loses nothing of a squashed one.
+        size: height and width S of the input in pixels.
+        mean: of each channel, in 0…1.
+        std: of each channel, in 0…1.
+        interpolation: used for resizing.
+        resize: "squash" resizes both sides to `size`, ignoring the aspect ratio; "crop" resizes the short side to
+            `size` and takes the center crop.
+        margin: the image is resized to `margin · size` before the center crop; with 1, "squash" cuts nothing off.
     """
 
     size: int
@@ -53,24 +55,23 @@ class Preprocessing:
 
     @property
     def scaled(self) -> int:
-        """Both sides ("squash") or the short one ("crop") of the image whose centre is kept."""
+        """Both sides ("squash") or the short side ("crop") in pixels before the center crop."""
         return round(self.size * self.margin)
 
     def to_tensor(self, image: Image.Image) -> Tensor:
-        """Tensor [3, size, size] (float32) of an RGB image, the same every time."""
-        return self.normalise(self.centre(self.scale(image, self.scaled)))
+        """Returns the input [3, S, S] (float32) for an RGB image, without augmentation."""
+        return self.normalize(self.center_crop(self.scale(image, self.scaled)))
 
     def augment(
         self, image: Image.Image, generator: torch.Generator, *, enlarge: float = ENLARGE, flip: bool = True
     ) -> Tensor:
-        """Tensor [3, size, size] of a random crop of a slightly larger image, mirrored or not.
+        """Returns the input [3, S, S] for a random crop of an RGB image, flipped horizontally with probability 1/2.
 
         Args:
             image: an RGB image.
-            generator: the only source of randomness; three numbers are drawn from it whatever the settings.
-            enlarge: the image is first scaled to this times `size` (8/7 is 256 for 224); 1 is no random crop.
-            flip: whether to mirror left and right in one of two cases. Not for tasks where left and right mean
-                something.
+            generator: the only source of randomness. Three numbers are drawn from it, whatever the settings.
+            enlarge: the image is first resized to `enlarge · size`; with 1 there is no random crop.
+            flip: whether to flip at all. False for tasks in which left and right differ.
 
         Raises:
             ValueError: if `enlarge` is below 1.
@@ -79,62 +80,62 @@ class Preprocessing:
             raise ValueError(f"enlarge={enlarge}: must be at least 1")
         numbers = torch.rand(3, generator=generator).tolist()
         image = self.scale(image, round(self.size * enlarge))
-        left, top, mirrored = self.random_place(image.width, image.height, numbers)
+        left, top, flipped = self.crop_position(image.width, image.height, numbers)
         image = self._crop(image, left, top)
-        if flip and mirrored:
+        if flip and flipped:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return self.normalise(image)
+        return self.normalize(image)
 
     def scale(self, image: Image.Image, size: int) -> Image.Image:
-        """The image resized so that both sides ("squash") or the short one ("crop") are `size`."""
+        """Resizes the image so that both sides ("squash") or the short side ("crop") are `size`."""
         target = self.scaled_size(*image.size, size)
         return image if target == image.size else image.resize(target, _INTERPOLATION[self.interpolation])
 
     def scaled_size(self, width: int, height: int, size: int) -> tuple[int, int]:
-        """Width and height that `scale` gives an image of this width and height."""
+        """Returns the width and height that `scale` resizes an image of this width and height to."""
         if self.resize == "squash":
             return size, size
         if width <= height:
             return size, int(size * height / width)
         return int(size * width / height), size
 
-    def centre(self, image: Image.Image) -> Image.Image:
-        """The middle [size, size] of a scaled image."""
+    def center_crop(self, image: Image.Image) -> Image.Image:
+        """Returns the center [S, S] of a resized image."""
         return self._crop(image, round((image.width - self.size) / 2), round((image.height - self.size) / 2))
 
-    def random_place(self, width: int, height: int, numbers: Sequence[float]) -> tuple[int, int, bool]:
-        """Where to cut a scaled image: left, top, and whether to mirror, from three numbers within 0…1."""
-        across, down, mirror = numbers
-        # The number of possible offsets is one more than the room there is.
-        return int(across * (width - self.size + 1)), int(down * (height - self.size + 1)), mirror < 0.5
+    def crop_position(self, width: int, height: int, numbers: Sequence[float]) -> tuple[int, int, bool]:
+        """Returns a random crop's left and top, and whether to flip it, from three random numbers in [0, 1)."""
+        across, down, flip = numbers
+        return int(across * (width - self.size + 1)), int(down * (height - self.size + 1)), flip < 0.5
 
-    def normalise(self, image: Image.Image) -> Tensor:
-        """Tensor [3, H, W] of an RGB image: scaled to 0…1, mean subtracted, divided by the deviation."""
+    def normalize(self, image: Image.Image) -> Tensor:
+        """Returns an RGB image as tensor [3, H, W], scaled to 0…1 and normalized by mean and std."""
         pixels_HWC = torch.from_numpy(np.array(image, dtype=np.uint8))
-        return self.normalise_pixels(pixels_HWC.permute(2, 0, 1))
+        return self.normalize_pixels(pixels_HWC.permute(2, 0, 1))
 
-    def normalise_pixels(self, pixels: Tensor) -> Tensor:
-        """Tensor [..., 3, H, W] (float32) of pixels 0…255 (uint8) of the same shape; one image or a batch."""
+    def normalize_pixels(self, pixels: Tensor) -> Tensor:
+        """Normalizes pixels [..., 3, H, W] (uint8) of an image or a batch to float32."""
         mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std))
         scaled = pixels.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-        return scaled.div_(255).sub_(mean).div_(std)  # in place: for a batch memory is what takes the time
+        return scaled.div_(255).sub_(mean).div_(std)  # in place: memory allocation dominates the time
 
     def _crop(self, image: Image.Image, left: int, top: int) -> Image.Image:
         return image.crop((left, top, left + self.size, top + self.size))
 
 
 def reference_preprocessing(size: int) -> Preprocessing:
-    """How the paper's code prepares images for any tower: squashed to 256, the middle 224, ImageNet's mean and std."""
+    """The paper's code, for any tower: squash to 256, center crop of 224, ImageNet's mean and std."""
     return Preprocessing(size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear", "squash", margin=ENLARGE)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What pixels of an image are wanted.
+    """The pixels of an image that are stored: resized, not normalized.
 
     Attributes:
-        preprocessing: the image tower's; its mean and deviation do not matter here.
-        augmented: whole images, larger than the input, to be cropped at random; else the centre at the input's size.
+        preprocessing: of the image tower; mean and std are not used.
+        augmented: True for whole images, larger than the input by `ENLARGE`, for random crops; False for center crops
+            of the input's size.
     """
 
     preprocessing: Preprocessing
@@ -142,37 +143,30 @@ class Geometry:
 
     @property
     def size(self) -> int:
-        """Both sides ("squash") or the short one ("crop") of the scaled image."""
+        """Both sides ("squash") or the short side ("crop") of the resized image in pixels."""
         return round(self.preprocessing.size * ENLARGE) if self.augmented else self.preprocessing.scaled
 
     @property
     def key(self) -> str:
-        """Equal keys, equal pixels."""
-        cut = self.preprocessing.resize == "crop" or self.preprocessing.scaled > self.preprocessing.size
-        whole = self.augmented or not cut
-        what = [
-            _FORMAT,
-            self.size,
-            self.preprocessing.resize,
-            self.preprocessing.interpolation,
-            whole,
-            version("pillow"),
-        ]
-        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+        """Name of the store in the cache. Geometries with equal keys give equal pixels."""
+        way = self.preprocessing
+        whole = self.augmented or (way.resize == "squash" and way.scaled <= way.size)
+        parts = [_STORED_FORMAT, self.size, way.resize, way.interpolation, whole, version("pillow")]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def pixels(self, path: Path) -> np.ndarray:
-        """Pixels [3, H, W] (uint8) of a file, not necessarily contiguous.
+        """Returns a file's pixels [3, H, W] (uint8), not necessarily contiguous.
 
         Raises:
-            DataError: naming the file, where it cannot be read.
+            DataError: the file cannot be read.
         """
         image = self.preprocessing.scale(open_rgb(path), self.size)
         if not self.augmented:
-            image = self.preprocessing.centre(image)
+            image = self.preprocessing.center_crop(image)
         return np.asarray(image).transpose(2, 0, 1)
 
     def num_bytes(self, paths: Sequence[Path]) -> int:
-        """Bytes that the pixels of these files take; looks at their headers where the aspect is kept."""
+        """Returns the size of these files' pixels; reads the files' headers if the aspect ratio is kept."""
         if not self.augmented:
             return 3 * self.preprocessing.size**2 * len(paths)
         if self.preprocessing.resize == "squash":
@@ -183,15 +177,15 @@ class Geometry:
         try:
             with Image.open(path) as image:
                 width, height = image.size
-                turned = image.getexif().get(_ORIENTATION) in _TURNED
-        except Exception:  # broken in any way: decoding will name it
+                swapped = image.getexif().get(_EXIF_ORIENTATION) in _ORIENTATIONS_SWAPPING_SIDES
+        except Exception:  # decoding raises an error that names the file
             return self.size, self.size
-        return self.preprocessing.scaled_size(*((height, width) if turned else (width, height)), self.size)
+        return self.preprocessing.scaled_size(*((height, width) if swapped else (width, height)), self.size)
 
 
-def draw(words: Sequence[int]) -> list[float]:
-    """Three numbers within 0…1 that depend on these words alone, such as (seed, epoch, row)."""
-    state = np.random.SeedSequence(words).generate_state(2)
+def crop_numbers(seeds: Sequence[int]) -> list[float]:
+    """Returns three random numbers in [0, 1) that depend on these integers alone, such as (seed, epoch, row)."""
+    state = np.random.SeedSequence(seeds).generate_state(2)
     generator = torch.Generator().manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
     return torch.rand(3, generator=generator).tolist()
 
@@ -199,32 +193,32 @@ def draw(words: Sequence[int]) -> list[float]:
 def crop_batch(
     preprocessing: Preprocessing, images: Sequence[np.ndarray], numbers: Sequence[Sequence[float]]
 ) -> Tensor:
-    """Random crops, mirrored or not; each is what `Preprocessing.augment` gives from the same three numbers.
+    """Crops and flips stored pixels at random, as `Preprocessing.augment` does from the same three numbers.
 
     Args:
-        preprocessing: the image tower's, of size S.
-        images: [3, H, W] pixels (uint8) scaled for cropping, of any height and width from S on.
-        numbers: three for each image, from `draw`.
+        preprocessing: of the image tower, of size S.
+        images: pixels [3, H, W] (uint8) for random crops, H and W at least S.
+        numbers: three per image, from `crop_numbers`.
 
     Returns:
         Pixels [B, 3, S, S] (uint8).
     """
     size = preprocessing.size
     pixels = np.empty((len(images), 3, size, size), dtype=np.uint8)
-    mirrored = []
+    flipped = []
     for index, (image, three) in enumerate(zip(images, numbers, strict=True)):
-        left, top, mirror = preprocessing.random_place(image.shape[2], image.shape[1], three)
+        left, top, flip = preprocessing.crop_position(image.shape[2], image.shape[1], three)
         pixels[index] = image[:, top : top + size, left : left + size]
-        if mirror:
-            mirrored.append(index)
+        if flip:
+            flipped.append(index)
     batch = torch.from_numpy(pixels)
-    for index in mirrored:  # one by one: ten times as fast as indexing the batch by a mask
+    for index in flipped:  # ten times as fast as indexing the batch by a mask
         batch[index] = batch[index].flip(-1)
     return batch
 
 
 def stack_batch(images: Sequence[np.ndarray]) -> Tensor:
-    """Pixels [B, 3, S, S] (uint8) of images that are all [3, S, S]."""
+    """Stacks images [3, S, S] (uint8) into pixels [B, 3, S, S]."""
     pixels = np.empty((len(images), *images[0].shape), dtype=np.uint8)
     for index, image in enumerate(images):
         pixels[index] = image

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ordinalclip.features.store import StoredFeatures
 from ordinalclip.images.cache import ImageSource
-from ordinalclip.images.preprocessing import crop_batch, draw, stack_batch
+from ordinalclip.images.preprocessing import crop_batch, crop_numbers, stack_batch
 from ordinalclip.system.distributed import ALONE, Team
 
 
@@ -174,8 +174,8 @@ class ImageRows(Dataset[Batch]):
             pixels = stack_batch(images)
         else:
             words = [(self.augment_seed, epoch, row) for (epoch, _), row in zip(keys, rows.tolist(), strict=True)]
-            pixels = crop_batch(self.preprocessing, images, [draw(three) for three in words])
-        return Batch(self.rank[index], rows, images=self.preprocessing.normalise_pixels(pixels))
+            pixels = crop_batch(self.preprocessing, images, [crop_numbers(three) for three in words])
+        return Batch(self.rank[index], rows, images=self.preprocessing.normalize_pixels(pixels))
 
 
 class Share(Dataset[Batch]):

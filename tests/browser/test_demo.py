@@ -179,7 +179,7 @@ def test_what_cannot_be_used_is_told_and_the_next_image_works(serve: Serve, visi
     page = visit(serve(demo_app(model)))
     send(page, b"no image")
     page.wait_for_selector("#status.wrong")
-    assert "photo.png cannot be used: not an image of a kind that is read" in page.inner_text("#status")
+    assert "photo.png cannot be used: not an image of a supported format" in page.inner_text("#status")
     assert page.locator("#answer").is_hidden()
     page.evaluate("document.querySelector('#main').dataset.maxBytes = 10")
     send(page, photo(100))

@@ -20,7 +20,7 @@ def test_the_example_prepares_images_as_the_model_does(resize: Any, margin: floa
     image = PIL.Image.fromarray(pixels)
     variables: dict[str, Any] = {"image": image, "PIL": PIL}
     exec(f"if True:\n    image = image{_resize(way)}", variables)
-    expected = np.asarray(way.centre(way.scale(image, way.scaled)))
+    expected = np.asarray(way.center_crop(way.scale(image, way.scaled)))
     assert np.array_equal(np.asarray(variables["image"]), expected)
 
 

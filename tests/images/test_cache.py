@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import DataError
-from ordinalclip.images import cache as image_build
-from ordinalclip.images import preprocessing as image_geometry
+from ordinalclip.images import cache as image_cache
+from ordinalclip.images import preprocessing as image_preprocessing
 from ordinalclip.images.cache import ImageSource, load_images, read_shard
 from ordinalclip.images.decoding import open_rgb
 from ordinalclip.images.preprocessing import Geometry, Preprocessing, reference_preprocessing
@@ -29,7 +29,7 @@ ALL = np.arange(NUM_IMAGES)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_build, "CHUNK", 4)
+    monkeypatch.setattr(image_cache, "CHUNK", 4)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def only_from_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise AssertionError(path)
 
-    monkeypatch.setattr(image_geometry, "open_rgb", refuse)
+    monkeypatch.setattr(image_preprocessing, "open_rgb", refuse)
 
 
 def batches(dataset: ImageRows, seed: int, num_workers: int = 0) -> dict[tuple[int, int], Tensor]:
@@ -196,14 +196,14 @@ def test_a_broken_image_is_named_and_what_was_decoded_stays(
 def test_a_signal_stops_decoding_and_what_was_decoded_stays(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_shard, written = image_build.write_shard, []
+    write_shard, written = image_cache.write_shard, []
 
     def write(path: Path, *more: Any) -> None:
         write_shard(path, *more)
         written.append(path)
         os.kill(os.getpid(), signal.SIGUSR2)
 
-    monkeypatch.setattr(image_build, "write_shard", write)
+    monkeypatch.setattr(image_cache, "write_shard", write)
     with pytest.raises(Stopped), signals_stop():
         load_images(manifest, ALL, geometry(), cache_dir=tmp_path / "cache")
     assert len(written) == 1
@@ -268,22 +268,23 @@ _BUILD = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from ordinalclip.images import cache as images
-from ordinalclip.images.preprocessing import Geometry, Preprocessing
+from ordinalclip.images import cache as image_cache
+from ordinalclip.images.preprocessing import Geometry
+from ordinalclip.images.preprocessing import Preprocessing
 from tests.made_images import manifest_of
 root, cache, kill_after = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-images.CHUNK = 4
-write_shard = images.write_shard
+image_cache.CHUNK = 4
+write_shard = image_cache.write_shard
 written = []
 def write(*arguments):
     if len(written) == kill_after:
         os.kill(os.getpid(), signal.SIGKILL)
     written.append(1)
     write_shard(*arguments)
-images.write_shard = write
+image_cache.write_shard = write
 manifest = manifest_of(root, sorted(path.name for path in root.iterdir()))
 geometry = Geometry(Preprocessing(14, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28), "bicubic", "squash"), True)
-source = images.load_images(manifest, np.arange(len(manifest.table)), geometry, cache_dir=cache)
+source = image_cache.load_images(manifest, np.arange(len(manifest.table)), geometry, cache_dir=cache)
 assert source.stored.all()
 print(len(written))
 """

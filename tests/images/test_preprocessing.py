@@ -50,7 +50,7 @@ def test_augmentation_depends_on_its_generator_alone() -> None:
 @pytest.mark.parametrize("resize", ["squash", "crop"])
 def test_augmented_views_are_crops_of_the_enlarged_image(resize: str) -> None:
     preprocessing = Preprocessing(8, MEAN, STD, "bilinear", resize)  # type: ignore[arg-type]
-    whole = preprocessing.normalise(preprocessing.scale(noise(30, 20), 10))
+    whole = preprocessing.normalize(preprocessing.scale(noise(30, 20), 10))
     crops = {
         (top, left, mirrored): whole[:, top : top + 8, left : left + 8].flip(-1) if mirrored else view
         for top in range(whole.shape[1] - 7)

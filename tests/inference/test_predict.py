@@ -48,7 +48,7 @@ def test_a_folder_with_broken_images(run: Run, images: Path, model: RankModel) -
     assert [Path(path).name for path in table["path"]] == [f"{index}.png" for index in range(8)]
     assert [Path(path).name for path in broken["path"]] == ["2b.png", "9.png"]
     assert broken["error"].tolist() == [
-        f"not an image of a kind that is read: {', '.join(FORMATS)}",
+        f"not an image of a supported format: {', '.join(FORMATS)}",
         "the file is empty (0 bytes)",
     ]
     found = model.predict([images / f"{index}.png" for index in range(8)]).to_frame(top=1)

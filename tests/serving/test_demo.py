@@ -146,7 +146,7 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\
     ("body", "told"),
     [
         (b"", "empty"),
-        (b"no image", "not an image of a kind that is read: JPEG"),
+        (b"no image", "not an image of a supported format: JPEG"),
         (GREY[:60], "broken image"),
         (encoded(Image.effect_noise((60, 60), 50).convert("RGB"), "JPEG")[:-900], "broken image"),
         (encoded(Image.new("RGB", (101, 100))), "101 × 100 pixels"),
