@@ -78,7 +78,9 @@ def make_set(folder: Path, number: int) -> None:
     seen = pd.DataFrame(stats, columns=["size", "mtime_ns"])
     seen.insert(0, "path", [f"{folder}/{path}" for path in paths])
     seen["sha256"] = [f"{one:064x}" for one in range(number)]
-    write_atomically(inspection_cache_file(seen["path"], folder / "cache"), lambda part: seen.to_parquet(part, index=False))
+    write_atomically(
+        inspection_cache_file(seen["path"], folder / "cache"), lambda part: seen.to_parquet(part, index=False)
+    )
 
 
 def stages(folder: str) -> None:

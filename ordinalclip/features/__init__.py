@@ -1,5 +1,6 @@
-"""Features of frozen image towers: computed once, kept on disk, memory-mapped.
+"""Features of frozen image towers: computed once per image, stored on disk and memory-mapped.
 
-Imports `backbones`, `images`, `datasets`, `system`.
-`extraction` computes what `store` lacks; other rooms call `load_features` and `load_views`.
+`store.py` finds and reads stored features and needs no torch; `extraction.py` computes the missing ones. Imports
+`backbones`, `datasets`, `images`, `system` and `errors`. Anything that changes the stored numbers belongs into the key
+(`feature_key`).
 """

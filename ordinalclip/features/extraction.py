@@ -1,8 +1,8 @@
-"""Image features of a frozen tower, computed once per image and cached on disk.
+"""Extraction of a frozen image tower's features: the missing ones are computed and stored, the others read.
 
-Images are processed in chunks that survive a kill. A chunk is a fixed slice of the sorted images, written to a file of
-its own and renamed when complete. A process starts with the missing chunks at a place of its own, so several processes
-divide the work without communicating; in the worst case a chunk is computed twice, with the same result.
+The missing images are sorted by hash and cut into chunks. Each chunk is written to a file of its own, which is renamed
+when complete, so an interrupted extraction resumes at the next chunk. Processes that compute the same features start at
+different chunks and skip those that exist; in the worst case a chunk is computed twice, with the same result.
 """
 
 import logging
@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from ordinalclip.features.store import (
     lookup,
     part_file,
     save_part,
-    unless_there,
+    unless_assembled,
 )
 from ordinalclip.images.cache import ImageSource
 from ordinalclip.images.preprocessing import Geometry, crop_batch, crop_numbers, stack_batch
@@ -41,28 +41,25 @@ from ordinalclip.system.files import write_atomically
 from ordinalclip.system.interruption import check_stop
 from ordinalclip.system.terminal import progress
 
-if TYPE_CHECKING:  # reading features takes no torch
-    from ordinalclip.backbones.backbone import Backbone
-
 log = logging.getLogger(__name__)
 
-_WORTH_SAYING = 1.0  # seconds: what takes less is nothing that a user waits for
-CHUNK = 64  # images a file: a few seconds of work, all that a kill can cost
-_ATTEMPTS = 3  # at a set of features whose parts `make clean-cache` takes away meanwhile
+CHUNK = 64  # images per file: a few seconds of work, which is all that a kill can cost
+_MIN_LOGGED_SECONDS = 1.0  # shorter extractions are not logged
+_NUM_ATTEMPTS = 3  # if `make clean-cache` deletes chunks during an extraction
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """How features are computed where they are not on disk.
+    """How missing features are computed.
 
     Attributes:
-        batch_size: images in one pass of the tower. Not part of the key: it can change last bits only.
+        batch_size: images per forward pass. Not part of the key: it changes last bits at most.
         num_threads: that decode images.
-        precision: that the tower computes in; bf16 is part of the key. Features are float32 either way: they are small,
-            and float16 would overflow where a tower ends in large numbers.
-        limit_gb: of decoded images and features together; None = as much as the disk holds.
-        gpu: whether the tower goes to a GPU where there is one.
-        label: of the tower, for the list of what the cache holds.
+        precision: that the tower computes in; bf16 is part of the key. Features are stored in float32 either way: they
+            are small, and float16 would overflow for towers with large outputs.
+        limit_gb: size of decoded images and features together; None = free space of the disk.
+        gpu: whether the tower uses a GPU if one is available.
+        label: of the tower, for the list of the cache's content.
     """
 
     batch_size: int = 32
@@ -74,28 +71,25 @@ class Extraction:
 
 
 def load_features(
-    backbone: "Backbone", manifest: Manifest, *, cache_dir: Path, how: Extraction = Extraction()
+    backbone: Backbone, manifest: Manifest, *, cache_dir: Path, how: Extraction = Extraction()
 ) -> StoredFeatures:
-    """Features [N, F] (float32) of every row of a manifest, in its order, from disk or from the image tower.
-
-    An interrupted extraction goes on where it was, and several processes that want the same one share the work; neither
-    changes a bit of the result.
+    """Returns the features [N, F] (float32) of a manifest's rows, in order, from disk or from the image tower.
 
     Args:
         backbone: from `load_backbone`, its image tower frozen.
         manifest: rows with `path` and `sha256`.
         cache_dir: the platform's cache.
-        how: to compute what is not there.
+        how: missing features are computed.
 
     Raises:
-        DataError: if an image cannot be read.
-        ConfigError: if what is to be stored goes over the limit or the disk.
+        DataError: an image cannot be read.
+        ConfigError: the features do not fit on the disk or into the limit.
     """
     return _load(backbone, manifest, [None], cache_dir, how)[0]
 
 
 def load_views(
-    backbone: "Backbone",
+    backbone: Backbone,
     manifest: Manifest,
     rows: np.ndarray,
     *,
@@ -103,17 +97,17 @@ def load_views(
     cache_dir: Path,
     how: Extraction = Extraction(),
 ) -> list[StoredFeatures]:
-    """Features [len(rows), F] of some rows in each of V augmented views; otherwise like `load_features`.
+    """Returns features [len(rows), F] of some rows in each of V augmented views; see `load_features`.
 
-    A view is a random crop, mirrored or not, drawn from its number and the image's hash: runs, seeds and splits share
-    views, and more of them add to those that are there.
+    A view is a random crop and flip that depend on its number and the image's hash only. Runs, seeds and splits share
+    views, and more views add to the stored ones.
     """
     part = replace(manifest, table=manifest.table.iloc[rows].reset_index(drop=True))
     return _load(backbone, part, range(num_views), cache_dir, how)
 
 
 def _load(
-    backbone: "Backbone", manifest: Manifest, views: Sequence[int | None], cache_dir: Path, how: Extraction
+    backbone: Backbone, manifest: Manifest, views: Sequence[int | None], cache_dir: Path, how: Extraction
 ) -> list[StoredFeatures]:
     keys = {view: feature_key(backbone.tower_key, precision=how.precision, view=view) for view in views}
     found = {view: find_features(key, manifest, cache_dir) for view, key in keys.items()}
@@ -123,21 +117,21 @@ def _load(
     found |= {view: find_features(keys[view], manifest, cache_dir) for view in absent}
     features = [stored for stored in found.values() if stored is not None]
     if len(features) < len(views):
-        raise RuntimeError(f"features in {cache_dir} were removed while they were made; start again")
+        raise RuntimeError(f"features in {cache_dir} were deleted during the extraction; start again")
     return features
 
 
 def _compute(
-    backbone: "Backbone", manifest: Manifest, folders: dict[int | None, Path], cache_dir: Path, how: Extraction
+    backbone: Backbone, manifest: Manifest, folders: dict[int | None, Path], cache_dir: Path, how: Extraction
 ) -> None:
-    """Computes what is missing; views that lack the same images are computed together, each image decoded once."""
+    """Computes missing features. Views that lack the same images share one pass, so each image is decoded once."""
     unique, first = np.unique(manifest.hashes(), return_index=True)
     lacking: dict[bytes, list[int | None]] = {}
     for view, folder in folders.items():
         lacking.setdefault((lookup(folder, unique)[1] < 0).tobytes(), []).append(view)
     masks = {missing: np.frombuffer(missing, dtype=bool) for missing in lacking}
     number = sum(int(masks[missing].sum()) * len(views) for missing, views in lacking.items())
-    twice = max((int(mask.sum()) for mask in masks.values()), default=0)  # a store's parts and the whole, when joined
+    twice = max((int(mask.sum()) for mask in masks.values()), default=0)  # when joined, parts and the whole coexist
     reason = refusal(cache_dir, (number + twice) * backbone.feature_dim * 4, how.limit_gb)
     if reason:
         raise ConfigError("cache.limit_gb", how.limit_gb, f"features of {manifest.name}: {reason}")
@@ -164,32 +158,32 @@ def extract(
     how: Extraction,
     name: str,
 ) -> None:
-    """Writes `features.npy` [U, F] and `images.txt` into a folder for each view.
+    """Computes the features of images and writes one store per view.
 
-    Images come from the cache of decoded images where a run has left them there; one pass is not worth filling it for.
-    Chunks that are removed meanwhile are computed again.
+    Decoded images are read from the cache of images if a run has stored them, but not added to it for one pass. Chunks
+    that are deleted meanwhile are computed again.
 
     Args:
-        backbone: with its preprocessing; its image tower comes back in eval mode and on the CPU.
+        backbone: with its preprocessing. Its image tower is left in eval mode and on the CPU.
         paths: image files.
-        hashes: SHA-256 of each.
-        folders: view → folder, which is made; either the plain image (None) or augmented views.
+        hashes: SHA-256 of each, sorted.
+        folders: view → folder of the store, which is created; either the plain image (None) or augmented views.
         cache_dir: the platform's cache.
-        how: batch size (a pass never spans two chunks), decoding threads, precision.
+        how: batch size (a forward pass never spans two chunks), decoding threads, precision.
         name: of the data set, for the progress bar.
 
     Raises:
-        DataError: if an image cannot be read.
+        DataError: an image cannot be read.
     """
     source = ImageSource(paths, Geometry(backbone.preprocessing, None not in folders), hashes, cache_dir)
-    for attempts_left in reversed(range(_ATTEMPTS)):
+    for attempts_left in reversed(range(_NUM_ATTEMPTS)):
         try:
             _extract(backbone, source, hashes, folders, how, name)
             return
         except FileNotFoundError:
             if attempts_left == 0:
                 raise
-            log.warning("features of %s: some were removed while others were computed; they are made again", name)
+            log.warning("features of %s: some were deleted during the extraction; they are computed again", name)
 
 
 def _extract(
@@ -200,7 +194,7 @@ def _extract(
     how: Extraction,
     name: str,
 ) -> None:
-    """One attempt; a FileNotFoundError where files of its own are gone."""
+    """Makes one attempt; raises FileNotFoundError if chunks were deleted."""
     starts = list(range(0, len(hashes), CHUNK))
     turn = os.getpid() % len(starts)
     parts = {view: folder / "parts" for view, folder in folders.items()}
@@ -216,33 +210,33 @@ def _extract(
     left = sum(min(CHUNK, len(hashes) - start) * len(views) for start, views in missing.items())
     device = torch.device("cuda" if how.gpu and torch.cuda.is_available() else "cpu")
     tower = backbone.image.eval().to(device)
-    began = time.perf_counter()
+    started = time.perf_counter()
     with (
         ThreadPoolExecutor(how.num_threads) as pool,
         progress(f"features of {name}", total, " images", delay=1, initial=total - left) as bar,
     ):
-        for start, images in _decoded(source, list(missing), pool):
+        for start, images in _decoded_chunks(source, list(missing), pool):
             check_stop()
             for view in missing[start]:
                 part = part_file(parts[view], start)
                 if not part.is_file() and not (folders[view] / "features.npy").is_file():
-                    pixels = _view(backbone, images, hashes[start : start + CHUNK], view)
+                    pixels = _pixels_of_view(backbone, images, hashes[start : start + CHUNK], view)
                     features = _forward(tower, backbone, pixels, how, device)
-                    with unless_there(folders[view] / "features.npy"):
+                    with unless_assembled(folders[view] / "features.npy"):
                         write_atomically(part, partial(save_part, features))
                 bar.update(len(images))
     tower.to("cpu")
-    seconds = time.perf_counter() - began
-    if seconds > _WORTH_SAYING:
+    seconds = time.perf_counter() - started
+    if seconds > _MIN_LOGGED_SECONDS:
         log.info("features of %s: %d images in %.1f s, %.0f images/s", name, left, seconds, left / seconds)
     for view, folder in folders.items():
         assemble(folder, parts[view], starts, hashes)
 
 
-def _decoded(
+def _decoded_chunks(
     source: ImageSource, starts: Sequence[int], pool: ThreadPoolExecutor
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Chunks of pixels [3, H, W] with where they start, the next one decoded while one is worked on."""
+    """Yields the start and the pixels [3, H, W] of each chunk. The next chunk is decoded meanwhile."""
 
     def submit(start: int) -> list[Future[np.ndarray]]:
         return [pool.submit(source.__getitem__, number) for number in range(len(source.paths))[start : start + CHUNK]]
@@ -253,8 +247,8 @@ def _decoded(
         yield start, [future.result() for future in current]
 
 
-def _view(backbone: Backbone, images: Sequence[np.ndarray], hashes: np.ndarray, view: int | None) -> Tensor:
-    """Pixels [C, 3, S, S]; a view's crop is drawn from its number and the image's hash."""
+def _pixels_of_view(backbone: Backbone, images: Sequence[np.ndarray], hashes: np.ndarray, view: int | None) -> Tensor:
+    """Returns the pixels [C, 3, S, S] of a chunk."""
     if view is None:
         return stack_batch(images)
     return crop_batch(backbone.preprocessing, images, [crop_numbers((view, int(sha256, 16))) for sha256 in hashes])
@@ -264,11 +258,12 @@ def _view(backbone: Backbone, images: Sequence[np.ndarray], hashes: np.ndarray, 
 def _forward(
     tower: torch.nn.Module, backbone: Backbone, pixels: Tensor, how: Extraction, device: torch.device
 ) -> np.ndarray:
+    """Returns the features [C, F] (float32) of pixels [C, 3, S, S]."""
     features = []
     settings = torch.backends.cudnn
     with (
         torch.autocast(device.type, dtype=torch.bfloat16, enabled=how.precision == "bf16"),
-        # In float32 all of it: cuDNN's convolutions would take TF32's 10 bits of the mantissa by default.
+        # By default cuDNN's convolutions would use TF32, which has a mantissa of 10 bits.
         settings.flags(
             enabled=settings.enabled,
             benchmark=settings.benchmark,

@@ -1,8 +1,11 @@
-"""Image features on disk: where they are, how they are found, verified and read, and how chunks become a store.
+"""The store of a frozen tower's features: where they are on disk, how they are found, verified and written. No torch.
 
-`<cache>/features/<key>/<images>/` has `features.npy` [U, F] in float32, `images.txt`, the SHA-256 of the U images in
-the same, sorted order, and a checksum. Rows are found by an image's hash in all stores of a key, so splits, folds,
-subsets and copies of a data set share them. Only the rows asked for are read. Imports no torch.
+`<cache>/features/<key>/<images>/` is one store. It holds `features.npy` [U, F] in float32, `images.txt` with the
+SHA-256 of the U images in the same, sorted order, and `checksum.txt`. An image is found by its hash in all stores of a
+key, so splits, folds, subsets and copies of a data set share features.
+
+While a store is computed, `parts/` holds one file per chunk of images. `assemble` joins them into `features.npy` and
+deletes them. Several processes may do this at once.
 """
 
 import contextlib
@@ -23,22 +26,21 @@ from ordinalclip.system.files import sweep_drafts, write_atomically
 
 log = logging.getLogger(__name__)
 
-# Part of the key: raise it when decoding or extraction changes what is stored.
-_FORMAT = 1
-_SOUND: set[tuple[str, int, int]] = set()  # files that this process has checked
+_FORMAT = 1  # part of the folder's name: increase it if decoding or extraction changes the stored numbers
+_VERIFIED: set[tuple[str, int, int]] = set()  # path, size and time of the files that this process has verified
 
 
 class StoredFeatures:
-    """Features [N, F] in float32 as an array would hold them, of which only the rows that are asked for are in memory.
+    """Memory-mapped features [N, F] in float32, indexed like an array. Only the rows that are read are loaded.
 
     Args:
         stores: memory maps [.., F].
-        store_of: which of them has each row [N].
-        row_of: and where there [N].
+        store_of: number of the store of each row [N].
+        row_of: row in that store [N].
     """
 
     def __init__(self, stores: Sequence[np.ndarray], store_of: np.ndarray, row_of: np.ndarray) -> None:
-        self._stores = [np.asarray(store) for store in stores]  # still maps, without a subclass's cost at each access
+        self._stores = [np.asarray(store) for store in stores]  # np.memmap adds a cost to each access
         self._store_of, self._row_of = store_of, row_of
         self.shape = (len(row_of), stores[0].shape[1])
 
@@ -46,7 +48,7 @@ class StoredFeatures:
         return len(self._row_of)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """A copy [n, F] of some rows."""
+        """Returns a copy [n, F] of some rows."""
         place = self._row_of[rows]
         if len(self._stores) == 1:
             return self._stores[0][place]
@@ -57,15 +59,15 @@ class StoredFeatures:
         return features
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All of them, copied into memory."""
+        """Returns a copy of all rows."""
         return self[np.arange(len(self))].astype(np.float32 if dtype is None else dtype, copy=False)
 
 
 def feature_key(tower_key: str, *, precision: str = "fp32", view: int | None = None) -> str:
-    """The name of features: equal keys, equal features of an image.
+    """Returns the key of features. Equal keys mean equal features of an image.
 
     Args:
-        tower_key: from `ordinalclip.backbones.load.tower_key`.
+        tower_key: from `ordinalclip.backbones.load.tower_key`; the key of plain images in fp32.
         precision: that the tower computes in.
         view: number of an augmented view; None is the plain image.
     """
@@ -74,15 +76,12 @@ def feature_key(tower_key: str, *, precision: str = "fp32", view: int | None = N
 
 
 def find_features(key: str, manifest: Manifest, cache_dir: Path) -> StoredFeatures | None:
-    """Features [N, F] of every row of a manifest in its order, if they are on disk; needs neither torch nor the tower.
+    """Returns the stored features [N, F] of a manifest's rows, in order, or None if those of an image are missing.
 
     Args:
-        key: from `feature_key`, which for plain images in fp32 is the tower's own.
+        key: from `feature_key`.
         manifest: rows with `sha256`.
         cache_dir: the platform's cache.
-
-    Returns:
-        Memory maps with each row's place in them; None where some image is missing.
     """
     unique, place = np.unique(manifest.hashes(), return_inverse=True)
     stores, store_of, row_of = lookup(folder_of(key, cache_dir), unique)
@@ -92,23 +91,31 @@ def find_features(key: str, manifest: Manifest, cache_dir: Path) -> StoredFeatur
 
 
 def folder_of(key: str, cache_dir: Path) -> Path:
-    """The folder of a key's stores."""
+    """Returns the folder that holds a key's stores."""
     return cache_dir / "features" / hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()[:16]
 
 
 def hash_of(hashes: Sequence[str] | np.ndarray) -> str:
-    """The name of the store that is made for these images."""
+    """Returns the folder name of the store of these images."""
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
 
 
 def lookup(folder: Path, unique: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Stores that have some of the images, and for each image [U] its store (-1 where none has it) and row there."""
+    """Finds images in the stores of a key.
+
+    Args:
+        folder: from `folder_of`.
+        unique: SHA-256 of the images [U], sorted.
+
+    Returns:
+        The stores in use; for each image [U] the number of its store, -1 if no store has it; and its row there [U].
+    """
     exact = folder / hash_of(unique)
     others = sorted(path for path in folder.glob("*") if path != exact) if folder.is_dir() else []
     store_of, row_of = np.full(len(unique), -1), np.zeros(len(unique), dtype=np.int64)
     stores: list[np.ndarray] = []
     for candidate in (exact, *others):
-        stored = _read(candidate) if (store_of < 0).any() else None
+        stored = _read_store(candidate) if (store_of < 0).any() else None
         if stored is None:
             continue
         hashes, features = stored
@@ -121,15 +128,15 @@ def lookup(folder: Path, unique: np.ndarray) -> tuple[list[np.ndarray], np.ndarr
     return stores, store_of, row_of
 
 
-def _read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Sorted hashes and their features; None where they are not complete, and gone where they are damaged."""
+def _read_store(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns the sorted hashes and features of a store, or None if it is incomplete. Damaged features are deleted."""
     target = folder / "features.npy"
     if not target.is_file():
         return None
     try:
         features = np.load(target, mmap_mode="r")
         hashes = np.array((folder / "images.txt").read_text(encoding="ascii").split())
-        if 0 < len(hashes) == len(features) and _is_sound(target):
+        if 0 < len(hashes) == len(features) and _verify(target):
             return hashes, features
     except (OSError, ValueError, EOFError):
         pass
@@ -138,8 +145,20 @@ def _read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
     return None
 
 
-def checksum(path: Path) -> str:
-    """CRC-32 of a file, in hexadecimal."""
+def _verify(path: Path) -> bool:
+    """Returns whether a file agrees with `checksum.txt`, read once per process. The earliest stores have none."""
+    expected = path.with_name("checksum.txt")
+    if not expected.is_file():
+        return True
+    status = path.stat()
+    state = (str(path), status.st_size, status.st_mtime_ns)
+    if state not in _VERIFIED and expected.read_text(encoding="ascii").strip() == _checksum(path):
+        _VERIFIED.add(state)
+    return state in _VERIFIED
+
+
+def _checksum(path: Path) -> str:
+    """Returns the CRC-32 of a file in hexadecimal."""
     value = 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -147,54 +166,42 @@ def checksum(path: Path) -> str:
     return f"{value:08x}"
 
 
-def _is_sound(path: Path) -> bool:
-    """Whether a file has the checksum that lies beside it; read once a process. Early stores have none."""
-    expected = path.with_name("checksum.txt")
-    if not expected.is_file():
-        return True
-    status = path.stat()
-    state = (str(path), status.st_size, status.st_mtime_ns)
-    if state not in _SOUND and expected.read_text(encoding="ascii").strip() == checksum(path):
-        _SOUND.add(state)
-    return state in _SOUND
-
-
 def part_file(parts: Path, start: int) -> Path:
-    """The file of the chunk that begins at an image."""
+    """Returns the file of the chunk whose first image is number `start`."""
     return parts / f"{start:09d}.npy"
 
 
 def save_part(features: np.ndarray, path: Path) -> None:
     """Writes a chunk's features [n, F]."""
-    with path.open("wb") as file:  # np.save would add .npy to a temporary name
+    with path.open("wb") as file:  # np.save would append .npy to a temporary name
         np.save(file, features)
 
 
 def assemble(folder: Path, parts: Path, starts: Sequence[int], hashes: np.ndarray) -> None:
-    """Joins the chunks. Where another process has done so and swept them away, there is nothing left to do.
+    """Joins the chunks of a store, unless another process has done so.
 
     Args:
-        folder: of the whole, `features.npy` with its hashes and checksum.
-        parts: the folder of the chunks, removed in the end.
-        starts: where the chunks begin, in order.
+        folder: of the store.
+        parts: folder of the chunks, removed in the end.
+        starts: number of the first image of each chunk, in order.
         hashes: SHA-256 of each image.
 
     Raises:
-        FileNotFoundError: a chunk is gone, and nobody has joined it.
+        FileNotFoundError: a chunk was deleted before any process joined it.
     """
     target = folder / "features.npy"
     sweep_drafts(folder)
     if not target.is_file():
         text = "\n".join(hashes) + "\n"
         write_atomically(folder / "images.txt", lambda path: path.write_text(text, encoding="ascii"))
-        with unless_there(target):
+        with unless_assembled(target):
             write_atomically(target, partial(_join, [part_file(parts, start) for start in starts], len(hashes), folder))
     shutil.rmtree(parts, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def unless_there(target: Path) -> Iterator[None]:
-    """Passes over files that have gone where another process has joined all of them and swept them away."""
+def unless_assembled(target: Path) -> Iterator[None]:
+    """Suppresses FileNotFoundError if `target` exists: another process has joined the chunks and deleted them."""
     try:
         yield
     except FileNotFoundError:
@@ -205,10 +212,10 @@ def unless_there(target: Path) -> Iterator[None]:
 def _join(files: Sequence[Path], num_rows: int, folder: Path, path: Path) -> None:
     width = np.load(files[0], mmap_mode="r").shape[1]
     descr = np.lib.format.dtype_to_descr(np.dtype(np.float32))
-    with path.open("wb") as joined:  # written, not mapped: a full disk is an error then, and kills no process
-        head = {"descr": descr, "fortran_order": False, "shape": (num_rows, width)}
-        np.lib.format.write_array_header_1_0(joined, head)
+    with path.open("wb") as joined:  # not a memory map: on a full disk a write raises, a map kills the process
+        header = {"descr": descr, "fortran_order": False, "shape": (num_rows, width)}
+        np.lib.format.write_array_header_1_0(joined, header)
         for file in files:
             joined.write(np.ascontiguousarray(np.load(file), dtype=np.float32).data)
-    value = checksum(path)  # before the features take their name, so that there are none without it
+    value = _checksum(path)  # written before `features.npy` is renamed, so no features exist without it
     write_atomically(folder / "checksum.txt", lambda draft: draft.write_text(value + "\n", encoding="ascii"))

@@ -1,6 +1,5 @@
-"""Images: which files are accepted, how they are decoded, resized, cropped and normalized, and the cache of decoded
-ones.
+"""Images: which files are accepted, how they are decoded and preprocessed, and the cache of decoded images.
 
-Imports `system` and `errors` only. A new input format belongs into `decoding.py`, which training, prediction, serving
-and exports share; a new way to resize or augment into `preprocessing.py`; what is stored between runs into `cache.py`.
+Imports `system` and `errors`. Add an input format to `decoding.py`, which all readers of images share;
+a way to resize or augment to `preprocessing.py`; what is stored between runs is in `cache.py`.
 """

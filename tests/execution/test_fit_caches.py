@@ -50,7 +50,7 @@ def test_stored_images_are_the_same_run_and_the_test_split_is_not_stored(
 def test_views_are_shared_by_seeds_and_evaluation_uses_the_plain_image(
     compose_cfg: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ordinalclip.features.extraction._WORTH_SAYING", 0)
+    monkeypatch.setattr("ordinalclip.features.extraction._MIN_LOGGED_SECONDS", 0)
     caplog.set_level(logging.INFO)
     words = ("features.views=2", "epochs=3", f"paths.cache={tmp_path / 'cache'}")
     first = trained(compose_cfg(*words))

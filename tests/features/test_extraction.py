@@ -297,7 +297,7 @@ assert "torch" not in sys.modules
 
 @pytest.mark.slow
 def test_two_processes_may_extract_the_same(compose_cfg, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Started together on an empty cache, both end with the features of one."""
+    """Started together on an empty cache, both end with the features of one. Slow: two processes import torch."""
     import json
 
     cfg = compose_cfg(f"paths.cache={tmp_path / 'cache'}", "dataset.images_per_rank=60")
@@ -463,7 +463,7 @@ import pandas as pd
 from ordinalclip.features import extraction
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.features.extraction import load_features
-from tests.features.test_features import CountingTower, backbone
+from tests.features.test_extraction import CountingTower, backbone
 class Killed(CountingTower):
     def forward(self, images):
         if self.num_images >= 9:
