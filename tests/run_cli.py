@@ -1,12 +1,15 @@
-"""The command line in a process of its own, as a user starts it. Used by test_cli.py and test_sweeps.py."""
+"""The command line in a process of its own, as a user starts it."""
 
+import atexit
 import os
+import runpy
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from tests import warm
 
 SMALL = (
     "backbone=tiny",
@@ -20,35 +23,33 @@ SMALL = (
     "protocol.calibration=0",  # of nine val images there is no half to set aside
     "num_workers=0",
 )
-# Tells at its end which slow imports there were.
-_DRIVER = """
-import atexit, runpy, sys
-slow = {"torch", "lightning", "mlflow", "transformers", "open_clip"}
-atexit.register(lambda: print("imported:", *sorted(slow & set(sys.modules)), file=sys.stderr))
-runpy.run_module("ordinalclip.train", run_name="__main__", alter_sys=True)
-"""
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """`python -m ordinalclip.train WORDS` in a folder, with no network to ask and no terminal to write to."""
+def _env(folder: Path) -> dict[str, str]:
+    """No network to ask, and no home."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORDINALCLIP_", "HYDRA_"))}
     home = folder.parent / "home"  # Matplotlib leaves its list of fonts there
-    env = kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": str(home), "PYTHONIOENCODING": "utf-8"}
     home.mkdir(exist_ok=True)
-    env.pop("COLUMNS", None)
-    command = [sys.executable, "-c", _DRIVER, *words]
-    pipe: Any = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True, encoding="utf-8")
+    kept.pop("COLUMNS", None)
+    return kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": str(home), "PYTHONIOENCODING": "utf-8"}
+
+
+def start(folder: Path, *words: str) -> warm.Process:
+    """`python -m ordinalclip.train WORDS` in a folder, with no terminal to write to."""
+    return warm.start("ordinalclip.train", *words, folder=folder, env=_env(folder))
 
 
 def train(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The same, to its end."""
-    with start(folder, *words) as process:
-        out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(words, process.returncode, out, err)
+    return warm.run("ordinalclip.train", *words, folder=folder, env=_env(folder))
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Words that train nothing, in a process without torch; the last line on stderr names slow imports it has made."""
+    return warm.run("tests.run_cli", *words, folder=folder, env=_env(folder), imports=warm.LIGHT)
+
+
+def wait_for(what: Callable[[], bool], process: warm.Process) -> None:
     """Until `what` holds; fails where the process ends before."""
     end = time.monotonic() + 600
     while time.monotonic() < end:
@@ -57,3 +58,9 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     raise TimeoutError
+
+
+if __name__ == "__main__":
+    slow = {"torch", "lightning", "mlflow", "transformers", "open_clip"}
+    atexit.register(lambda: print("imported:", *sorted(slow & set(sys.modules)), file=sys.stderr))
+    runpy.run_module("ordinalclip.train", run_name="__main__", alter_sys=True)

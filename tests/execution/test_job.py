@@ -4,8 +4,6 @@ import contextlib
 import json
 import logging
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from ordinalclip.runs.leases import living_attempt
 from ordinalclip.runs.run import Run
 from ordinalclip.training import callbacks
 from ordinalclip.training.module import OrdinalModule
+from tests import warm
 from tests.conftest import Compose
 
 
@@ -295,9 +294,10 @@ def test_of_two_processes_that_start_at_once_one_runs_and_the_other_says_so(
     cfg = compose_cfg("prompt=linear", "epochs=40")
     job = prepare(cfg)  # draws the gauges, so that both arrive together
     (tmp_path / "cfg.json").write_text(json.dumps(cfg))
-    command = [sys.executable, "-m", "tests.interrupted_run", str(tmp_path / "cfg.json")]
-    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=600)[1] for process in both]
+    command = ["tests.interrupted_run", str(tmp_path / "cfg.json")]
+    with warm.start(*command) as one, warm.start(*command) as other:
+        both = [one, other]
+        said = [process.communicate(timeout=600)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 1]
     refused = next(words for words, process in zip(said, both, strict=True) if process.returncode == 1)
     assert "Busy" in refused

@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 import torch
 
 from ordinalclip.runs.run import Run, find_runs
+from tests import warm
 from tests.conftest import Compose
 
 EPOCHS, KILLED_EPOCH = 6, 4
@@ -19,8 +18,7 @@ def run(cfg: dict[str, Any], folder: Path, *, kill_at: tuple[int, int] | None = 
     path = folder / "cfg.json"
     path.write_text(json.dumps(cfg))
     place = [str(number) for number in kill_at] if kill_at is not None else []
-    command = [sys.executable, "-m", "tests.interrupted_run", str(path), *place]
-    return subprocess.run(command, check=False, capture_output=True, timeout=300).returncode
+    return warm.run("tests.interrupted_run", str(path), *place).returncode
 
 
 def values_by_epoch(run: Run) -> dict[int, dict[str, float]]:

@@ -24,7 +24,7 @@ from ordinalclip.images.cache import load_images
 from ordinalclip.images.preprocessing import Geometry, Preprocessing
 from ordinalclip.system.caches import list_stores, remove
 from ordinalclip.training.batches import FeatureRows, ViewRows
-from tests import ROOT
+from tests import ROOT, warm
 from tests.fakes import FakeText
 
 NUM_IMAGES = 23
@@ -314,10 +314,9 @@ manifest = load_manifest(cfg["dataset"], cfg["protocol"], data_dir=Path(cfg["pat
 features = load_features(load_backbone(cfg["backbone"], cache_dir=cache), manifest, cache_dir=cache)
 print(features.shape, np.asarray(features).sum())
 """
-    run = [sys.executable, "-c", code]
-    both = [subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=600) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
+    with warm.start("-c", code) as one, warm.start("-c", code) as other:
+        outputs = [process.communicate(timeout=600) for process in (one, other)]
+    assert [one.returncode, other.returncode] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
     assert {path.name for path in (tmp_path / "cache" / "features").rglob("*") if path.is_file()} == STORE
 

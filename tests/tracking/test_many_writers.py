@@ -1,11 +1,10 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ordinalclip.runs.run import find_runs
 from ordinalclip.tracking.store import Store
+from tests import warm
 
 WRITERS = 16
 
@@ -13,8 +12,7 @@ WRITERS = 16
 @pytest.mark.slow
 def test_sixteen_processes_and_a_fresh_store_lose_nothing(tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    command = [sys.executable, "-m", "tests.tracking.made", str(root), str(WRITERS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = warm.run("tests.tracking.made", str(root), str(WRITERS))
     assert (done.returncode, done.stderr) == (0, "")
     client, experiment = Store(f"sqlite:///{root / 'mlflow.db'}", "ordinalclip").open()
     shown = {one.info.run_name: one for one in client.search_runs([experiment])}

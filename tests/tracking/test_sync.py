@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +16,7 @@ from ordinalclip.tracking import sync as syncing
 from ordinalclip.tracking.copying import copy_run
 from ordinalclip.tracking.store import Store
 from ordinalclip.tracking.sync import copy_all
+from tests import warm
 from tests.tracking.made import begin_run, end_run, log_epoch
 from tests.tracking.proxy import Proxy
 
@@ -138,7 +137,7 @@ def test_a_run_that_its_own_mirror_has_shown_meanwhile_is_one(root: Path, monkey
 def test_a_run_whose_process_is_gone_was_killed(root: Path) -> None:
     alive = begin_run(root, 1)
     log_epoch(alive, 0)
-    subprocess.run([sys.executable, "-c", _KILLED, str(root)], check=False)
+    warm.run("-c", _KILLED, str(root))
     sync(words(root))
     assert shown(root) == {"0000000001": ("RUNNING", None), "0000000007": ("KILLED", None)}
     alive.set_status("finished")
