@@ -1,5 +1,5 @@
-"""Data sets that are drawn on first use: "gauge" and "heads".
+"""Data sets whose pictures are drawn on first use: `gauge` (dial instruments) and `heads` (rendered faces).
 
-Imports the engine (`ordinalclip.datasets`) and `images`.
-A change of a picture needs a new version in the set's folder name, so that no run mixes two.
+Imports `datasets` (the manifest), `images`, `config` and `system`. Each set has a `DRAWING_VERSION` in its folder's
+name: raise it when a picture changes, so that old and new pictures are not mixed.
 """

