@@ -12,7 +12,7 @@ class ConfigError(ValueError):
         key: full configuration key, such as `prompt.num_base_ranks`.
         value: what was given.
         problem: what is wrong with it, a clause without a capital.
-        allowed: what may stand there instead.
+        allowed: what is allowed instead.
         remedy: what to do, where that is more than writing an allowed value.
     """
 

@@ -82,7 +82,7 @@ def import_reference(words: Sequence[str]) -> Record:
         "prompt": prompt_of(settings, state, names, ckpt),
         "trainable": trainable_of(settings),
     }
-    if settings.chosen_on_test:  # every table that the run enters has to tell
+    if settings.chosen_on_test:  # every table with the run has to show it
         cfg["protocol"] = here["protocol"] | {"select_on": "test", "calibration": 0}
     if manifest is None:
         unknown = {"_target_": "ordinalclip.datasets.layouts.unknown.load_unknown", "name": "imported", "context": None}

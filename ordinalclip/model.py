@@ -38,7 +38,7 @@ class OrdinalCLIP(nn.Module):
     """Logits are scaled cosines of image features with rank features [CLIP, OrdinalCLIP].
 
     Parts that are frozen, that is those whose parameters all have `requires_grad=False`, stay in eval mode whatever
-    `train()` says: their BatchNorm statistics and Dropout must not move either.
+    `train()` sets: their BatchNorm statistics and Dropout must not move either.
 
     Args:
         backbone: both towers, the projection between them and the logit scale.
@@ -101,7 +101,7 @@ class OrdinalCLIP(nn.Module):
         """Every parameter with its full name, in the part that it is trained or frozen with; parts may be empty.
 
         Raises:
-            RuntimeError: a parameter belongs to no part or to several, so that freezing would not mean what it says.
+            RuntimeError: a parameter belongs to no part or to several, so that freezing would be incomplete.
         """
         in_prompt = dict(self._prompt_module.named_parameters())
         prompt_parts = self.prompt.parts()

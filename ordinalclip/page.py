@@ -85,7 +85,7 @@ def _write_report(run: Run) -> Path:
 
 
 def _copy_to_store(run: Run) -> None:
-    """Has the store that shows the run show its figures; one whose file is not here is somebody else's."""
+    """Copies the figures to the store that shows the run; a store whose file is not here belongs to another machine."""
     cfg = yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))
     uri = str((cfg.get("tracking") or {}).get("uri") or "")
     if not uri or (uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file()):

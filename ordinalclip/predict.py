@@ -102,7 +102,7 @@ def predict(words: Sequence[str]) -> Path:
     }
     parts = out.with_name(f".{out.name}.parts")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the model's own limit is told by image
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the model reports its own limit by image
         worked = predict_parts(model, paths, parts, made_with, How(batch_size, top, probs, level))
     seconds = time.perf_counter() - started
     done, broken = write_predictions(parts_of(parts), out, listed)

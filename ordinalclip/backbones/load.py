@@ -39,7 +39,7 @@ def tower_key(backbone_cfg: Mapping[str, Any], weights: Mapping[str, WeightFile]
         weights: from `find_weights`.
     """
     settings = {key: value for key, value in backbone_cfg.items() if key not in _NOT_THE_IMAGE_TOWERS}
-    # A tag says how images are prepared; where a file lies says nothing.
+    # A tag defines how images are prepared; a file's path does not.
     files = {
         part: [file.sha256, "" if names_a_path(file.source) else file.source]
         for part, file in weights.items()

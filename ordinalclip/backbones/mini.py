@@ -46,7 +46,7 @@ def build_mini(
 
     Args:
         grid: how much of a layer's map is kept: F = C · grid². 1 forgets where in the image something is.
-        layer: of Lite0. "last" has C = 1280 on 7 × 7, "stage5" C = 112 on 14 × 14, which tells better where things are.
+        layer: of Lite0. "last" has C = 1280 on 7 × 7, "stage5" C = 112 on 14 × 14, which locates things better.
         projection: of image features. "adapter" adds a residual that starts at zero, after a linear map where F ≠ D;
             "perceptron" has one hidden layer and starts anywhere; "linear" is a map from F to D; "none" leaves them
             (F = D only).
@@ -56,7 +56,7 @@ def build_mini(
         size: pixels of the image's side; Lite0 was trained at 224.
         resize: how images reach that size; see `Preprocessing`.
         text_tower: "untrained" is a control: a causal tower like CLIP's in MiniLM's size, with random weights.
-        weights: parts "image", "text", "projection" (of text) and "tokenizer"; a part "all" stands for the first three.
+        weights: parts "image", "text", "projection" (of text) and "tokenizer"; a part "all" means the first three.
 
     Raises:
         ConfigError: if `projection` does not fit `grid`, or weights are named that are of something else.

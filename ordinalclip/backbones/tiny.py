@@ -31,7 +31,7 @@ def build_tiny(
         embed_dim: D = F.
         size: pixels of the image's side; a multiple of 8.
         projection: of image features.
-        weights: `random`; nobody has trained one.
+        weights: `random`; there are no trained ones.
 
     Raises:
         ConfigError: if weights are named, or sizes are not multiples of 8.

@@ -53,7 +53,7 @@ class Target(NamedTuple):
         bound: what it is to be at least, or at most.
         at_most: whether small numbers are good.
         over: columns of another row, by whose number it is divided.
-        limit: what stands in the way where it is not reached.
+        limit: why it is not reached.
         best: columns of the row that shows how far it can be reached at all.
     """
 
@@ -76,7 +76,7 @@ class Target(NamedTuple):
         return None if other is None else value / other
 
     def why_not(self, sections: Mapping[str, Any]) -> str:
-        """What stands in the way, with the numbers that were measured of it."""
+        """Why the target is not reached, with the measured numbers."""
         best = None if self.best is None else self._value(sections, self.best, self.column)
         share = self._value(sections, self.where, PEAK)
         told = [
@@ -158,7 +158,7 @@ def target_rows(sections: Mapping[str, Any]) -> list[Row]:
 
 
 def limits(sections: Mapping[str, Any]) -> list[str]:
-    """A line for each target that is not reached: what stands in the way."""
+    """A line for each target that is not reached: why."""
     lines = []
     for target in TARGETS:
         value = target.measured(sections)

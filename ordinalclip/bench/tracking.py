@@ -30,7 +30,7 @@ COPIED_EPOCHS = (20, 50)  # the default of a run, and more
 
 
 class TimedMirror(MLflowMirror):
-    """A mirror that takes the time of what it does, until it is told that the run has ended.
+    """A mirror that measures the time of its own work until the run has ended.
 
     Attributes:
         waited_s: seconds of the training thread.

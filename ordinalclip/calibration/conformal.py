@@ -46,7 +46,7 @@ def mass_before(probs: Floats) -> Floats:
     0 at the median, and growing away from it in both directions: the ranks up to any amount are neighbours, and the
     median is always among them. Of equally likely neighbours the lower one joins first.
     """
-    probs = np.nan_to_num(probs.astype(float))  # of a model that broke; its scores are nan, which tells
+    probs = np.nan_to_num(probs.astype(float))  # of a model that broke; its scores are nan, which shows it
     num_images, num_ranks = probs.shape
     rows = np.arange(num_images)
     padded = np.pad(probs, ((0, 0), (1, 1)), constant_values=-1.0)  # beyond the ends there is nothing to join

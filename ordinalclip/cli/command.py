@@ -180,7 +180,7 @@ def tell(error: Exception, overrides: Sequence[str], config_dirs: Sequence[Path]
 
 
 def _set_by_experiment(error: Exception, overrides: Sequence[str]) -> list[str]:
-    """Where a refused key comes from that nobody typed: an experiment set it for another option of its group."""
+    """The origin of a refused key that was not typed: an experiment set it for another option of its group."""
     typed = dict(word.lstrip("+~").partition("=")[::2] for word in overrides)
     if not isinstance(error, ConfigError) or "experiment" not in typed or error.key in typed:
         return []

@@ -63,7 +63,7 @@ class Arguments:
         config_dirs: of `--config-dir`.
         help: whether `--help` is among them.
         for_hydra_alone: the first flag that asks something of Hydra itself, such as `--cfg`; "" where there is none.
-        note: what to tell before anything else; empty where there is nothing to tell.
+        note: what to print first; empty if there is nothing.
     """
 
     for_hydra: list[str]
@@ -74,7 +74,7 @@ class Arguments:
     note: str = ""
 
     def varied(self, overrides: Sequence[str]) -> list[str]:
-        """Those of a job's overrides that were not typed as they are: what tells it from the others of its sweep."""
+        """Those of a job's overrides that vary in its sweep."""
         return [override for override in overrides if override not in self.overrides]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ordinalclip.config.signatures import check_target, did_you_mean
 from ordinalclip.errors import ConfigError
 
-# What the code hands to a `_target_` beside what the yaml says.
+# Arguments that the code passes to a `_target_` in addition to the yaml's.
 RUNTIME = {
     "dataset": ("data_dir", "cache_dir"),
     "backbone": ("weights",),

@@ -41,7 +41,7 @@ def composed(overrides: Sequence[str], values: Mapping[str, str] | None = None) 
 
     Args:
         overrides: in Hydra's grammar.
-        values: key → text that is taken as it stands, such as a path with spaces and commas.
+        values: key → text that is taken literally, such as a path with spaces and commas.
 
     Raises:
         ConfigError: there is no such key among the values.

@@ -126,7 +126,7 @@ def _canonical(value: Any, key: str) -> Any:
 
 
 def stamp(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """What has to be told wherever a run's scores are: that its epoch was chosen on the test split, or nothing."""
+    """The remark that every table with a run's scores must show: its epoch was selected on test; or empty."""
     return {"selected_on": "test"} if cfg["protocol"]["select_on"] == "test" else {}
 
 

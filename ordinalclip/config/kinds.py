@@ -64,7 +64,7 @@ def one_of(allowed: Sequence[object]) -> Kind:
 
 
 def between(kind: Kind, bounds: Between, known: Mapping[str, float]) -> Kind:
-    """A kind whose numbers lie in a range; bounds that name an unknown quantity are told, but not tested."""
+    """A kind whose numbers lie in a range; bounds that name an unknown quantity are described but not tested."""
     low, high = bounds.low, bounds.high
     least, most = (known.get(bound) if isinstance(bound, str) else bound for bound in (low, high))
 
@@ -115,7 +115,7 @@ def mapping_of(item: Kind) -> Kind:
 
 
 def row_of(items: Sequence[Kind | None]) -> Kind:
-    """A list of fixed length, place by place; None stands for anything."""
+    """A list of fixed length, item by item; None accepts anything."""
 
     def accepts(value: object) -> bool:
         if not LIST.accepts(value) or not isinstance(value, Sequence) or len(value) != len(items):
@@ -149,8 +149,8 @@ def read_annotation(node: ast.expr | None, scope: Module, known: Mapping[str, fl
     """The values an annotation allows.
 
     Args:
-        node: the annotation as it stands in the source.
-        scope: the module it stands in, for names of its own such as `Position = Literal["tail", "front"]`.
+        node: the annotation in the source.
+        scope: its module, for names of its own such as `Position = Literal["tail", "front"]`.
         known: quantities that string bounds of `Between` may name; those not among them are not tested.
 
     Returns:
@@ -207,7 +207,7 @@ def _annotated(arguments: list[ast.expr], scope: Module, known: Mapping[str, flo
             positional = [ast.literal_eval(argument) for argument in extra.args]
             named = {one.arg: ast.literal_eval(one.value) for one in extra.keywords if one.arg is not None}
         except ValueError:
-            # For us, not for users: a range that nobody can read would be a range that nobody enforces.
+            # An error for developers: a range that cannot be read would not be enforced.
             raise TypeError(f"bounds of {ast.unparse(extra)} must be written as plain numbers or names") from None
         kind = between(kind, Between(*positional, **named), known)
     return kind

@@ -42,7 +42,7 @@ _MOVED = {
     "ordinalclip.schedules": "ordinalclip.optimizers.schedules",
     "ordinalclip.trainer": "ordinalclip.training.loop",
 }
-# Modules that took in several: a target's own name tells which of them held it first.
+# Modules that were merged from several: the target's own name gives the first module.
 _FIRST = {
     "ordinalclip.datasets.layouts.clap.load_clap2015": "ordinalclip.datasets.clap2015",
     "ordinalclip.datasets.layouts.clap.load_clap2016": "ordinalclip.datasets.clap2016",

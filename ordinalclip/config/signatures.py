@@ -29,7 +29,7 @@ def check_target(
 
     Args:
         node: the node as a plain resolved mapping; values that are still interpolations are not tested.
-        key: where the node stands in the configuration, such as "prompt"; empty for the top.
+        key: the node's key in the configuration, such as "prompt"; empty for the top.
         known: quantities that ranges may name, such as `{"num_ranks": 8}`.
         runtime: keywords that the program adds; the configuration need not give them, and is not tested on them.
 

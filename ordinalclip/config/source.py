@@ -42,7 +42,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Definition:
-    """A statement and the module it stands in; an `Imported` left over is a foreign thing, not to be read."""
+    """A statement and its module; an `Imported` that is left over belongs to another library and is not read."""
 
     module: Module
     node: ast.stmt | Imported
@@ -63,7 +63,7 @@ def split_target(target: str) -> tuple[Module | None, list[str], list[str]]:
 
     Returns:
         The module (None if the name leads to no file), the parts of the name that lie in it, and the modules that
-        stand beside the first part that could not be followed, for a message.
+        are beside the first part that could not be followed, for a message.
     """
     parts = target.split(".")
     place = _package_folder(parts[0])
@@ -92,7 +92,7 @@ def read_module(name: str) -> Module | None:
 
 
 def find(module: Module, name: str) -> Definition | None:
-    """What `name` stands for in a module, followed through re-exports within what is read."""
+    """The definition of `name` in a module, followed through re-exports in modules that are read."""
     for _ in range(_MAX_REEXPORTS):
         node = module.names.get(name)
         if node is None:
@@ -153,7 +153,7 @@ def _absolute(module: str | None, level: int, package: str) -> str:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One keyword of a target; `annotation` stands in `scope`, and is None for what is not ours to check."""
+    """One keyword of a target; `annotation` belongs to `scope`; None if it is not checked."""
 
     required: bool
     annotation: ast.expr | None = None
@@ -172,7 +172,7 @@ def source_signature(found: Definition, rest: list[str]) -> Signature | None:
     """The signature of a definition, or of its class attribute `rest`, without importing it.
 
     Returns:
-        None where the source does not tell: a name assigned at run time, a foreign base class with a constructor.
+        None if the source does not show it: a name assigned at run time, a foreign base class with a constructor.
     """
     match found.node, rest:
         case ast.FunctionDef() as function, []:

@@ -34,7 +34,7 @@ def constant_baseline(train_rank: Ranks, rank: Ranks, rank_values: Sequence[floa
     Args:
         train_rank: ranks of the training split.
         rank: ranks to predict, of the validation or test split.
-        rank_values: what each rank stands for, R numbers.
+        rank_values: the value of each rank, R numbers.
 
     Returns:
         `mae`, `mae_value`, `accuracy`, `accuracy_within_1`, `qwk`, `spearman`, and the two constants `median_rank` and
@@ -91,7 +91,7 @@ def evaluate_split(
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """Metrics of a split, each `<split>/<name>`, and a table of predictions, one row an image.
 
-    The constant predictor's metrics stand beside them as `<split>/constant_<name>`; where some tested ranks were not
+    The constant predictor's metrics are added as `<split>/constant_<name>`; where some tested ranks were not
     trained on, `<split>/mae_seen` and `<split>/mae_unseen` are of either. Without training ranks none of these are.
 
     Args:

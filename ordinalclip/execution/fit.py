@@ -112,7 +112,7 @@ def _model_to_train(job: Job) -> OrdinalCLIP:
     model, cfg = build_model(job), job.cfg
     freeze(model, cfg["trainable"])
     if any(parameter.requires_grad for parameter in model.parameters()):
-        # Thrown away: what it refuses, such as a layer that the image tower lacks, is told before images are decoded.
+        # Discarded: it raises, for a layer that the image tower lacks say, before images are decoded.
         build_optimizer(cfg["optimizer"], model, cfg["trainable"], cfg["image_rates"])
     if cfg["trainable"]["image"] is not None:
         speed_up(model.backbone.image, compiled=cfg["compile"])

@@ -60,7 +60,7 @@ def mirror_of(cfg: dict[str, Any]) -> Mirror:
 
 
 def run_job(job: Job, *, in_sweep: bool = False, mirror: Mirror | None = None) -> None:
-    """Brings one run to its end, from wherever it stands.
+    """Brings one run to its end, from its current state.
 
     Args:
         job: from `prepare`.

@@ -127,7 +127,7 @@ def _groups(node: onnx.NodeProto) -> int:
 
 
 def _of_tower(graph: onnx.GraphProto) -> set[str]:
-    """Names of the tower's matrices. The exporter says of each node in which module it was."""
+    """Names of the tower's matrices. The exporter records the module of each node."""
     tensors = {tensor.name for tensor in graph.initializer}
     inside = (node for node in graph.node if any(f"'{_TOWER}'" in property_.value for property_ in node.metadata_props))
     matrices = (node.input[1] for node in inside if node.op_type in ("MatMul", "Gemm"))

@@ -40,7 +40,7 @@ class RankModel:
         calibration: content of the run's calibration.json; None where nothing was fitted, and there are no intervals.
         facts: where it comes from: run, data, protocol, stamps.
         limits: what files may be.
-        sums: SHA-256 of the SHA256SUMS that it was opened with, which tells models of the same facts apart; empty
+        sums: SHA-256 of the SHA256SUMS that it was opened with, which distinguishes models with the same facts; empty
             where there is none.
     """
 

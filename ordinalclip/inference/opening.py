@@ -57,7 +57,7 @@ def load(
 
 
 def _told(model: RankModel, source: str | Path) -> RankModel:
-    """The model; what it lacks is told once."""
+    """The model; what it lacks is logged once."""
     reason = model.no_intervals()
     if reason:
         log.warning("%s: its predictions have no intervals: %s", source, reason)

@@ -1,4 +1,4 @@
-"""What a model says of images: a rank each, with its value, an interval and all probabilities. N images, R ranks."""
+"""Predictions of images: a rank each, with its value, an interval and all probabilities. N images, R ranks."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -124,5 +124,5 @@ class Predictions:
 
 
 def prob_columns(names: Sequence[str]) -> list[str]:
-    """Column of each rank's probability; names that several ranks share are told apart by the rank's index."""
+    """Column of each rank's probability; names that several ranks share are distinguished by the rank's index."""
     return [f"p_{name}" if names.count(name) == 1 else f"p_{index}_{name}" for index, name in enumerate(names)]

@@ -171,7 +171,7 @@ def _done(part: Path, paths: Sequence[str]) -> pd.DataFrame:
 
 
 def _written(path: str) -> str:
-    """A path as it stands in a table, which is UTF-8; a file's name may be any bytes."""
+    """A path as UTF-8 for a table; a file's name may be any bytes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -17,7 +17,7 @@ def text_to_image_kl(logits_BR: Tensor, rank_B: Tensor, target_scale: float = 10
     For a rank c that occurs in the batch, with softmaxes over the images b:
     KL(softmax_b(target_scale · 1[rank_b = c]) ‖ softmax_b(logits[b, c])); the mean over the ranks that occur.
 
-    Where several annotators graded an image, the share of them that chose c stands in place of 1[rank_b = c], and the
+    Where several annotators graded an image, the share of them that chose c replaces 1[rank_b = c], and the
     mean weighs c by the largest share that an image of the batch gives it; with a single one this is the formula above.
 
     The images of a batch are compared with each other, so under data parallelism the logits have to be gathered first;

@@ -19,7 +19,7 @@ def check_num_ranks(probs: Tensor, num_ranks: int) -> None:
 
 
 class ImageMean(Metric):
-    """Sums an image's score over batches and processes; a subclass says what the score is.
+    """Sums an image's score over batches and processes; a subclass computes the score.
 
     Exact under data parallelism as long as no image is counted twice. nan where there was no image.
 

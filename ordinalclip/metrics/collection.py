@@ -43,7 +43,7 @@ def rank_metrics(probs: Tensor, rank: Tensor, rank_values: Tensor) -> dict[str, 
     Args:
         probs: probabilities [N, R], N at least 1.
         rank: true ranks [N], integers.
-        rank_values: what each rank stands for [R].
+        rank_values: the value of each rank [R].
 
     Returns:
         Scalars, by name.
@@ -79,7 +79,7 @@ class RankMetrics(Metric):
 
     Args:
         num_ranks: R.
-        rank_values: what each rank stands for, R numbers.
+        rank_values: the value of each rank, R numbers.
     """
 
     is_differentiable, higher_is_better, full_state_update = False, None, False

@@ -80,7 +80,7 @@ def shown(name: str, readout: str) -> bool:
 
 
 def checked_names(words: Sequence[str]) -> list[str]:
-    """Scores by the names that somebody typed; `all` is all of `SCORES`.
+    """The scores of typed names; `all` is all of `SCORES`.
 
     Raises:
         ConfigError: there is no such score, or no threshold behind a name that needs one.

@@ -14,7 +14,7 @@ def expectation(probs: Tensor, values: Tensor | None = None) -> Tensor:
 
     Args:
         probs: probabilities [N, R].
-        values: what each rank stands for [R], such as years; None: the ranks' indices 0…R-1.
+        values: the value of each rank [R], such as years; None: the ranks' indices 0…R-1.
     """
     if values is None:
         values = torch.arange(probs.shape[1], device=probs.device)
@@ -40,7 +40,7 @@ def read_out(probs: Tensor, readout: str, values: Tensor | None = None) -> Tenso
     Args:
         probs: probabilities [N, R].
         readout: one of `names.READOUTS`.
-        values: what each rank stands for [R]: the answer is in their unit, the expectation being that of the values,
+        values: the value of each rank [R]: the answer is in their unit, the expectation being that of the values,
             all others the value of a rank. None: the answer is in ranks.
     """
     if readout == "expectation":

@@ -37,7 +37,7 @@ def risk_coverage(error: Tensor, sureness: Tensor) -> Tensor:
     """Mean error of the n surest images, n = 1…N [N], float64, of errors [N] and confidences [N].
 
     Images of equal confidence are taken in random order, and this is what is expected then, so that the order of the
-    images says nothing.
+    images is uninformative.
     """
     _, place = torch.unique(-sureness, return_inverse=True)
     sums = torch.zeros(int(place.max()) + 1, dtype=torch.float64, device=error.device)

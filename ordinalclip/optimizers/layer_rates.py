@@ -9,7 +9,7 @@ from ordinalclip.errors import ConfigError
 
 
 class Build(NamedTuple):
-    """How a kind of tower names its parameters: what stands before its blocks, the blocks by number, what follows."""
+    """How a kind of tower names its parameters: what precedes its blocks, the blocks by number, what follows."""
 
     first: tuple[str, ...]
     block: str
@@ -64,12 +64,12 @@ def stage(names: Sequence[str], rates: Mapping[str, Any]) -> dict[str, Staged]:
         rates: as in `schema.ImageRates`.
 
     Returns:
-        Name → group and factor: `new`, `layer03`, or an empty word where there are no layers to tell apart.
+        Name → group and factor: `new`, `layer03`, or an empty word if there are no layers.
 
     Raises:
         ConfigError: a prefix that no name has; a tower whose layers are not known here.
     """
-    # A tower that is built when it is needed stands within another module, which nobody asked for.
+    # A lazily built tower is inside of another module.
     short = {name: name.removeprefix("tower.") for name in names}
     for prefix in rates["new_layers"]:
         if not any(_starts(name, prefix) for name in short.values()):
@@ -119,7 +119,7 @@ def _numbered(names: Sequence[str], build: Build) -> tuple[int, dict[str, int]] 
         if name in numbers:
             continue
         if not name.startswith(outer) or any(_starts(inner, prefix) for prefix in build.last):
-            layers[name] = top  # what stands outside of the network stands behind it
+            layers[name] = top  # parameters outside of the network count as its top
         elif any(_starts(inner, prefix) for prefix in build.first):
             layers[name] = 0
     return top, layers

@@ -72,7 +72,7 @@ def rectified_step(step: int, beta1: float, beta2: float) -> float | None:
     """The factor of first moment / root of the second moment in a step 1, 2, …; both corrections of bias are in it.
 
     Returns:
-        None where the approximated moving average is shorter than 5, so that its variance cannot be told.
+        None where the approximated moving average is shorter than 5, so that its variance is not defined.
     """
     longest = 2 / (1 - beta2) - 1
     kept = beta2**step

@@ -108,7 +108,7 @@ def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], Initi
     check_single_start(cfg)
     if cfg["compile"] and cfg["trainable"]["image"] is not None:
         check_compiler()
-    stated = cfg["dataset"].get("num_ranks")  # some data sets are told how many
+    stated = cfg["dataset"].get("num_ranks")  # some data sets state it
     if stated is not None:
         check(cfg, known={"num_ranks": stated})
     return find_weights(cfg["backbone"], Path(cfg["paths"]["cache"])), find_initial(cfg)
@@ -142,7 +142,7 @@ def manifest_of(cfg: Mapping[str, Any]) -> Manifest:
 
 
 def begin_record(job: Job, run_log: logging.Handler) -> None:
-    """Writes what is known of a claimed run before its first step, and tells what is to be noticed.
+    """Writes what is known of a claimed run before its first step, and logs notes.
 
     Args:
         job: whose run is claimed.
@@ -153,7 +153,7 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
     run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"], **stamp(cfg))
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", list(job.overrides))
-    # Absolute: a record is read from wherever somebody stands, a notebook's folder say.
+    # Absolute: a record may be read from another working directory, such as a notebook's.
     root = os.path.abspath(job.manifest.root)
     data = {"manifest": job.manifest.content_hash, "root": root, "notes": list(job.manifest.notes)}
     run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
@@ -185,7 +185,7 @@ def tell_notes(notes: Sequence[str], run_log: logging.Handler | None = None) -> 
 
 
 def _leakage(job: Job) -> tuple[dict[str, Any], list[str]]:
-    """What stands in two splits at once, and what of it is to be told besides the manifest's own notes."""
+    """What is in two splits at once, and the notes about it in addition to the manifest's."""
     report = measure_leakage(job.manifest)
     if not job.cfg["dataset"].get("photos"):
         return report, []
@@ -248,7 +248,7 @@ def composed_jobs(
         config_dirs: the user's own folders with options, for messages.
 
     Raises:
-        ConfigError: for the first that cannot be used, with what tells it from the others as a note.
+        ConfigError: for the first that cannot be used, with the overrides that distinguish it as a note.
     """
     cfgs, common = [], set.intersection(*map(set, product))
     for overrides in product:

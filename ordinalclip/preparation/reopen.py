@@ -25,7 +25,7 @@ _TOLERANCE = 1e-2  # of unit vectors' components: other machines round otherwise
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished run says of itself.
+    """The record of a finished run.
 
     Attributes:
         run: its directory.

@@ -42,7 +42,7 @@ def rank_names_of(prompt: Mapping[str, Any], num_ranks: int | None = None) -> li
 
 
 def with_names_read(cfg: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with the names themselves in the place of their file, whose path tells nothing of a run."""
+    """A configuration with the names in place of the file that lists them, whose path does not determine the run."""
     names = rank_names_of(cfg["prompt"])
     return cfg if names is None else cfg | {"prompt": cfg["prompt"] | {"rank_names": names}}
 

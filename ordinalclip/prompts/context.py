@@ -23,7 +23,7 @@ class ContextPrompt(nn.Module):
         rank_init: start from the names, or from N(0, 0.02²).
         tokens_per_rank: tokens of every rank, or of each of the R ranks, where `rank_init` is random; None: 1. Names
             bring their own number.
-        rank_position: where the rank stands in the sentence.
+        rank_position: position of the rank tokens in the sentence.
         context: phrase the context starts from; None: random.
         num_context_tokens: M of a random context; None: 10.
         rank_specific_context: one context for each rank instead of one for all.

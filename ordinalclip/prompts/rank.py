@@ -20,7 +20,7 @@ class RankPrompt(nn.Module):
 
     Base ranks have T tokens, and so have all ranks. They start from the names of the ranks at their positions; names
     shorter than T are filled with the padding token, whose slots are part of the sentence and trained like the others.
-    Where each rank has a number of tokens of its own, T is the largest and rank r says the first of its T tokens.
+    If ranks have different numbers of tokens, T is the largest and rank r uses the first of its T tokens.
 
     Args:
         num_base_ranks: K.
@@ -29,7 +29,7 @@ class RankPrompt(nn.Module):
             name needs, or 1 where `rank_init` is random.
         rank_init: start from names, or from N(0, 0.02²).
         base_rank_names: K names to start from, instead of those of the ranks at the base ranks' positions.
-        rank_position: where the rank stands in the sentence.
+        rank_position: position of the rank tokens in the sentence.
         context: phrase the context starts from; None: random.
         num_context_tokens: M of a random context; None: 10.
         rank_specific_context: one context for each rank instead of one for all.
@@ -43,7 +43,7 @@ class RankPrompt(nn.Module):
     """
 
     weights: Tensor
-    said: Tensor  # which of the R · T interpolated tokens stand in a sentence
+    said: Tensor  # which of the R * T interpolated tokens are in a sentence
 
     def __init__(
         self,

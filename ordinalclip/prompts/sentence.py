@@ -27,14 +27,14 @@ RANDOM_STD = 0.02  # of randomly initialised token embeddings [CoOp, OrdinalCLIP
 
 
 def tokenize_continued(text: TextTower, words: str) -> list[int]:
-    """Token ids of words that stand behind others, without special tokens.
+    """Token ids of words that follow others, without special tokens.
 
-    A mark such as "." follows at once, anything else behind a space. Where the tokens cannot be told from those of the
+    A mark such as "." follows at once, anything else behind a space. If the tokens cannot be separated from those of the
     word before, the words are read by themselves.
 
     Args:
         text: tower that knows the tokens.
-        words: what stands there; may be empty.
+        words: the text; may be empty.
     """
     if not words:
         return []
@@ -45,7 +45,7 @@ def tokenize_continued(text: TextTower, words: str) -> list[int]:
 
 
 class Layout(NamedTuple):
-    """Which row of a table of token embeddings stands where.
+    """The row of a table of token embeddings at each position of each sentence.
 
     The table's rows: padding, the special tokens in the order of the sentence, the context, the ranks' own tokens.
     """
@@ -75,7 +75,7 @@ def sentence_layout(
     num_prefix: int,
     num_ending: int,
 ) -> Layout:
-    """Order the tokens of every rank: prefix, context and rank tokens as `rank_position` says, ending.
+    """Order the tokens of every rank: prefix, context and rank tokens by `rank_position`, ending.
 
     Args:
         num_rank_tokens: number of own tokens of each rank.
@@ -112,7 +112,7 @@ class Sentence(nn.Module):
         context: phrase the context starts from, or None: N(0, 0.02²).
         num_context_tokens: M of a random context (None: 10); a phrase brings its own M.
         rank_specific_context: learn a context for every rank [R, M, W] instead of a shared one [M, W].
-        rank_position: where the ranks' tokens stand.
+        rank_position: position of the rank tokens.
         ending: text between the last word and EOT, may be empty.
 
     Raises:

@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from ordinalclip.errors import ConfigError
 
-# CLIP's names there → open_clip's. Everything else that stands as an image encoder is a network of torchvision.
+# CLIP's names there → open_clip's. Every other image encoder is a network of torchvision.
 CLIP_MODELS = {
     "RN50": "RN50",
     "RN101": "RN101",
@@ -102,7 +102,7 @@ def read_settings(path: Path) -> ReferenceSettings:
     """Reads a configuration as a run of the paper's code writes it beside its checkpoints.
 
     Raises:
-        ConfigError: it cannot be read, lacks a key, or says what cannot be expressed here.
+        ConfigError: it cannot be read, lacks a key, or has a setting that cannot be expressed here.
     """
     try:
         whole: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
@@ -139,7 +139,7 @@ def read_settings(path: Path) -> ReferenceSettings:
 
 @dataclass(frozen=True)
 class _Look:
-    """Looks keys up in a configuration, and tells which one is missing."""
+    """Looks up keys in a configuration; the error names the missing one."""
 
     path: Path
     whole: Any
@@ -175,7 +175,7 @@ def _check_transforms(look: _Look) -> None:
 
 
 def read_checkpoint(path: Path, *, trust: bool) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, in float32, without the `module.` that stands before their names.
+    """The tensors of a checkpoint, in float32, without the prefix `module.` of their names.
 
     Args:
         path: a Lightning checkpoint, or a plain state dict with the same names.

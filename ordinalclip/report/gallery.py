@@ -116,7 +116,7 @@ def has_figures(run: Run) -> bool:
 
 
 def draw_figures(run: Run, rank_names: Sequence[str], *, only: Sequence[str] | None = None) -> list[str]:
-    """Draws into `figures/` what the record holds the data of; what cannot be drawn is told and left out.
+    """Draws into `figures/` what the record holds the data of; what cannot be drawn is skipped with a warning.
 
     Args:
         run: a run whose test is over, or that was imported and never tested.

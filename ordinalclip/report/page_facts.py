@@ -60,7 +60,7 @@ def told_scores(
         details: content of test_details.json, for the intervals; may be empty.
         readout: that the protocol declares.
         unit: of the ranks' values.
-        split: what stands before the slash of the names in `stats`.
+        split: the part before the slash of the names in `stats`.
     """
     primary = "mae" if readout == "expectation" else f"mae_{readout}"
     intervals = (details.get("intervals") or {}).get("scores", {})

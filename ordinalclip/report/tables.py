@@ -71,12 +71,12 @@ def print_scores(
 
     Args:
         dataset: its name, for the heading.
-        split: what stands before the slash of the names in `stats`.
+        split: the part before the slash of the names in `stats`.
         stats: of `evaluate_split`, and the number of images.
         ordinality: content of a run's ordinality.json; may be empty.
         rank_names: one a rank.
         console: None is the terminal.
-        on_test: whether the run's epoch was chosen on test, which is told below the table.
+        on_test: whether the run's epoch was chosen on test, which is noted below the table.
     """
     table = Table("", "this run", "constant predictor", box=box.SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
@@ -118,7 +118,7 @@ def titles(jobs: Sequence[Job]) -> list[str]:
 
 
 def sweep_rows(jobs: Sequence[Job]) -> list[tuple[str, list[Run]]]:
-    """Groups of runs that differ in nothing but seeds and folds, each with what tells it from the others."""
+    """Groups of runs that differ in nothing but seeds and folds, each with the settings that distinguish it."""
     groups: dict[str, tuple[str, list[Run]]] = {}
     hashed = len({_data_repeats(job) for job in jobs}) < 2  # a fold's or a draw's data have a hash of their own
     for job, title in zip(jobs, titles(jobs), strict=True):

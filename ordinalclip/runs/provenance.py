@@ -36,7 +36,7 @@ _DIFF = (
 
 
 def _git(*arguments: str, ok: int = 0) -> bytes | None:
-    """What a git command says in the checkout's root, to the byte; None where it ends with another code than `ok`."""
+    """The output of a git command in the checkout's root as bytes; None if its exit code is not `ok`."""
     try:
         done = subprocess.run(["git", "-C", str(_root()), *arguments], capture_output=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):

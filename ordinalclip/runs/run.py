@@ -69,7 +69,7 @@ class Run:
         return self.read_json("status.json") or {}
 
     def state(self) -> State:
-        """What the directory says, corrected by whether the process that wrote it still lives."""
+        """The recorded state, corrected if the process that wrote it is dead."""
         status = self.status()
         if not status:
             return "running" if self.directory.exists() and living_attempt(self.directory) else "new"
@@ -178,7 +178,7 @@ class Run:
         content = kept | first | {"status": status, "updated": now, "attempt": lease.number} | facts
         try:
             self.write_json("status.json", content)
-        except OSError as error:  # that a disk is full should be told, too
+        except OSError as error:  # a full disk is reported, too
             lease.check()
             try:
                 overwrite(self.directory / "status.json", json.dumps(content, ensure_ascii=False) + "\n")

@@ -131,7 +131,7 @@ def weighted_risk_area(error: Floats, doubt: Integers, weights: Floats) -> float
 
 
 def _mid_places(order: Integers, weights: Floats) -> Floats:
-    """Places [N] of rows that stand for `weights` [N] equal ones each; ties share their mean."""
+    """Places [N] of rows that count as `weights` [N] equal ones each; ties share their mean."""
     total = np.bincount(order, weights)
     return (total.cumsum() - total / 2 + 0.5)[order]
 

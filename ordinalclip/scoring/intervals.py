@@ -116,7 +116,7 @@ def clustered_standard_error(values: npt.NDArray[np.floating], group: npt.NDArra
 
     Args:
         values: [N].
-        group: [N], equal numbers for images that belong together; None: each stands alone, which gives s/√N.
+        group: [N], equal numbers for images that belong together; None: each is its own group, which gives s/√N.
 
     Returns:
         nan for fewer than two groups.

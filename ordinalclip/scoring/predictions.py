@@ -25,7 +25,7 @@ class Predictions:
         probs: probabilities [N, R], float32.
         rank: true ranks [N].
         rank_names: one a rank.
-        rank_values: what each rank stands for [R], in `unit`.
+        rank_values: the value of each rank [R], in `unit`.
         unit: of the values.
         readout: that the protocol declares.
         value: the labels themselves [N], in `unit`; they may lie between two ranks' values.
@@ -56,7 +56,7 @@ class Predictions:
 
     @property
     def labels(self) -> Floats:
-        """The labels in `unit` [N]; a rank's value where the data set says no more."""
+        """The labels in `unit` [N]; a rank's value if the data set has no label in the unit."""
         return self.rank_values[self.rank] if self.value is None else self.value
 
 

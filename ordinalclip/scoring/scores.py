@@ -46,7 +46,7 @@ class Answers:
 
     @cached_property
     def values(self) -> Tensor:
-        """What each rank stands for [R]."""
+        """The value of each rank [R]."""
         return torch.from_numpy(np.array(self.predictions.rank_values, dtype=float))
 
     @cached_property
@@ -93,7 +93,7 @@ def compute_scores(predictions: Predictions, names: Iterable[str] | None = None)
         names: from `names.checked_names`; None: `default_names`.
 
     Returns:
-        By name; nan where `lacks` says why.
+        By name; nan where `lacks` gives a reason.
     """
     wanted = default_names(predictions) if names is None else list(names)
     if not np.isfinite(predictions.probs).all():

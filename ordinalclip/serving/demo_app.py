@@ -59,8 +59,8 @@ NUM_NEAREST = 8
 class Guard:
     """An app behind checks of who asks, its answers with strict headers, those of its failures among them.
 
-    A page of somebody else's that is open in the same browser reaches loopback too: by a name of its own that points
-    there (DNS rebinding), which its Host tells, or by sending blindly, which its Origin tells.
+    Another site's page that is open in the same browser reaches loopback too: by a name of its own that points
+    there (DNS rebinding), visible in its Host, or by sending blindly, visible in its Origin.
 
     Args:
         app: what is behind.
@@ -146,7 +146,7 @@ def demo_page(facts: Mapping[str, Any], ranks: Ranks, max_bytes: int, max_pixels
 
 
 def stamps(facts: Mapping[str, Any]) -> list[str]:
-    """What has to be told wherever a model's answers are."""
+    """The remarks that must be shown with a model's answers."""
     told = [_ON_TEST] if facts.get("selected_on") == "test" else []
     return told + ([_SYNTHETIC] if facts.get("dataset") in _RENDERED else [])
 

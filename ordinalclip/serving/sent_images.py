@@ -38,7 +38,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 def image_roots() -> list[Path]:
-    """The folders that this server may read images from; none unless it is told."""
+    """The folders that this server may read images from; none by default."""
     return [Path(word).resolve() for word in os.environ.get(ROOTS, "").split(os.pathsep) if word]
 
 

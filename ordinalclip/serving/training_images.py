@@ -67,7 +67,7 @@ class TrainingImages:
 
 
 def training_images(directory: Path, limits: Limits = DEFAULT_LIMITS) -> TrainingImages | None:
-    """The training images of a run, from its record; None where that does not tell."""
+    """The training images of a run, from its record; None if the record does not name them."""
     table = directory / "manifest.parquet"
     try:
         root = json.loads((directory / "provenance.json").read_text(encoding="utf-8"))["root"]

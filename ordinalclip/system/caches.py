@@ -1,6 +1,6 @@
 """What the cache holds that can be made again: decoded images and features, a folder each, and the room for more.
 
-`<cache>/<kind>/<key>/<images>/` is one store. Its `about.json` says what it is, and its time of change when it was last
+`<cache>/<kind>/<key>/<images>/` is one store. Its `about.json` describes it; its modification time is when it was last
 used. Imports no torch.
 """
 
@@ -40,7 +40,7 @@ class Store:
 
 
 def describe(folder: Path, **about: object) -> None:
-    """Writes what a store is, where nothing says so yet."""
+    """Writes the description of a store unless it exists."""
     if not (folder / "about.json").is_file():
         text = json.dumps(about, ensure_ascii=False) + "\n"
         write_atomically(folder / "about.json", lambda path: path.write_text(text, encoding="utf-8"))

@@ -44,7 +44,7 @@ def check_sums(folder: Path, needed: Iterable[str], remedy: str) -> None:
 
 
 def hash_of_sums(folder: Path) -> str:
-    """SHA-256 of a folder's SHA256SUMS, which stands for all files that it names; empty where there is none."""
+    """SHA-256 of a folder's SHA256SUMS, which identifies all files that it names; empty if there is none."""
     return _sha256(folder / SUMS) if (folder / SUMS).is_file() else ""
 
 

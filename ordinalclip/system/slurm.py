@@ -24,7 +24,7 @@ _answers: dict[str, tuple[float, dict[str, str] | None]] = {}  # job → when it
 
 
 def own_job() -> dict[str, str]:
-    """What `scontrol show job` says, key → value; empty outside of SLURM, or where it does not answer."""
+    """The output of `scontrol show job` as key → value; empty outside of SLURM, or if it does not answer."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     name = os.environ.get("SLURM_JOB_ID", "") if array is None else f"{array}_{index}"
     if not name:
@@ -52,7 +52,7 @@ def why_stopped(by: signal.Signals) -> str:
 
 
 def works(job: str, task: str | None) -> bool | None:
-    """Whether a job's process may be alive, by the queue; None where that cannot be told.
+    """Whether a job's process may be alive, by the queue; None if that is not known.
 
     Args:
         job: its number, an array's own for a task of an array.

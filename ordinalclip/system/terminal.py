@@ -39,11 +39,11 @@ class _Lines(tqdm):
 
 
 def progress(description: str, total: int | None, unit: str, *, delay: float = 2.0, **settings: Any) -> tqdm:
-    """A bar over `total` steps that says nothing where all is done within `delay` seconds.
+    """A bar over `total` steps that is not shown if all is done within `delay` seconds.
 
     Args:
         description: what is done.
-        total: number of steps; None: nobody knows.
+        total: number of steps; None if unknown.
         unit: of a step, such as " images".
         delay: seconds; at least half a minute where the output is no terminal.
         settings: further ones of tqdm, such as `initial`.
@@ -61,7 +61,7 @@ def in_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int
     """Lines of columns two blanks apart.
 
     Args:
-        heading: of each column; numbers stand to the right where a heading starts with ">".
+        heading: of each column; a column is right-aligned if its heading starts with ">".
         rows: cells; columns that are empty throughout are left out.
         width: of the terminal, where lines end; None is as wide as it takes.
     """

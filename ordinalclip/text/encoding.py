@@ -83,7 +83,7 @@ class TextTower(Protocol):
     def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
         """Features [R, D], not normalised, of sentences [R, L, W] ending at `eot` [R]; any L up to context_length.
 
-        What stands behind a sentence's end has no say: the tower masks it, or puts its own padding there.
+        What follows a sentence's end has no effect: the tower masks it or replaces it by its own padding.
         """
         ...
 
@@ -102,7 +102,7 @@ class PromptTokens:
     """One sentence per rank, as token embeddings.
 
     Attributes:
-        embeddings: [R, L, W], without positions; what stands behind a sentence's end is padding.
+        embeddings: [R, L, W], without positions; what follows a sentence's end is padding.
         eot: [R] (long), the position of each sentence's last token.
         prefix_length: how many tokens at the front are the same in every sentence (1 + M with a shared context in front
             of the rank, 0 when nothing is known to be shared).

@@ -50,7 +50,7 @@ def run_shared(
     Args:
         blocks: of a causal tower, in order; at least one.
         prefix_PW: the shared tokens, with positions; P may be 0.
-        own_RTW: each sentence's further tokens, with positions; what stands behind the last one is padding, and finite.
+        own_RTW: each sentence's further tokens, with positions; what follows the last one is padding, and finite.
         last_R: index of each sentence's last token among its own.
         allowed_RTT: which of its own tokens each one sees; all see the whole prefix. None: itself and those before it.
         max_tokens: own tokens that are run without recomputing anything in the backward pass.

@@ -69,7 +69,7 @@ def choose_shown(client: Any, run: Run, found: list[Any]) -> Any:
 
     A record is the same where it was created at the same second and does not lie in another folder: one that was moved
     goes on as the run it was. What was shown of this directory before, an archived record, gives its id up. All others
-    are somebody else's runs of the same settings, and are left alone. Two that show the same record, begun at once on
+    are another user's runs of the same settings and are left alone. Two that show the same record, begun at once on
     two hosts, become one.
     """
     created, same = run.status().get("created", ""), []
@@ -150,7 +150,7 @@ def _batches(metrics: list[Any], params: list[Any], tags: list[Any]) -> Iterator
 
 
 def _is_ours(note: str) -> bool:
-    """Whether a description was written here, not by somebody in MLflow."""
+    """Whether a description was written by this project rather than by a user of MLflow."""
     return note.startswith("**failed**")
 
 

@@ -15,8 +15,8 @@ from ordinalclip.runs.leases import newest_attempt
 from ordinalclip.runs.run import Run
 
 RUN_ID_TAG = "ordinalclip.run_id"
-CREATED_TAG = "ordinalclip.created"  # tells a record from an archived one of the same id
-DIRECTORY_TAG = "directory"  # of the record; tells a run from somebody else's of the same settings
+CREATED_TAG = "ordinalclip.created"  # distinguishes a record from an archived one with the same id
+DIRECTORY_TAG = "directory"  # of the record; distinguishes a run from another user's with the same settings
 ARCHIVED_TAG = "ordinalclip.archived"  # in place of the id, once another record has it
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
@@ -33,13 +33,13 @@ def params_of(run: Run) -> dict[str, str]:
     labels = {k: v for k, v in (run.read_json("labels.json") or {}).items() if isinstance(v, str) and k not in _TAGGED}
     identity = run.read_json("identity.json") or {}
     chosen = _data_settings(run.directory) | choices(identity) | labels if identity else labels
-    for group in labels:  # has a name, which says more than a class
+    for group in labels:  # has a name, which is clearer than a class
         chosen.pop(f"{group}._target_", None)
     return {key: str(value)[:_MAX_PARAM] for key, value in chosen.items()}
 
 
 def tags_of(run: Run) -> dict[str, str]:
-    """Who made a run, where, of what code, within which sweeps, and what must be told wherever its scores are."""
+    """Who made a run, where, with which code, in which sweeps, and the remark that must be shown with its scores."""
     facts, labels = run.read_json("provenance.json") or {}, run.read_json("labels.json") or {}
     status, attempt = run.status(), _attempt(run)
     code = facts.get("code") or {}

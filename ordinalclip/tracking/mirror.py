@@ -49,7 +49,7 @@ class Background:
     """Copies runs, each every so often, in a thread of its own; what fails is tried again, ever less often.
 
     Args:
-        copy: copies what is new of a run, the flag telling whether somebody waits for it; may raise anything.
+        copy: copies what is new of a run; the flag says whether a caller waits for it; may raise anything.
         name: of the store, for messages.
         every_s: seconds between two copies of a running run.
         patience_s: seconds that ends of runs may wait for, all in all, until the store answers again.
@@ -192,7 +192,7 @@ class MLflowMirror:
         self._background = Background(self._copy, uri, every_s, patience_s)
 
     def prepare(self) -> None:
-        """Makes an SQLite store; a server is asked for when there is something to tell it."""
+        """Makes an SQLite store; a server is contacted when there is something to send."""
         if self.store.file is None:
             return
         try:

@@ -47,7 +47,7 @@ def load_mlflow() -> None:
     for name in ("mlflow", "alembic"):  # MLflow sets its own levels when it is imported
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it raises anyway
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells of every retry
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it logs every retry
 
 
 def client_of(uri: str) -> Any:
@@ -86,7 +86,9 @@ def make_store(file: Path) -> None:
     at it.
     """
     load_mlflow()
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # seconds, for which nobody else has to wait
+    from mlflow.store.tracking.sqlalchemy_store import (
+        SqlAlchemyStore,
+    )  # takes seconds to import; other processes do not wait for it
 
     with sole_writer(file, _MAKING_S):
         if file.exists():

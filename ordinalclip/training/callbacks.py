@@ -87,7 +87,7 @@ class ProgressBar(pl.Callback):
 
     Args:
         selection: logged name to show, such as "val/mae".
-        label: what stands before the bar.
+        label: text before the bar.
     """
 
     def __init__(self, selection: str, label: str) -> None:
@@ -95,7 +95,7 @@ class ProgressBar(pl.Callback):
         self.bar: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Opens the bar where a resumed run stands."""
+        """Opens the bar at the epoch of a resumed run."""
         total = int(trainer.num_training_batches) * int(trainer.max_epochs or 0)
         done = int(trainer.num_training_batches) * trainer.current_epoch
         # Without tqdm's rate, so that the score fits into 80 columns.

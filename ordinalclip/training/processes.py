@@ -29,7 +29,7 @@ from ordinalclip.system.interruption import SIGNALS, check_stop
 
 _PATIENCE = timedelta(hours=2)  # for one step of the slowest process, or an epoch's record
 _MEETING = timedelta(minutes=2)  # for those that are all there to connect
-_LOOK_S = 0.5  # seconds between looks at whether somebody asks to stop
+_LOOK_S = 0.5  # seconds between checks for a signal to stop
 _HELD = (signal.SIGINT, *SIGNALS)
 
 
@@ -39,7 +39,7 @@ class HelperFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class _Helper:
-    """A process beside this one. It says None when it is ready to train and, where it fails, why.
+    """A helper process. It sends None when it is ready to train, and the reason if it fails.
 
     Attributes:
         process: perhaps not started yet.
@@ -50,7 +50,7 @@ class _Helper:
     pipe: Connection
 
     def hear(self) -> str | None:
-        """Waits for what it says next, or for its end, and tells how that came."""
+        """Waits for its next message or its end; returns the message or how it ended."""
         with contextlib.suppress(EOFError, OSError):
             if self.process.is_alive() or self.pipe.poll():
                 said: str | None = self.pipe.recv()

@@ -68,7 +68,7 @@ class Seal:
 
 
 def _without_labels(manifest: Manifest, withheld: np.ndarray) -> Manifest:
-    """The same images; whatever tells the label of some is gone."""
+    """The same images without the labels of those withheld."""
     known = ~withheld
     table = manifest.table.assign(rank=manifest.table["rank"].where(known, NO_RANK))
     for column in ("value", CLEAN_RANK, *OPTIONAL, *manifest.attributes):
@@ -124,7 +124,7 @@ class SplitData:
     Args:
         job: with its manifest.
         backbone: with its preprocessing.
-        seal: what it says about the test split; None = all may be seen.
+        seal: withholds the labels of the test split; None: nothing is withheld.
     """
 
     def __init__(self, job: Job, backbone: Backbone, seal: Seal | None = None) -> None:

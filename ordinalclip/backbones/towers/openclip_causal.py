@@ -59,7 +59,7 @@ def words_of(tokenizer: Any) -> Words:
         ConfigError: if sentences cannot be put together from its tokens.
     """
     if hasattr(tokenizer, "sot_token_id"):
-        # Padding is 0, an exclamation mark's id, written by nobody else.
+        # Padding is 0, an exclamation mark's id, which has no other source.
         return Words(tokenizer.encode, [tokenizer.sot_token_id], [tokenizer.eot_token_id], 0, tokenizer.context_length)
     return _of_hugging_face(tokenizer)
 
@@ -202,7 +202,7 @@ class CausalText(nn.Module):
         return self.token_embedding(ids)
 
     def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
-        """Features [R, D] of sentences [R, L, W] whose last token stands at `eot` [R]."""
+        """Features [R, D] of sentences [R, L, W] whose last token is at `eot` [R]."""
         length = embeddings.shape[1]
         x_RLW = embeddings + self.positional_embedding[:length]
         x_RLW = self.transformer(x_RLW, attn_mask=self.causal_mask[:length, :length])

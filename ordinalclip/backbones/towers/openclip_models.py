@@ -52,11 +52,11 @@ def lean_quick_gelu(module: nn.Module) -> None:
 
 
 def origin(file: WeightFile, tag: str | None) -> str | None:
-    """The tag that says how the weights of a file were trained, if any does.
+    """The tag that describes how the weights of a file were trained, or None.
 
     Args:
         file: the weights.
-        tag: what the configuration says.
+        tag: as in the configuration.
     """
     if file.path is None:
         return tag
@@ -158,7 +158,7 @@ def preprocessing_of(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what open_clip says about weights that are missing at this point, and torch about archives' age."""
+    """Silences open_clip's warning about weights that are missing at this point, and torch's about old archives."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -58,7 +58,7 @@ class PaddedText(nn.Module):
     Args:
         source: the module that has the text tower's layers as attributes; only those are kept.
         tokenizer: of open_clip; its padding fills up sentences.
-        pool: which token stands for the sentence: `first`, `last`, or the one at the sentence's `end`.
+        pool: which token represents the sentence: `first`, `last`, or the one at the sentence's `end`.
 
     Raises:
         ValueError: if the tower has a class token, or masks padding.
@@ -97,7 +97,7 @@ class PaddedText(nn.Module):
         return self.token_embedding(ids)
 
     def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
-        """Features [R, D] of sentences [R, L, W] whose last token stands at `eot` [R], padded here whatever follows."""
+        """Features [R, D] of sentences [R, L, W] whose last token is at `eot` [R], padded here whatever follows."""
         position_L = torch.arange(self.context_length, device=eot.device)
         inside_RL1 = (position_L <= eot[:, None])[..., None]
         x_RLW = F.pad(embeddings, (0, 0, 0, self.context_length - embeddings.shape[1]))

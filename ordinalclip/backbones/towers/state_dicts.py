@@ -91,7 +91,7 @@ def fit_state(
 
 
 def initial_projection(last: Mapping[str, Any], *, feature_dim: int, embed_dim: int, path: Path) -> Tensor | None:
-    """The last layer's weight [D, F] if it is one without bias; says in the log what becomes of the layer.
+    """The last layer's weight [D, F] if it is one without bias; logs what becomes of the layer.
 
     Args:
         last: from `fit_state`.

@@ -43,7 +43,7 @@ def find_weights(backbone_cfg: Mapping[str, Any], cache_dir: Path, *, download: 
     """Finds the files that `backbone.weights` names, and those of a tokenizer that is not CLIP's.
 
     A tag's weights are looked for in the platform's cache (`clip/`, `torchvision/`, `timm/`) and where their library
-    keeps its own; then they are downloaded, unless `HF_HUB_OFFLINE` is set or nobody answers within seconds.
+    keeps its own; then they are downloaded, unless `HF_HUB_OFFLINE` is set or no server answers within seconds.
 
     Args:
         backbone_cfg: the backbone's yaml; see `owners_of` for whose weights its tags are.
@@ -154,7 +154,7 @@ def gather(
             continue
         target = _place(where, file.path, cache_dir)
         if not target.is_file():
-            # Whoever copies it further can tell whether all of it came; find_weights does.
+            # find_weights checks the sum, so a copy to another machine can be verified.
             note = f"{file.sha256}  {target.name}\n"
             write_atomically(note_of(target), partial(_write, note))
             write_atomically(target, partial(shutil.copyfile, file.path))

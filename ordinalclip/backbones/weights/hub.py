@@ -65,7 +65,7 @@ def _copy(response: Any, file: Any, name: str, sha256: str) -> None:
 
 
 def hub_sha256(file: Path) -> str:
-    """The SHA-256 that a file of weights had on the hub, or "" where nothing tells it.
+    """The SHA-256 that a file of weights had on the hub, or "" if it is not known.
 
     A file that was gathered from the hub's cache has it in `<file>.sha256`, as `sha256sum` writes it. Large files are
     named by it in the hub's cache (`blobs/<SHA-256>`, which `snapshots/…` link to); of a file that was fetched into a

@@ -120,7 +120,7 @@ def torch_hub() -> Path:
 
 
 def _digits(url: str) -> str:
-    """The first digits of the SHA-256, which stand in a file's name by a convention of torch.hub's."""
+    """The first digits of the SHA-256, which are in a file's name by a convention of torch.hub."""
     found = re.search(r"-([0-9a-f]{8,64})\.", url.rsplit("/", 1)[-1])
     return found.group(1) if found else ""
 
@@ -132,7 +132,7 @@ class Owner:
     Attributes:
         library: one of `published.LIBRARIES`.
         model: the network's name there.
-        tag: whose weights a path's are, as the configuration says.
+        tag: the origin of a path's weights in the configuration.
         model_key: of the name in the configuration.
         tag_key: of the tag there.
     """
@@ -195,11 +195,11 @@ def owners_of(backbone_cfg: Mapping[str, Any]) -> dict[str, Owner]:
 
 
 def uses_quick_gelu(model: str, tag: str) -> bool:
-    """Whether the weights that a tag stands for were trained with QuickGELU.
+    """Whether the weights of a tag were trained with QuickGELU.
 
     Args:
         model: open_clip's name, with or without `-quickgelu`.
-        tag: one of its tags, or `config`: what the model's name says.
+        tag: one of its tags, or `config`: as the model's name has it.
     """
     base = model.removesuffix(_SUFFIX)
     if tag == "config":
@@ -208,7 +208,7 @@ def uses_quick_gelu(model: str, tag: str) -> bool:
 
 
 def check_tag(owner: Owner, tag: str, key: str, allowed: str) -> None:
-    """Refuses a tag that a network does not have, and says so where only the activation is in the way.
+    """Refuses a tag that a network does not have; a special message if only the activation differs.
 
     Args:
         owner: the network.
@@ -229,7 +229,7 @@ def check_tag(owner: Owner, tag: str, key: str, allowed: str) -> None:
 
 
 def check_origin(owner: Owner, path: Path) -> None:
-    """Checks what the configuration says about the training of a file's weights.
+    """Checks what the configuration states about the training of a file's weights.
 
     Args:
         owner: the open_clip model, with its `tag`.

@@ -66,7 +66,7 @@ def check_model(model: str) -> None:
 
 
 def text_config(model: str) -> dict[str, Any]:
-    """What open_clip's configuration of a model says about its text tower and its tokenizer.
+    """The text tower and the tokenizer in open_clip's configuration of a model.
 
     Raises:
         ConfigError: if open_clip has no such model.
@@ -192,7 +192,7 @@ def timm_models() -> dict[str, Path]:
 
 
 def timm_tags(model: str) -> dict[str, TimmWeights]:
-    """Tag → where its weights are; a tag is what stands behind the point in timm's `resnet50.a1_in1k`.
+    """Tag → where its weights are; a tag is what follows the point in timm's `resnet50.a1_in1k`.
 
     A few that timm computes are not among them; such weights can be named by a path.
 
@@ -226,7 +226,7 @@ def _makes_table(call: ast.Call) -> bool:
 
 
 def _timm_entry(call: ast.Call, name: str) -> TimmWeights:
-    """One `_cfg(url=…, hf_hub_id=…)`; "timm/" alone stands for the repository of the weights' own name."""
+    """One `_cfg(url=…, hf_hub_id=…)`; "timm/" alone means the repository with the weights' own name."""
     given = {keyword.arg: keyword.value.value for keyword in call.keywords if isinstance(keyword.value, ast.Constant)}
     if call.args and isinstance(call.args[0], ast.Constant):
         given.setdefault("url", call.args[0].value)
@@ -266,5 +266,5 @@ def torchvision_tags(model: str) -> dict[str, str]:
         elif isinstance(node.value, ast.Call):
             urls = [k.value.value for k in node.value.keywords if k.arg == "url" and isinstance(k.value, ast.Constant)]
             tags[node.targets[0].id] = str(urls[0])
-    # Features without a classifier: what stands before the last layer is not a number.
+    # Features without a classifier: what precedes the last layer is not a number.
     return {tag: url for tag, url in tags.items() if not tag.endswith("_FEATURES")}

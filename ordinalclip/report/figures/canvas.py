@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # imported inside, since matplotlib takes half a second that 
 COLUMN, PAGE = 3.3, 6.9  # inches: a column's and a page's width in print
 SMALL, MEDIUM = 8, 9  # font sizes in points, at that width
 EVEN = "viridis"  # perceptually even, also to colour-blind readers and in grey
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, RED, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#777777"
 MISSING = "#e6e6e6"
 _RC: Any = {
@@ -162,7 +162,7 @@ class Scale:
             what: the axis is called.
             inches: its length.
             most: labels.
-            beside: another panel stands at its left: names that are turned stand upright, to stay below their own.
+            beside: another panel is at its left: rotated names are upright, to stay below their own.
         """
         places, names, turned = self._below(inches, most)
         panel.set_xticks(places, names, parse_math=False)  # a `$` in a name is money, not mathematics

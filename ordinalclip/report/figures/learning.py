@@ -20,7 +20,7 @@ class Curves:
     Attributes:
         epoch: [E].
         values: logged name → [E], nan where an epoch did not log it.
-        chosen: the epoch that was kept; None: none can be told.
+        chosen: the epoch that was kept; None if unknown.
     """
 
     epoch: npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ class Curves:
 
 
 def learning_curves(lines: Iterable[Mapping[str, Any]], selection: str, *, largest: bool = False) -> Curves:
-    """What the record says of the epochs.
+    """The epochs in the record.
 
     Args:
         lines: of metrics.jsonl; of several for an epoch the last counts. The test's own line is no epoch.

@@ -30,7 +30,7 @@ from ordinalclip.report.figures.canvas import (
 
 _MOST_RANKS_WITH_NUMBERS = 12
 
-_POINTS = 4000  # more tell nothing more
+_POINTS = 4000  # more points add nothing
 
 
 def confusion_counts(
@@ -135,7 +135,7 @@ def rank_error_figure(
         ranks: `count`, `mae` and `bias`, [R] each, None where a rank has no images; of `test_details.json`.
         scale: the R ranks.
         path_stem: where to, without a suffix.
-        constant: rank that the constant predictor says, whose error is drawn beside it; None: it is not known.
+        constant: rank that the constant predictor answers, whose error is drawn beside it; None if unknown.
     """
     mae, bias = (np.array(ranks[name], dtype=float) for name in ("mae", "bias"))  # None is nan
     count = np.asarray(ranks["count"])
