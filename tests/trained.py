@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from ordinalclip.config.compose import composed
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import prepare
 from ordinalclip.runs.run import Run
-from tests.conftest import SMALL
+from tests.conftest import SMALL, composed_with
 
 
 def train(folder: Path, *words: str, in_sweep: bool = True) -> Run:
-    paths = [f"paths.{name}={folder / name}" for name in ("runs", "data", "cache")]
-    job = prepare(composed([*SMALL, *paths, "epochs=1", *words]))
+    folders = {name: folder / name for name in ("runs", "data", "cache")}
+    job = prepare(composed_with(folders, *SMALL, "epochs=1", *words))
     run_job(job, in_sweep=in_sweep)
     return job.run

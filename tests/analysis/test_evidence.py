@@ -44,6 +44,7 @@ def made(
     return Scored(cell, job, {"mae": errors, "mae_argmax": 2 * errors}, weak, family, values)
 
 
+@pytest.mark.slow
 def test_settings_have_the_same_steps_and_seeds_draw_their_own_images(compose_cfg: Compose) -> None:
     images = {"1_shot": 101, "4_shots": 404, "16_shots": 1616, "full": 6464}
     images |= {"shift": 61 * 64 + 40 * 6, "unseen": 51 * 64}
@@ -55,6 +56,7 @@ def test_settings_have_the_same_steps_and_seeds_draw_their_own_images(compose_cf
         assert cfg["subset"]["shots"] == plan.FEW_SHOT.get(place.name) or place.name in ("full", "shift", "unseen")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", plan.DATA)
 def test_all_settings_can_be_had_of_either_data(compose_cfg: Compose, data: str) -> None:
     for place in plan.SETTINGS:
@@ -159,6 +161,7 @@ def test_a_difference_counts_seeds_and_images() -> None:
     assert np.isnan(error_difference(a, b, weak=True).value)  # there are no weak ranks
 
 
+@pytest.mark.slow
 def test_a_difference_on_weak_ranks_counts_seeds_and_people() -> None:
     rng = np.random.default_rng(1)
     people = np.arange(400) // 5

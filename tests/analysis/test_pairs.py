@@ -23,6 +23,7 @@ def test_what_seeds_explain_is_not_ahead(tmp_path: Path) -> None:
     assert pair.estimate.p == pytest.approx(reference.pvalue, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_folds_are_corrected(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     differences = []

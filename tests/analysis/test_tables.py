@@ -143,6 +143,7 @@ def test_ordinality_is_of_the_paper_s_slice(cells: dict[str, list[Cell]], tmp_pa
     assert (tmp_path / "figure.svg").is_file()
 
 
+@pytest.mark.slow
 def test_base_ranks_have_interpolations_as_rows(tmp_path: Path) -> None:
     made_run(tmp_path, "0", status="failed")
     table = paper_table("base_ranks", frame_of_folder(tmp_path))

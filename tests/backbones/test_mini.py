@@ -74,6 +74,7 @@ def test_the_image_tower_is_built_when_needed_and_draws_nothing() -> None:
     assert not tower.ready().training
 
 
+@pytest.mark.slow
 def test_mini_runs_untrained(random_weights: dict[str, WeightFile]) -> None:
     backbone = build_mini(size=64, weights=random_weights).eval()
     with torch.inference_mode():
@@ -130,6 +131,7 @@ def test_texts_about_imagenet_cover_every_class() -> None:
     assert len({text.text for text in texts if text.kind == "photo"}) > 980
 
 
+@pytest.mark.slow
 def test_a_fit_takes_sentences_to_their_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ordinalclip.backbones.fit_mini.NUM_EPOCHS", 8)
     generator = torch.Generator().manual_seed(0)

@@ -59,6 +59,7 @@ def before_last(net: nn.Module, last: str, images: torch.Tensor) -> torch.Tensor
     return seen[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "last", "width"), [("resnet18", "fc", 512), ("alexnet", "classifier.6", 4096)])
 def test_the_tower_is_the_network_up_to_its_last_layer(
     text: str, tmp_path: Path, model: str, last: str, width: int
@@ -95,6 +96,7 @@ def test_vgg16_is_the_papers_tower() -> None:
     torch.testing.assert_close(backbone.image(images), before_last(net, "classifier.6", images))
 
 
+@pytest.mark.slow
 def test_a_users_file_is_compared_with_the_network_before_it_is_built(
     text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_users_file_is_compared_with_the_network_before_it_is_built(
     assert caught.value.key == "backbone.weights.image"
 
 
+@pytest.mark.slow
 def test_a_last_layer_of_the_texts_width_is_where_the_projection_starts(
     text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,6 +155,7 @@ def test_timms_networks_give_their_features(text: str, tmp_path: Path) -> None:
     assert backbone.feature_dim == net.num_features
 
 
+@pytest.mark.slow
 def test_a_published_file_of_timms_is_read_by_timm(text: str, tmp_path: Path) -> None:
     import timm
     from safetensors.torch import save_file
@@ -217,6 +221,7 @@ def test_another_clips_tower_keeps_its_projection(text: str, tmp_path: Path) -> 
         )
 
 
+@pytest.mark.slow
 def test_the_image_network_brings_the_preprocessing(text: str) -> None:
     def of(**settings: Any) -> Any:
         return build_mixed(text_model=text, weights=RANDOM, **settings).preprocessing
@@ -232,6 +237,7 @@ def test_the_image_network_brings_the_preprocessing(text: str) -> None:
     assert of(image_library="torchvision", image_model="alexnet", size=96).size == 96
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [(300, 300), (250, 333)])
 def test_images_reach_the_network_as_its_library_brings_them(text: str, side: tuple[int, int]) -> None:
     from timm.data import create_transform, resolve_data_config
@@ -266,6 +272,7 @@ def test_networks_that_cannot_be_used_are_refused(text: str, model: str, size: i
         build_mixed(image_library="torchvision", image_model=model, text_model=text, size=size, weights=RANDOM)
 
 
+@pytest.mark.slow
 def test_random_towers_are_the_same_every_time_and_trained_ones_a_runs_own(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +287,7 @@ def test_random_towers_are_the_same_every_time_and_trained_ones_a_runs_own(
     assert tuned.image is not load_backbone(cfg(text), cache_dir=tmp_path, weights=RANDOM).image
 
 
+@pytest.mark.slow
 def test_features_are_computed_once_and_survive_another_text(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

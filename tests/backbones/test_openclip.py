@@ -66,6 +66,7 @@ def test_a_files_tag_decides_its_activation(model: str, tmp_path: Path, tag: str
     assert isinstance(ours.projection, nn.Identity)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_openais_archives_load_with_quick_gelu(model: str, tmp_path: Path) -> None:
     clip = reference(quick_gelu=True)

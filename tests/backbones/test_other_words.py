@@ -80,6 +80,7 @@ def test_an_export_is_opened_where_the_tokenizer_is_not(
     assert np.allclose(ordinalclip.load(out, device="cpu").predict(images).probs, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "folder"), [("siglip_b16", "ViT-B-16-SigLIP")], indirect=["folder"])
 def test_the_tokenizers_content_is_in_the_id_and_its_place_is_not(
     compose_cfg: Compose, backbone: str, folder: Path, tmp_path: Path

@@ -33,6 +33,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finetune, "speed_up", lambda tower, compiled: None)
 
 
+@pytest.mark.slow
 def test_fine_tuning_steps() -> None:
     peaks = {torch.float32: 1e12, torch.bfloat16: 2e12}
     rows = {row["ours"]: row for row in finetune.measure_step("tiny", 5, 4, 1, peaks)}

@@ -20,6 +20,7 @@ def tower(monkeypatch: pytest.MonkeyPatch) -> CausalText:
     return tower
 
 
+@pytest.mark.slow
 def test_naive_modes_are_extrapolated_where_it_says_so(tower: CausalText) -> None:
     rows = text.measure_ranks(tower, 5, rounds=1, more=(20, 40))
     assert [row["naive"] for row in rows] == ["measured", "extrapolated", "extrapolated"]
@@ -80,6 +81,7 @@ def test_naive_modes_compute_quick_gelu_as_open_clip_does_and_ours_does_not(monk
         assert met == {QuickGELU: theirs, LeanQuickGELU: ours}, mode
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page(tower: CausalText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["bench", "text", "--quick", "--output", str(tmp_path)])
     __main__.main()

@@ -162,6 +162,7 @@ def test_what_is_refused(folder: Path, run: Run, tmp_path: Path) -> None:
         again(folder, copy)
 
 
+@pytest.mark.slow
 def test_help_and_mistakes_take_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['evaluate', *{words}]; from ordinalclip.evaluate import main\n"

@@ -51,6 +51,7 @@ def test_rows_of_the_manifest_find_their_predictions(run: Run) -> None:
     assert list(found.attributes) == ["sex"]
 
 
+@pytest.mark.slow
 def test_the_best_run_is_named_as_everywhere(run: Run) -> None:
     (run.directory / "identity.json").write_text("{}")
     (run.directory / "val_stats.json").write_text('{"val/mae": 1.5}')
@@ -79,6 +80,7 @@ def test_scores_by_name(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "readout: median; unit: years; intervals: bootstrap, 1,000 draws of 25 subjects, groups or blocks" in shown
 
 
+@pytest.mark.slow
 def test_a_run_selected_on_test_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate([f"run={run.directory}", "metrics=mae"])
     assert "selected on test" not in capsys.readouterr().out
@@ -87,6 +89,7 @@ def test_a_run_selected_on_test_is_told(run: Run, capsys: pytest.CaptureFixture[
     assert "selected on test: the run's epoch was chosen by its test scores" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_all_of_them_and_another_split(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     found = evaluate([f"run={run.directory.name}", f"paths.runs={run.directory.parent}", "metrics=all"])
     assert {"cs_5", "pit_mean", "epsilon_error", "worst_group_mae"} <= set(found)
@@ -117,6 +120,7 @@ def test_a_record_without_a_manifest_is_read_too(run: Run) -> None:
     assert found.labels == pytest.approx(found.rank_values[found.rank])
 
 
+@pytest.mark.slow
 def test_names_are_checked_without_torch(run: Run) -> None:
     code = (
         f"import sys; sys.argv = ['evaluate', 'run={run.directory}', 'metrics=quwk']\n"

@@ -77,6 +77,7 @@ def test_a_run_without_rank_features(tmp_path: Path) -> None:
         ordinality_of_run(Run(tmp_path))
 
 
+@pytest.mark.slow
 def test_no_torch_is_imported(tmp_path: Path) -> None:
     made_run(tmp_path / "run", 5)
     code = "import sys; from ordinalclip.ordinality import main; main(); assert 'torch' not in sys.modules"

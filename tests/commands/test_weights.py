@@ -74,6 +74,7 @@ def test_what_is_gathered_from_the_hubs_cache_is_checked_wherever_it_is_copied(
         find_weights(cfg, tmp_path / "node")
 
 
+@pytest.mark.slow
 def test_files_of_packages_paths_and_random_weights_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +115,7 @@ def test_mistakes_end_with_2(
     assert said in error
 
 
+@pytest.mark.slow
 def test_no_torch_is_needed(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['weights', 'backbone=alexnet_rn50text', 'backbone.weights=random']\n"

@@ -90,6 +90,7 @@ def test_every_cell_can_start(paths: tuple[str, ...]) -> None:
     assert jobs[cell].run.run_id == jobs["experiment=ablation_tuned tuned=all sweep=seeds"].run.run_id == main
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_morph_rows(paths: tuple[str, ...]) -> None:
     cfg = composed("experiment=morph", *paths)
     assert (cfg["epochs"], cfg["batch_size"], cfg["loss"]["kl_weight"]) == (100, 32, 1)
@@ -152,6 +153,7 @@ def test_what_is_tuned(tuned: str, trained: set[str], from_words: bool, prompt: 
     assert cfg["prompt"]["rank_init"] == ("names" if from_words and prompt == "context" else "random")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_says_what_it_is(experiment: str) -> None:
     lines = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()

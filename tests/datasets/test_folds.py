@@ -25,6 +25,7 @@ def images(manifest: Manifest, split: str) -> set[str]:
     return set(manifest.table["path"][manifest.table["split"] == split])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("runs", "options"),
     [
@@ -52,6 +53,7 @@ def test_every_image_is_tested_once(people: Manifest, runs: int, options: dict[s
         folds(people, fold=runs, **options)
 
 
+@pytest.mark.slow
 def test_ranks_are_in_proportion_and_the_seed_draws(people: Manifest) -> None:
     one, other = (folds(people, val_from_train=0.1, seed=seed) for seed in (0, 1))
     assert images(one, "test") != images(other, "test")

@@ -105,6 +105,7 @@ def test_duplicates_and_leakage_are_counted() -> None:
     assert "groups      not known" in lines
 
 
+@pytest.mark.slow
 def test_a_sheet_has_a_row_a_rank(tmp_path: Path, paths: list[str]) -> None:
     root = tmp_path / "set"
     for rank, colour in enumerate(("red", "lime", "blue")):
@@ -176,6 +177,7 @@ def test_folders_and_ranks_called_by_numbers_are_typed_as_they_are(
         check_dataset([*words, "dataset.order=[1.5,2]"])
 
 
+@pytest.mark.slow
 def test_check_fails_where_training_would_stop_at_names_or_labels(
     tmp_path: Path, paths: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,6 +152,7 @@ def test_elpv_chooses_blocks_unless_told_otherwise(tmp_path, overrides, target):
     assert "protocol" not in config.dataset
 
 
+@pytest.mark.slow
 def test_no_torch():
     modules = [f"ordinalclip.datasets.{module}" for module in TORCH_FREE]
     code = f"import sys, {', '.join(modules)}\nassert not {{'torch', 'sklearn'}} & set(sys.modules)"

@@ -43,6 +43,7 @@ def photos(tmp_path: Path) -> Manifest:
     return replace(manifest, root=tmp_path)
 
 
+@pytest.mark.slow
 def test_altered_photos_are_found_and_no_others(photos: Manifest, tmp_path: Path) -> None:
     found = near_duplicates(photos, tmp_path / "cache")
     pairs = {(one, other) for one, other, _ in found["examples"]}
@@ -59,6 +60,7 @@ def test_altered_photos_are_found_and_no_others(photos: Manifest, tmp_path: Path
     assert near_duplicates(replace(photos, table=table), tmp_path / "cache") == found  # remembered
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_search(photos: Manifest, tmp_path: Path) -> None:
     with pytest.raises(Stopped), signals_stop():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGUSR2)

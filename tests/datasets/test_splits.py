@@ -46,6 +46,7 @@ def test_subjects_stay_whole_and_ranks_in_proportion():
             assert abs((rows["split"] == split).mean() - fraction) < 0.04
 
 
+@pytest.mark.slow
 def test_subjects_and_groups_are_joined_through_each_other():
     # a-b share group 1, b-c share a subject: one family of four rows, whatever the seed.
     subject = ["a", "b", "b", "c", *map(str, range(40))]

@@ -48,6 +48,7 @@ def test_shots_of_each_rank(manifest: Manifest) -> None:
     assert "1 training images a rank, 7 of" in taken[1].notes[0]
 
 
+@pytest.mark.slow
 def test_the_draw_depends_on_seed_and_content_alone(manifest: Manifest) -> None:
     kept = images(take_subset(manifest, **NONE | {"shots": 3}), "train")
     assert images(take_subset(manifest, **NONE | {"shots": 3}), "train") == kept

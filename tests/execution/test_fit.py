@@ -85,6 +85,7 @@ def modes_while_training(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, bool
     return seen
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_in_training_mode_and_what_is_frozen_is_not(
     compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def test_what_is_trained_is_in_training_mode_and_what_is_frozen_is_not(
         assert not any(on for name, on in modes.items() if name.startswith(("backbone.image", "backbone.text")))
 
 
+@pytest.mark.slow
 def test_buffers_and_dropout_of_a_frozen_tower_do_not_move(
     compose_cfg: Compose, stateful_tower: list[OrdinalCLIP], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +111,7 @@ def test_buffers_and_dropout_of_a_frozen_tower_do_not_move(
     assert not any(modes["backbone.image.dropout"] for modes in seen)
 
 
+@pytest.mark.slow
 def test_buffers_of_a_trained_tower_move_and_are_in_its_checkpoint(
     compose_cfg: Compose, stateful_tower: list[OrdinalCLIP], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ def test_buffers_of_a_trained_tower_move_and_are_in_its_checkpoint(
     assert not torch.equal(state["model.backbone.image.norm.running_mean"], torch.zeros(3))
 
 
+@pytest.mark.slow
 def test_checkpoints_hold_what_is_trained_and_load_with_weights_only(compose_cfg: Compose) -> None:
     done = run(compose_cfg, "prompt=rank", "backbone.projection=linear", "trainable.logit_scale=1e-4")
     for path in (done.best_checkpoint, done.last_checkpoint):
@@ -133,6 +137,7 @@ def test_checkpoints_hold_what_is_trained_and_load_with_weights_only(compose_cfg
     assert "optimizer_states" not in torch.load(done.best_checkpoint, weights_only=True)
 
 
+@pytest.mark.slow
 def test_no_test_row_is_ever_fitted_on_or_selected_on(compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, set[int]] = {"training_step": set(), "validation_step": set()}
     for name, rows in seen.items():
@@ -151,6 +156,7 @@ def test_no_test_row_is_ever_fitted_on_or_selected_on(compose_cfg: Compose, monk
     assert seen["validation_step"] == set(np.flatnonzero(split == "val"))
 
 
+@pytest.mark.slow
 def test_test_labels_change_nothing_but_the_test(compose_cfg: Compose) -> None:
     """Shuffled labels of the test split: the same fit, to the bit."""
     honest = prepare(compose_cfg("prompt=linear"))
@@ -168,6 +174,7 @@ def test_test_labels_change_nothing_but_the_test(compose_cfg: Compose) -> None:
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["ce_kl", "ce"])
 def test_images_and_their_cached_features_give_one_fit(compose_cfg: Compose, loss: str, monkeypatch: Any) -> None:
     options = ("prompt=rank", f"loss={loss}", "epochs=2", "backbone.projection=linear")
@@ -185,6 +192,7 @@ def test_images_and_their_cached_features_give_one_fit(compose_cfg: Compose, los
         assert one == pytest.approx(other, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_sweep_is_the_run_alone(compose_cfg: Compose) -> None:
     """Runs before it in the process leave nothing behind: not in the towers they share, not in random numbers."""
     options = ("prompt=rank", "epochs=2", "backbone.projection=linear", "seed=7")
@@ -195,6 +203,7 @@ def test_a_run_in_a_sweep_is_the_run_alone(compose_cfg: Compose) -> None:
     same_results(alone, swept)
 
 
+@pytest.mark.slow
 def test_a_finished_run_leaves_neither_its_model_nor_its_workers(
     compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +224,7 @@ def test_a_finished_run_leaves_neither_its_model_nor_its_workers(
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_fixed_prompts_are_tested_without_training(compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OrdinalModule, "training_step", None)
     done = run(compose_cfg, "prompt=fixed")
@@ -256,6 +266,7 @@ def test_the_published_baseline_has_a_head_that_stays_as_it_was_drawn(compose_cf
     assert losses[1] < losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=0.5", "trainer=debug"])
 def test_ways_of_training_run_to_their_end(compose_cfg: Compose, option: str) -> None:
     done = run(compose_cfg, option, "epochs=1")
@@ -263,6 +274,7 @@ def test_ways_of_training_run_to_their_end(compose_cfg: Compose, option: str) ->
     assert np.isfinite(done.read_json("test_stats.json")["test/mae"])
 
 
+@pytest.mark.slow
 def test_two_half_batches_step_like_a_whole_one(compose_cfg: Compose) -> None:
     """36 training images: 18 + 18 accumulated step like 36; half a pair at an epoch's end steps, too."""
     options = ("prompt=linear", "loss=ce", "epochs=2", "optimizer=sgd")
@@ -274,6 +286,7 @@ def test_two_half_batches_step_like_a_whole_one(compose_cfg: Compose) -> None:
     assert torch.load(thirds.last_checkpoint, weights_only=True)["global_step"] == 2 * 2
 
 
+@pytest.mark.slow
 def test_the_recorded_rate_is_the_one_that_the_epoch_was_trained_with(compose_cfg: Compose) -> None:
     done = run(compose_cfg, "prompt=linear", "schedule=multistep", "schedule.milestones=[0.5]", "epochs=4", "lr=0.01")
     rates = [values["lr/head"] for epoch, values in values_by_epoch(done).items() if epoch < 4]
@@ -293,6 +306,7 @@ def test_one_rate_a_part_is_recorded_its_largest(compose_cfg: Compose) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(
     compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +329,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(
     assert job.run.state() == "failed"
 
 
+@pytest.mark.slow
 def test_weights_that_the_epochs_last_step_ruined_are_not_kept(
     compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +353,7 @@ def test_weights_that_the_epochs_last_step_ruined_are_not_kept(
     assert list(values_by_epoch(job.run)) == [0]
 
 
+@pytest.mark.slow
 def test_towers_are_never_moved_in_inference_mode(compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU it would make inference tensors of what the runs of a sweep share; the next one could not train."""
     moves: list[bool] = []

@@ -68,6 +68,7 @@ def test_views_are_shared_by_seeds_and_evaluation_uses_the_plain_image(
     assert [line["values"] for line in again.metrics()] == [line["values"] for line in first.metrics()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("word", ["trainer.accelerator=gpu", "trainer.precision=16-mixed"])
 def test_a_gpu_that_is_not_there_is_told_before_features_are_computed(
@@ -79,6 +80,7 @@ def test_a_gpu_that_is_not_there_is_told_before_features_are_computed(
     assert not (tmp_path / "cache" / "features").exists()
 
 
+@pytest.mark.slow
 def test_a_layer_that_the_tower_lacks_is_told_before_images_are_decoded(compose_cfg: Compose, tmp_path: Path) -> None:
     words = ("trainable.image=1e-3", "image_rates.new_layers=[layr4]", f"paths.cache={tmp_path / 'cache'}")
     job = prepare(compose_cfg(*words))

@@ -63,6 +63,7 @@ def values_by_epoch(run: Run) -> dict[int, dict[str, float]]:
     return {line["epoch"]: line["values"] for line in run.metrics()}
 
 
+@pytest.mark.slow
 def test_the_record_is_complete(small_job: Job) -> None:
     run_job(small_job)
     run = small_job.run
@@ -89,6 +90,7 @@ def test_the_record_is_complete(small_job: Job) -> None:
     assert run.read_json("overrides.json") == ["prompt=linear"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_skipped_and_says_when_other_code_made_it(
     small_job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_finished_run_is_skipped_and_says_when_other_code_made_it(
     assert "abcdef01;" in caplog.text
 
 
+@pytest.mark.slow
 def test_rerun_archives_every_time_and_repeats_to_the_bit(compose_cfg: Compose) -> None:
     first = prepare(compose_cfg("prompt=linear", "epochs=1"))
     run_job(first, in_sweep=True)
@@ -135,6 +138,7 @@ def test_a_busy_run_is_refused_and_left_as_it_is(compose_cfg: Compose) -> None:
     assert [path.name for path in job.run.directory.iterdir()] == ["attempts"]
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_ends_in_between_is_not_repeated(
     small_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +159,7 @@ def test_a_run_that_another_process_ends_in_between_is_not_repeated(
     assert living_attempt(small_job.run.directory) is None
 
 
+@pytest.mark.slow
 def test_a_failure_is_raised_and_recorded_and_the_retry_goes_on_to_the_bit(compose_cfg: Compose) -> None:
     options = ("prompt=rank", "backbone.projection=linear", "epochs=4", "schedule=cosine")
     whole = prepare(compose_cfg(*options))
@@ -182,6 +187,7 @@ def test_a_failure_is_raised_and_recorded_and_the_retry_goes_on_to_the_bit(compo
     assert cut.run.read_json("test_stats.json") == whole.run.read_json("test_stats.json")
 
 
+@pytest.mark.slow
 def test_a_failure_after_the_last_epoch_only_repeats_the_test(small_job: Job) -> None:
     with patched(fit, "evaluate_split", raising(Boom())), pytest.raises(Boom):
         run_job(small_job, in_sweep=True)
@@ -192,6 +198,7 @@ def test_a_failure_after_the_last_epoch_only_repeats_the_test(small_job: Job) ->
     assert (small_job.run.directory / "predictions.parquet").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "place"), [(first_record, "provenance"), (job, "mirror_of"), (job, "_log_to")])
 def test_a_failure_before_the_first_step_keeps_nothing_claimed(small_job: Job, module: Any, place: str) -> None:
     with patched(module, place, raising(Boom())), pytest.raises(Boom):
@@ -201,6 +208,7 @@ def test_a_failure_before_the_first_step_keeps_nothing_claimed(small_job: Job, m
     assert small_job.run.state() == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(-1)])
 def test_an_interruption_stays_what_it_is_and_is_gone_on_from(small_job: Job, stop: BaseException) -> None:
     ctrl_c = signal.getsignal(signal.SIGINT)
@@ -218,6 +226,7 @@ def test_an_interruption_stays_what_it_is_and_is_gone_on_from(small_job: Job, st
     assert small_job.run.state() == "finished"
 
 
+@pytest.mark.slow
 def test_a_full_disk_does_not_hide_why_a_run_ended(small_job: Job) -> None:
     """Were the interrupt replaced by the error of writing it down, a sweep would go on with its next run."""
     full = OSError(28, "No space left on device")
@@ -233,6 +242,7 @@ def test_a_full_disk_does_not_hide_why_a_run_ended(small_job: Job) -> None:
     assert living_attempt(again.directory) is None
 
 
+@pytest.mark.slow
 def test_a_superseded_run_writes_nothing_more(small_job: Job) -> None:
     def taken_over(*_: Any, **__: Any) -> None:
         attempts = small_job.run.directory / "attempts"
@@ -252,6 +262,7 @@ def test_a_runs_folder_that_cannot_be_written_is_one_error(compose_cfg: Compose,
         run_job(prepare(cfg), in_sweep=True)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_says_which_code_and_device_made_its_first_epochs(small_job: Job) -> None:
     with patched(OrdinalModule, "training_step", failing_at(1, Boom())), pytest.raises(Boom):
         run_job(small_job, in_sweep=True)
@@ -269,6 +280,7 @@ def test_a_resumed_run_says_which_code_and_device_made_its_first_epochs(small_jo
     ]
 
 
+@pytest.mark.slow
 def test_a_run_is_found_whatever_its_data_set_is_called(compose_cfg: Compose) -> None:
     first = prepare(compose_cfg("prompt=linear", "epochs=1"))
     run_job(first, in_sweep=True)
@@ -277,6 +289,7 @@ def test_a_run_is_found_whatever_its_data_set_is_called(compose_cfg: Compose) ->
     assert renamed.run.state() == "finished"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_its_best_is_not_gone_on_from(small_job: Job) -> None:
     """As after a folder was copied in part: the best epoch could not be tested."""
     with patched(OrdinalModule, "training_step", failing_at(2, Boom())), pytest.raises(Boom):

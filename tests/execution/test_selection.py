@@ -60,6 +60,7 @@ def test_a_run_selected_on_test_is_stamped(
     assert honest.run.read_json("val_stats.json")["val/num_images"] == (honest.manifest.table["split"] == "val").sum()
 
 
+@pytest.mark.slow
 def test_the_val_list_of_the_paper_is_refused_where_it_is_not_asked_for(compose_cfg: Compose, morph: str) -> None:
     same = "dataset.val=data_list/ET_proto_val.txt"
     with pytest.raises(ConfigError, match="chosen on test"):
@@ -71,6 +72,7 @@ def test_the_val_list_of_the_paper_is_refused_where_it_is_not_asked_for(compose_
         prepare(compose_cfg(*MORPH, morph, "protocol=given", small=False))
 
 
+@pytest.mark.slow
 def test_a_subset_enters_the_id_by_what_it_takes(compose_cfg: Compose) -> None:
     def run_id(*overrides: str) -> str:
         return prepare(compose_cfg(*overrides)).run.run_id

@@ -311,6 +311,7 @@ def test_an_export_is_replaced_unless_it_holds_other_files_too(exported: Path, r
     assert len(ordinalclip.load(export(words), device="cpu").ranks.names) == 3
 
 
+@pytest.mark.slow
 def test_prompts_without_base_ranks_have_no_others(folder: Path, tmp_path: Path) -> None:
     run = train(folder, "prompt=linear")
     with pytest.raises(ConfigError, match="has no base ranks to interpolate from"):

@@ -21,6 +21,7 @@ from tests.trained import train
 Tested = tuple[list[Path], np.ndarray]
 
 
+@pytest.mark.slow
 def test_a_loaded_run_says_what_it_recorded(model: RankModel, tested: Tested) -> None:
     paths, probs = tested
     plain = replace(model, calibration=None)
@@ -37,6 +38,7 @@ def test_a_loaded_run_says_what_it_recorded(model: RankModel, tested: Tested) ->
     assert np.isfinite(calibrated.interval()).all()
 
 
+@pytest.mark.slow
 def test_cached_features_and_images_agree(folder: Path) -> None:
     run = train(folder, "prompt=linear")
     model = ordinalclip.load(run.directory, device="cpu")

@@ -76,6 +76,7 @@ def test_intervals_of_another_level(run: Run, images: Path, monkeypatch: pytest.
     assert (narrow["upper"] == narrow["lower"]).all()  # the median rank
 
 
+@pytest.mark.slow
 def test_both_formats_say_the_same(run: Run, images: Path) -> None:
     table = pd.read_csv(predict(typed(run, images)), dtype={"name": "str"})
     other = pd.read_parquet(predict([*typed(run, images), f"out={images.parent / 'other.parquet'}"]))
@@ -84,6 +85,7 @@ def test_both_formats_say_the_same(run: Run, images: Path) -> None:
     pd.testing.assert_frame_equal(other, table, check_dtype=False, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_killed_one_goes_on_after_its_last_part(
     run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -135,6 +137,7 @@ def interrupted(words: list[str]) -> None:
             predict(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["one more", "one less", "another order", "a torn part"])
 def test_other_images_than_before_are_seen(
     run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, change: str, caplog: pytest.LogCaptureFixture
@@ -163,6 +166,7 @@ def test_other_images_than_before_are_seen(
         assert "8 images, 6 of them before" in caplog.text  # nor was 9.png of another part, which is broken
 
 
+@pytest.mark.slow
 def test_another_models_parts_are_not_gone_on_with(run: Run, images: Path, tmp_path: Path) -> None:
     """Two exports of a run, alike in all but their ranks."""
     ours, finer = (
@@ -172,6 +176,7 @@ def test_another_models_parts_are_not_gone_on_with(run: Run, images: Path, tmp_p
     assert "p_0.5" in pd.read_csv(predict([*typed(run, images), f"run={finer}"]))
 
 
+@pytest.mark.slow
 def test_an_image_that_was_broken_is_looked_at_again(
     run: Run, images: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -277,6 +282,7 @@ def test_a_name_of_other_bytes_than_utf_8(run: Run, images: Path) -> None:
         assert rf"{images}/\xff.png" in paths.tolist()
 
 
+@pytest.mark.slow
 def test_the_best_of_a_sweep(run: Run, images: Path, folder: Path) -> None:
     words = [*typed(run, images)[1:], f"paths.runs={folder / 'runs'}"]
     assert predict([*words, "run=best:metric=val/mae"]).is_file()
@@ -320,6 +326,7 @@ def test_what_is_there_is_not_overwritten(run: Run, images: Path) -> None:
     assert len(pd.read_csv(predict(typed(run, images, "overwrite=true")))) == 8
 
 
+@pytest.mark.slow
 def test_help_and_mistakes_take_no_torch(tmp_path: Path) -> None:
     code = "import sys; from ordinalclip.predict import main; sys.argv = ['predict', *sys.argv[1:]]\n"
     code += "try: main()\nexcept SystemExit as end: print(end.code)\nassert 'torch' not in sys.modules"

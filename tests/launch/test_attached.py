@@ -27,6 +27,7 @@ from tests.launch.fake_slurm import FakeSlurm
 from tests.launch.test_submit import finish
 
 
+@pytest.mark.slow
 def test_what_slurm_has_already_is_waited_for_as_is_what_is_queued(
     slurm: FakeSlurm, small: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -55,6 +56,7 @@ def test_what_slurm_has_already_is_waited_for_as_is_what_is_queued(
     assert isinstance(results[0]._return_value, Busy)
 
 
+@pytest.mark.slow
 def test_what_a_job_leaves_to_this_process_its_node_does_not_stumble_over(
     small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

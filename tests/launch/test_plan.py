@@ -16,6 +16,7 @@ from ordinalclip.report.published import read_published
 from tests.launch.fake_slurm import FakeSlurm
 
 
+@pytest.mark.slow
 def test_each_run_and_why(
     tmp_path: Path, slurm: FakeSlurm, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,6 +50,7 @@ def test_each_run_and_why(
     assert "3 as measured here: 0.03 h" in out
 
 
+@pytest.mark.slow
 def test_data_that_are_not_here_are_named_job_by_job(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     planned = plan(["-m", "experiment=hci,adience", "dataset.fold=0,1", "backbone=tiny", *small[-2:]])
     assert [one.job for one in planned] == [None] * 4
@@ -89,6 +91,7 @@ def test_the_published_tables_of_several_experiments_are_added_up(
         assert hours == pytest.approx(sum(float(row[column].replace(",", "")) for row in rows.values()), rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["cpu", "gpu"])
 def test_an_estimate_adds_up(where: str, tmp_path: Path) -> None:
     def seconds(*words: str) -> float:

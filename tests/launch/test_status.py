@@ -121,6 +121,7 @@ def test_what_a_command_cannot_use_is_refused(
     assert not slurm.calls("sbatch")
 
 
+@pytest.mark.slow
 def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -147,6 +148,7 @@ def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         cancel([])
 
 
+@pytest.mark.slow
 def test_a_job_that_died_before_its_run_began(tmp_path: Path, slurm: FakeSlurm, small: list[str]) -> None:
     submission = submit(["-m", *small, "seed=0,1", "sweep=s"])
     claims = Claims(tmp_path / "runs").read()
@@ -160,6 +162,7 @@ def test_a_job_that_died_before_its_run_began(tmp_path: Path, slurm: FakeSlurm, 
     assert (other.state, other.reason) == ("new", "node failure")
 
 
+@pytest.mark.slow
 def test_what_came_after_a_job_counts_and_not_how_the_job_had_ended(
     tmp_path: Path, slurm: FakeSlurm, small: list[str]
 ) -> None:
@@ -188,6 +191,7 @@ def test_the_time_is_of_all_attempts(tmp_path: Path) -> None:
     assert stands(run).seconds == 90
 
 
+@pytest.mark.slow
 def test_cancelled_and_queued_again(
     tmp_path: Path, slurm: FakeSlurm, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,6 +222,7 @@ def test_cancelled_and_queued_again(
     assert "queued: job 18_0" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_queued_again_has_the_settings_that_it_had(tmp_path: Path, slurm: FakeSlurm, small: list[str]) -> None:
     runs, where = tmp_path / "runs", small[-2:]
     served = ["tracking=server", "tracking.uri=http://127.0.0.1:9", "cache.limit_gb=3", "cluster.qos=q"]

@@ -23,6 +23,7 @@ def finish(directory: Path, **facts: object) -> None:
     (directory / "status.json").write_text(json.dumps({"status": "finished", "epoch": 2, "epochs": 2, **facts}))
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_queued_once(
     tmp_path: Path, slurm: FakeSlurm, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +63,7 @@ def test_what_is_missing_is_queued_once(
     assert claims[names[1].rpartition("-")[2]].slurm_id == "18_0"
 
 
+@pytest.mark.slow
 def test_a_queue_that_does_not_answer_keeps_its_claims(tmp_path: Path, slurm: FakeSlurm, small: list[str]) -> None:
     submit([*small])
     assert slurm.jobs() == {"17": {"17": "PENDING"}}  # one job is no array
@@ -69,6 +71,7 @@ def test_a_queue_that_does_not_answer_keeps_its_claims(tmp_path: Path, slurm: Fa
     assert submit([*small]).slurm_ids == []
 
 
+@pytest.mark.slow
 def test_arrays_keep_to_the_sites_limit_and_refusals_are_told(
     tmp_path: Path, slurm: FakeSlurm, small: list[str]
 ) -> None:
@@ -85,6 +88,7 @@ def test_arrays_keep_to_the_sites_limit_and_refusals_are_told(
     assert submit(words).slurm_ids == ["19"]
 
 
+@pytest.mark.slow
 def test_nothing_is_queued_where_one_job_cannot_start(
     tmp_path: Path, slurm: FakeSlurm, small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +113,7 @@ def test_nothing_is_queued_where_one_job_cannot_start(
     assert Claims(tmp_path / "runs").read() == {}
 
 
+@pytest.mark.slow
 def test_rerun_archives_once_and_not_at_every_start(tmp_path: Path, slurm: FakeSlurm, small: list[str]) -> None:
     (planned,) = plan(small)
     assert planned.job is not None
@@ -122,6 +127,7 @@ def test_rerun_archives_once_and_not_at_every_start(tmp_path: Path, slurm: FakeS
     assert (stands.state, stands.reason) == ("queued", "job 17")
 
 
+@pytest.mark.slow
 def test_a_job_has_its_sites_settings_and_all_of_its_cores(slurm: FakeSlurm, small: list[str]) -> None:
     site = ["cluster.partition=p", "cluster.account=a", "cluster.constraint=a100|h100", "cluster.cpus=3"]
     submit([*small, *site, "cluster.setup=[module load cuda]", "+hydra.launcher.additional_parameters.nice=5"])
@@ -144,6 +150,7 @@ def test_a_job_has_its_sites_settings_and_all_of_its_cores(slurm: FakeSlurm, sma
         assert done.stdout.strip() == found
 
 
+@pytest.mark.slow
 def test_a_server_that_jobs_or_this_machine_cannot_reach_is_warned_of(
     slurm: FakeSlurm, small: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

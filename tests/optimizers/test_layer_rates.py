@@ -64,6 +64,7 @@ def test_a_prefix_that_nothing_has_is_told_with_what_is_near(prefix):
     assert "did you mean" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_tower_whose_order_is_unknown_is_refused():
     names = [name for name, _ in torchvision.models.alexnet().named_parameters()]
     with pytest.raises(ConfigError, match=r"layer_decay=0.5: .*\(classifier, features\)"):

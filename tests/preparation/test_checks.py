@@ -88,6 +88,7 @@ def test_the_version_of_what_a_backbone_starts_from_is_in_the_id_of_its_runs_alo
     assert id_of(other) == now[1]
 
 
+@pytest.mark.slow
 def test_settings_of_features_enter_only_where_features_are_used(compose_cfg: Compose) -> None:
     identity_of = lambda *words: identity(compose_cfg(*words), manifest_hash="m", weights=WEIGHTS)  # noqa: E731
     assert "features" not in identity_of()  # as in the ids of runs before there were views
@@ -99,6 +100,7 @@ def test_settings_of_features_enter_only_where_features_are_used(compose_cfg: Co
     assert identity_of("augment=true", words[1]) == identity_of("augment=true")  # the tower sees each batch
 
 
+@pytest.mark.slow
 def test_compiling_enters_only_where_something_is_compiled(compose_cfg: Compose) -> None:
     assert id_of(compose_cfg("compile=true")) == id_of(compose_cfg())
     trained = "trainable.image=1e-4"
@@ -110,6 +112,7 @@ def test_float16_is_refused_on_a_cpu_which_would_compute_in_bfloat16(compose_cfg
         check(compose_cfg("trainer=cpu", "trainer.precision=16-mixed"))
 
 
+@pytest.mark.slow
 def test_fused_steps_and_clipped_float16_are_refused(compose_cfg: Compose) -> None:
     words = ("trainer=gpu", "optimizer=adam", "trainer.precision=16-mixed", "trainer.gradient_clip_val=1.0")
     with pytest.raises(ConfigError, match=r"optimizer\.fused=True: .*gradient_clip_val"):
@@ -251,6 +254,7 @@ def test_rates_that_nothing_would_come_of(compose_cfg: Compose, overrides: list[
     assert caught.value.key == key
 
 
+@pytest.mark.slow
 def test_rates_within_the_image_tower_are_in_the_id_once_they_say_something(compose_cfg: Compose) -> None:
     cfg = compose_cfg("trainable.image=1e-4")
     assert "image_rates" not in identity(cfg, manifest_hash="", weights={})

@@ -49,6 +49,7 @@ def test_where_there_are_too_many_pairs_it_is_told(compose_cfg: Compose, monkeyp
     assert notes[0].startswith("near duplicates were not looked for")
 
 
+@pytest.mark.slow
 def test_where_the_images_lie_is_known_from_wherever_the_record_is_read(
     compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ def test_no_checkpoint_is_what_there_was_before(compose_cfg: Compose) -> None:
     assert "init" not in identity(cfg, manifest_hash="m", weights={})
 
 
+@pytest.mark.slow
 def test_a_run_may_be_named_in_four_ways(compose_cfg: Compose, recorded: Path) -> None:
     names = (str(recorded), recorded.name, "'0123456789'", str(recorded / "ckpt" / "best.ckpt"))
     files = [find_initial(compose_cfg(f"init.checkpoint={name}")) for name in names]
@@ -66,6 +67,7 @@ def test_a_run_may_be_named_in_four_ways(compose_cfg: Compose, recorded: Path) -
     assert all(file == files[0] for file in files)
 
 
+@pytest.mark.slow
 def test_the_id_depends_on_what_is_in_the_file_and_on_the_parts(compose_cfg: Compose) -> None:
     def id_of(initial: str, *words: str) -> str:
         cfg = compose_cfg("init.checkpoint=somewhere", *words)
@@ -131,6 +133,7 @@ def test_parts_that_fit_are_taken_from_a_run_that_does_not_fit_as_a_whole(compos
     assert find_initial(compose_cfg(f"init.checkpoint={recorded}", "init.parts=[context]", "prompt=context"))
 
 
+@pytest.mark.slow
 def test_unfinished_runs_and_runs_without_a_checkpoint_are_refused(compose_cfg: Compose) -> None:
     half = record(compose_cfg(), status="interrupted", name="half-0000000001")
     with pytest.raises(ConfigError, match=r"is not finished \(interrupted, after epoch 2 of 20\)"):

@@ -25,6 +25,7 @@ def test_unseen_ranks_are_recorded_and_scored(compose_cfg: Compose) -> None:
     assert [line["values"]["leakage/duplicates"] for line in job.run.metrics() if "test/mae" in line["values"]] == [0.0]
 
 
+@pytest.mark.slow
 def test_records_of_before_the_newer_options_are_still_good(compose_cfg: Compose) -> None:
     cfg = compose_cfg()
     old = ("shots", "shift_ranks", "shift_keep", "eval_min_rank", "seed")

@@ -50,6 +50,7 @@ def test_a_rank_of_no_tokens_is_refused(compose_cfg: Compose) -> None:
         check(compose_cfg("prompt.tokens_per_rank=[1,2,0,1,1]"))
 
 
+@pytest.mark.slow
 def test_a_run_is_named_by_the_names_and_not_by_their_file(compose_cfg: Compose, file: Path) -> None:
     other = file.rename(file.with_name("other.txt"))
     from_file = prepare(compose_cfg(f"prompt.rank_names={other}"))

@@ -55,6 +55,7 @@ def run(tmp_path: Path, compose_cfg: Compose) -> Run:
     return made_record(tmp_path, compose_cfg("prompt=rank", "lr=2e-3"), num_ranks=5, num_images=80)
 
 
+@pytest.mark.slow
 def test_it_tells_the_scores_and_needs_no_network(run: Run) -> None:
     (run.directory / "figures").mkdir()
     Image.new("RGB", (2070, 30)).save(run.directory / "figures" / "similarity.png", dpi=(300, 300))
@@ -78,6 +79,7 @@ def test_it_tells_the_scores_and_needs_no_network(run: Run) -> None:
     assert "selected on test" not in text
 
 
+@pytest.mark.slow
 def test_what_was_typed_cannot_become_markup(run: Run) -> None:
     (run.directory / "overrides.json").write_text(json.dumps(["tags=[<b>&</b>]"]))
     html = page(run)
@@ -85,11 +87,13 @@ def test_what_was_typed_cannot_become_markup(run: Run) -> None:
     assert "tags=[<b>&</b>]" in " ".join(checked(html).text)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_selected_on_test_says_so(tmp_path: Path, compose_cfg: Compose) -> None:
     made = made_record(tmp_path, compose_cfg("protocol=on_test"), num_ranks=3)
     assert "selected on test" in page(made)
 
 
+@pytest.mark.slow
 def test_a_record_with_little_in_it_is_told_as_far_as_it_goes(run: Run) -> None:
     for name in ("test_stats", "test_details", "ordinality", "leakage", "provenance", "overrides", "labels"):
         (run.directory / f"{name}.json").unlink()
@@ -97,6 +101,7 @@ def test_a_record_with_little_in_it_is_told_as_far_as_it_goes(run: Run) -> None:
     assert "There are no test scores" in " ".join(checked(page(run)).text)
 
 
+@pytest.mark.slow
 def test_it_is_written_whole(run: Run) -> None:
     target = write_page(run)
     assert target == run.directory / "report.html"
@@ -133,6 +138,7 @@ def test_the_command_refuses_what_it_does_not_know(run: Run) -> None:
         write_reports(["paths.runs=x"])
 
 
+@pytest.mark.slow
 def test_all_finished_runs_of_a_sweep(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     root = run.directory.parent
     (root / "sweeps").mkdir()

@@ -31,11 +31,13 @@ def copy(run: Run, tmp_path: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_sums_are_those_that_sha256sum_checks(run: Run) -> None:
     assert subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=run.directory, check=False).returncode == 0
     assert (run.directory / "SHA256SUMS").read_text(encoding="utf-8").count("\n") == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["config.yaml", "ranks.json", "calibration.json", "rank_features.safetensors", "ckpt/best.ckpt"]
 )

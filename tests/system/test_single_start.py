@@ -7,6 +7,7 @@ from ordinalclip.preparation.prepare import check_settings
 from tests.conftest import Compose
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_in_one_of_two_tasks_is_refused(
     compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:

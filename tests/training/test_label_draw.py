@@ -54,6 +54,7 @@ def test_shares_of_the_annotators(annotated: Manifest) -> None:
     assert CrossEntropy()(output, shares)["loss"].item() == pytest.approx(by_hand, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_refused_where_it_cannot_be(compose_cfg: Compose) -> None:
     with pytest.raises(ConfigError, match="takes one rank an image"):
         check_label_draw({"label_draw": "distribution", "loss": {"_target_": "theirs.Loss"}})

@@ -24,6 +24,7 @@ def job(compose_cfg: Compose) -> Job:
     return prepare(compose_cfg("trainer.devices=2"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("helper", "told"),
     [
@@ -45,6 +46,7 @@ def test_how_a_helper_ended_is_told(
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
+@pytest.mark.slow
 def test_a_signal_is_heard_while_helpers_start(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_help", ended_helpers.never_come)
     with pytest.raises(Stopped), signals_stop(), monkeypatch.context() as patched:  # noqa: PT012

@@ -68,6 +68,7 @@ def test_the_backward_pass_keeps_one_tensor_of_the_inputs_size() -> None:
     assert kept_bytes(lambda: QuickGELU()(x)) == 2 * x.nbytes
 
 
+@pytest.mark.slow
 def test_open_clips_models_are_built_with_it() -> None:
     for only in ("image", "text"):
         clip = empty_model("ViT-B-32", quick_gelu=True, only=only)

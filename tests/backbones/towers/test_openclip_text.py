@@ -120,6 +120,7 @@ def test_no_prefix_reaches_beyond_the_shortest_sentence() -> None:
         torch.testing.assert_close(ours, tower.encode(embeddings, eot), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradcheck() -> None:
     import open_clip
 

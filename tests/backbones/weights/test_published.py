@@ -6,6 +6,7 @@ from ordinalclip.backbones.weights.published import Published, published_weights
 from ordinalclip.backbones.weights.tables import UNFIT, timm_models, timm_tags, torchvision_models, torchvision_tags
 
 
+@pytest.mark.slow
 def test_torchvisions_tables_are_its_own() -> None:
     from torchvision import models
 

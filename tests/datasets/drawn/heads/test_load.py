@@ -28,6 +28,7 @@ def load(tmp_path, **options):
     return load_heads(**options, data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
 
 
+@pytest.mark.slow
 @needs_anny
 def test_manifest(tmp_path):
     manifest = load(tmp_path, ages=[20, 40])
@@ -45,6 +46,7 @@ def test_manifest(tmp_path):
     assert not list(manifest.root.glob(".*"))
 
 
+@pytest.mark.slow
 @needs_anny
 def test_fewer_are_the_first_of_more(tmp_path):
     few, many = load(tmp_path), load(tmp_path / "elsewhere", num_subjects=5, images_per_subject=3)
@@ -68,6 +70,7 @@ def test_only_what_is_missing_is_rendered(tmp_path, monkeypatch):
     assert not abandoned.exists()
 
 
+@pytest.mark.slow
 @needs_anny
 def test_options_make_other_pictures_in_other_folders(tmp_path):
     options = ({}, {"seed": 1}, {"size": 24}, {"span": 60}, {"ages": [5, 80]})
@@ -106,6 +109,7 @@ def test_a_worker_that_fails_is_told_of(tmp_path, monkeypatch):
         load(tmp_path, num_subjects=50)
 
 
+@pytest.mark.slow
 @needs_anny
 def test_subjects_stay_whole(tmp_path, compose_cfg):
     cfg = compose_cfg("dataset=heads", "dataset.num_subjects=16", "dataset.images_per_subject=2", small=False)

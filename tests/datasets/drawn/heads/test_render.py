@@ -35,6 +35,7 @@ def seen(subject, years, size=48, **changes):
     return np.asarray(picture(np.random.default_rng(subject), person, years, shot, size), dtype=float)
 
 
+@pytest.mark.slow
 def test_a_picture_is_the_same_in_another_process_and_order():
     told = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout.split()
     here = [hashlib.sha256(render_head(SERIES, *key, 32).tobytes()).hexdigest() for key in ((3, 0), (8, 1))]
@@ -47,6 +48,7 @@ def test_the_drawing_is_that_of_its_version():
     np.testing.assert_allclose(found, [np.array(colours) for colours in KNOWN.values()], atol=2)
 
 
+@pytest.mark.slow
 def test_pictures_are_varied_and_neither_black_nor_white():
     pictures = [np.asarray(render_head(SERIES, subject, 0, 32), dtype=float) for subject in range(12)]
     assert min(one.std() for one in pictures) > 10
@@ -62,6 +64,7 @@ def test_neighbouring_ages_look_alike_and_distant_ones_do_not():
         assert steps[0] < 0.5 * steps[1] < 0.5 * steps[2]
 
 
+@pytest.mark.slow
 def test_skin_folds_and_hair_pales_with_age():
     for subject in (0, 4, 6):
         person = SERIES.person(subject)
