@@ -1,17 +1,18 @@
-"""What is in more than one split: subjects, groups, byte-identical images, and images that look alike.
+"""Leakage between splits: shared subjects and groups, byte-identical images, and near duplicates.
 
-Near duplicates are found by a perceptual hash. Data sets differ in how alike their images are, so the threshold is set
-by the data set: each test image is compared with the others as they are and mirrored. A mirrored image is no duplicate
-although it belongs to the set, and the threshold is what hardly any mirrored pair passes. For sets of symmetric images
-this finds too few rather than too many. Where a mirrored image does not belong to the set (a digit) it would find too
-many, so it is for photos: `photos: true` in a data set's yaml.
+`measure_leakage` counts what is in more than one split; it is fast and runs for every training. `near_duplicates` reads
+all images and runs only for photos (`photos: true` in a data set's yaml).
+
+Near duplicates are found by a 64-bit perceptual hash. Data sets differ in how alike their images are, so the threshold
+comes from the data set: each test image is compared with the other images and with their mirror images. A mirror image
+is as alike as any image of the set without being a duplicate, so the threshold is the distance that hardly any mirrored
+pair reaches. In sets of symmetric images it finds too few duplicates; where mirror images do not belong to the set,
+such as digits, it would find too many.
 """
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,32 +24,36 @@ from scipy.fft import dctn
 
 from ordinalclip.datasets.manifest import ALL_SPLITS, CALIBRATION, SPLITS, Manifest
 from ordinalclip.errors import DataError
-from ordinalclip.images.decoding import open_rgb
+from ordinalclip.images.decoding import map_threads, open_rgb
 from ordinalclip.system.files import write_atomically
-from ordinalclip.system.interruption import check_stop
 from ordinalclip.system.terminal import progress
 
-KINDS = {"subjects": "subject", "groups": "group", "duplicates": "sha256"}
-_WORDS = {"subjects": "subjects", "groups": "groups", "duplicates": "images, equal to the byte,"}
+KINDS = {"subjects": "subject", "groups": "group", "duplicates": "sha256"}  # kind → column of the manifest
 NUM_EXAMPLES = 5
+_WORDS = {"subjects": "subjects", "groups": "groups", "duplicates": "images, equal to the byte,"}
 
-SIDE, KEPT = 32, 8  # pixels looked at, frequencies kept: 64 bits
-NULL_RATE = 0.001  # share of the test images that may pass when compared with mirror images
-MAX_PAIRS = 10_000_000_000  # of a test image and another one; more take minutes
+HASH_SIDE = 32  # pixels that an image is resized to before it is hashed
+HASH_FREQUENCIES = 8  # lowest frequencies that are kept in each direction: 64 bits
+MIRRORED_RATE = 0.001  # share of the test images that may be below the threshold when compared with mirror images
+MAX_PAIRS = 10_000_000_000  # of a test image and another image; more take minutes
 NUM_DUPLICATE_EXAMPLES = 10
 
 
 def measure_leakage(manifest: Manifest) -> dict[str, Any]:
-    """Count what several splits share.
+    """Counts the subjects, groups and byte-identical images that are in more than one split.
 
     Args:
-        manifest: with its split; rows without one do not count.
+        manifest: with its split. Rows without a split do not count.
 
     Returns:
-        For each of `KINDS`: `known`, images for which it is known; `units`, how many subjects (groups, different
-        images) these have; `shared`, how many of them stand in more than one split; `pairs`, that number for each two
-        splits; `test_images`, images of the test split whose subject (group, bytes) is also in another split;
-        `test_rate`, their share of the test images for which it is known, None where that is none; `examples`.
+        For each of `KINDS`, where a unit is a subject, a group or an image's bytes:
+
+        - `known`: number of images whose unit is known.
+        - `units`: number of different units.
+        - `shared`: number of units in more than one split, and `pairs`: that number for each pair of splits.
+        - `test_images`: number of test images whose unit is also in another split.
+        - `test_rate`: their share of the test images whose unit is known; None if there are none.
+        - `examples`: units, or paths of byte-identical images.
     """
     table = manifest.table[manifest.table["split"].notna()]
     return {kind: _measure(table, column) for kind, column in KINDS.items()}
@@ -59,8 +64,8 @@ def _measure(table: pd.DataFrame, column: str) -> dict[str, Any]:
     codes, units = pd.factorize(known[column])
     splits = [split for split in ALL_SPLITS if split in SPLITS or (known["split"] == split).any()]
     present = {split: set(codes[(known["split"] == split).to_numpy()]) for split in splits}
-    pairs = {f"{one}-{other}": len(present[one] & present[other]) for one, other in combinations(splits, 2)}
-    shared = set().union(*(present[one] & present[other] for one, other in combinations(splits, 2)))
+    common = {f"{one}-{other}": present[one] & present[other] for one, other in combinations(splits, 2)}
+    shared = set().union(*common.values())
     tested = codes[(known["split"] == "test").to_numpy()]
     others = set().union(*(units for split, units in present.items() if split != "test"))
     seen = int(pd.Series(tested).isin(list(others)).sum())
@@ -74,7 +79,7 @@ def _measure(table: pd.DataFrame, column: str) -> dict[str, Any]:
         "known": len(known),
         "units": len(units),
         "shared": len(shared),
-        "pairs": pairs,
+        "pairs": {pair: len(both) for pair, both in common.items()},
         "test_images": seen,
         "test_rate": seen / len(tested) if len(tested) else None,
         "examples": named,
@@ -82,7 +87,7 @@ def _measure(table: pd.DataFrame, column: str) -> dict[str, Any]:
 
 
 def leakage_notes(report: Mapping[str, Any]) -> list[str]:
-    """A warning for each kind of which there is any."""
+    """Returns a warning for each kind of leakage in a report."""
     notes = []
     for kind, found in report.items():
         if kind in KINDS and found["shared"] > 0:
@@ -96,23 +101,19 @@ def leakage_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def forbid_leakage(name: str, report: Mapping[str, Any]) -> None:
-    """Refuses a split that leaks.
-
-    Raises:
-        DataError: telling all that is shared.
-    """
+    """Raises DataError with all leakage of a report, if there is any."""
     notes = leakage_notes(report)
     if notes:
-        told = "\n".join(f"  {note.removeprefix('warning: ')}" for note in notes)
+        found = "\n".join(f"  {note.removeprefix('warning: ')}" for note in notes)
         raise DataError(
-            f"{name}: its splits share what protocol.leakage=forbid says they must not:\n{told}\n"
-            "  what to do: protocol=folds or protocol=holdout keeps subjects and groups whole; images that are equal "
-            "have to be taken out; protocol.leakage=warn goes on"
+            f"{name}: the splits share what protocol.leakage=forbid does not allow:\n{found}\n"
+            "  what to do: protocol=folds or protocol=holdout keeps subjects and groups whole; remove images that are "
+            "equal; protocol.leakage=warn only warns"
         )
 
 
 def leakage_metrics(report: Mapping[str, Any]) -> dict[str, float]:
-    """For MLflow: `leakage/<kind>` is the number shared, `leakage/<kind>_test_rate` the share of test images."""
+    """Returns `leakage/<kind>`, the number shared, and `leakage/<kind>_test_rate`, a share."""
     values: dict[str, float] = {}
     for kind, found in report.items():
         if found["known"] > 0:
@@ -122,32 +123,33 @@ def leakage_metrics(report: Mapping[str, Any]) -> dict[str, float]:
 
 
 def near_duplicates(manifest: Manifest, cache_dir: Path) -> dict[str, Any]:
-    """Count test images that are nearly equal to one of another split, but not equal to the byte.
+    """Counts the test images that look like an image of another split but are not byte-identical to it.
 
     Args:
         manifest: with its split.
-        cache_dir: remembers the outcome, by the manifest's content hash, and the images' hashes.
+        cache_dir: caches the result by the manifest's content hash, and the images' hashes.
 
     Returns:
-        `known`: test images looked at, none where there are more than `MAX_PAIRS` pairs; `shared`, of them nearly
-        equal; `test_rate`, their share; `threshold`: bits of 64 that may differ, None where even equal ones do not
-        count; `examples`: pairs of paths and their distance.
+        - `known`: number of test images that were compared; 0 if there are more than `MAX_PAIRS` pairs.
+        - `shared`: number of near duplicates, and `test_rate`: their share.
+        - `threshold`: number of bits of 64 that may differ; None if not even equal hashes count.
+        - `examples`: the two paths and the distance of the nearest pairs.
     """
     table = manifest.table
     fitted = np.flatnonzero(table["split"].isin(["train", "val", CALIBRATION]).to_numpy())
     tested = np.flatnonzero((table["split"] == "test").to_numpy())
     if len(fitted) * len(tested) > MAX_PAIRS:
         return {"known": 0, "shared": 0, "test_rate": None, "threshold": None, "examples": []}
-    memory = cache_dir / "near_duplicates" / f"{manifest.content_hash}.json"
-    if memory.is_file():
-        found: dict[str, Any] = json.loads(memory.read_text(encoding="utf-8"))
+    cache_file = cache_dir / "near_duplicates" / f"{manifest.content_hash}.json"
+    if cache_file.is_file():
+        found: dict[str, Any] = json.loads(cache_file.read_text(encoding="utf-8"))
         return found
-    seen = _hashes(manifest, np.concatenate([tested, fitted]), cache_dir)
-    (ours, _), (theirs, mirrored) = np.split(seen, [len(tested)], axis=1)
+    hashes = _hash_rows(manifest, np.concatenate([tested, fitted]), cache_dir)
+    (ours, _), (theirs, mirrored) = np.split(hashes, [len(tested)], axis=1)
     codes = pd.factorize(table["sha256"])[0]
     distance, nearest = _nearest(ours, theirs, codes[tested], codes[fitted])
-    null, _ = _nearest(ours, mirrored, codes[tested], codes[fitted])
-    threshold = _threshold(null)
+    mirrored_distance, _ = _nearest(ours, mirrored, codes[tested], codes[fitted])
+    threshold = _threshold(mirrored_distance)
     near = np.flatnonzero(distance <= threshold)
     near = near[np.argsort(distance[near], kind="stable")]
     paths = table["path"].to_numpy()
@@ -159,68 +161,66 @@ def near_duplicates(manifest: Manifest, cache_dir: Path) -> dict[str, Any]:
         "threshold": threshold if threshold >= 0 else None,
         "examples": examples,
     }
-    write_atomically(memory, lambda part: part.write_text(json.dumps(found), encoding="utf-8"))
+    write_atomically(cache_file, lambda part: part.write_text(json.dumps(found), encoding="utf-8"))
     return found
 
 
 def perceptual_hash(image: Image.Image) -> tuple[int, int]:
-    """64 bits of an image and of its mirror image: which low frequencies are stronger than the median one."""
-    grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
-    return _bits(grey), _bits(grey[:, ::-1])
+    """Returns 64 bits of an image and of its mirror image: which low frequencies are above their median."""
+    gray = image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX)
+    pixels = np.asarray(gray, dtype=np.float64)
+    return _hash_bits(pixels), _hash_bits(pixels[:, ::-1])
 
 
-def _bits(grey: np.ndarray) -> int:
-    low = dctn(grey, norm="ortho")[:KEPT, :KEPT].ravel()
-    bits = low > np.median(low[1:])  # the first is the image's brightness
+def _hash_bits(gray: np.ndarray) -> int:
+    low = dctn(gray, norm="ortho")[:HASH_FREQUENCIES, :HASH_FREQUENCIES].ravel()
+    bits = low > np.median(low[1:])  # the first coefficient is the image's brightness
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _threshold(null: np.ndarray) -> int:
-    """The largest distance that at most `NULL_RATE` of the mirrored comparisons reach; -1 where there is none."""
-    allowed = int(NULL_RATE * len(null))
-    return int(np.sort(null)[allowed]) - 1
+def _threshold(mirrored_distance: np.ndarray) -> int:
+    """Returns the largest distance that at most `MIRRORED_RATE` of the mirrored pairs reach; -1 if there is none."""
+    allowed = int(MIRRORED_RATE * len(mirrored_distance))
+    return int(np.sort(mirrored_distance)[allowed]) - 1
 
 
-def _nearest(one: np.ndarray, other: np.ndarray, code: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each hash the least distance to another file's, and where that is."""
-    distance, place = np.empty(len(one), dtype=np.int64), np.empty(len(one), dtype=np.int64)
-    step = max(1, 4_000_000 // len(other))
-    for start in range(0, len(one), step):
+def _nearest(
+    ours: np.ndarray, theirs: np.ndarray, code: np.ndarray, codes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distance of each hash to the nearest one of another file, and its position.
+
+    Args:
+        ours: hashes [N].
+        theirs: hashes [M].
+        code: number of the file content of ours [N]; equal ones are byte-identical.
+        codes: the same of theirs [M].
+    """
+    distance, place = np.empty(len(ours), dtype=np.int64), np.empty(len(ours), dtype=np.int64)
+    step = max(1, 4_000_000 // len(theirs))
+    for start in range(0, len(ours), step):
         rows = slice(start, start + step)
-        apart = np.bitwise_count(one[rows, None] ^ other[None, :])
-        apart[code[rows, None] == codes[None, :]] = 8 * KEPT + 1  # equal to the byte: told elsewhere
+        apart = np.bitwise_count(ours[rows, None] ^ theirs[None, :])
+        apart[code[rows, None] == codes[None, :]] = HASH_FREQUENCIES**2 + 1  # byte-identical: see `measure_leakage`
         place[rows] = apart.argmin(axis=1)
         distance[rows] = apart[np.arange(len(apart)), place[rows]]
     return distance, place
 
 
-def _hashes(manifest: Manifest, rows: np.ndarray, cache_dir: Path) -> np.ndarray:
-    """[2, N] of some rows: as they are, and mirrored. What was computed before is remembered by the images' content."""
+def _hash_rows(manifest: Manifest, rows: np.ndarray, cache_dir: Path) -> np.ndarray:
+    """Returns the hashes [2, N] of some rows and of their mirror images, cached by the images' content."""
     images, files = manifest.hashes()[rows], [manifest.files()[row] for row in rows]
     key = hashlib.sha256("".join(sorted(set(images))).encode()).hexdigest()[:16]
-    memory = cache_dir / "near_duplicates" / f"{key}.parquet"
-    if memory.is_file():
-        known = pd.read_parquet(memory).set_index("sha256")
+    cache_file = cache_dir / "near_duplicates" / f"{key}.parquet"
+    if cache_file.is_file():
+        known = pd.read_parquet(cache_file).set_index("sha256")
     else:
         first = pd.Series(files, images).groupby(level=0).first()
-        known = pd.DataFrame(_hash_all(list(first)), first.index, columns=["plain", "mirrored"]).astype("uint64")
-        table = known.rename_axis("sha256").reset_index()
-        write_atomically(memory, lambda part: table.to_parquet(part, index=False))
-    return known.loc[images, ["plain", "mirrored"]].to_numpy(dtype=np.uint64).T
-
-
-def _hash_all(files: Sequence[Path]) -> list[tuple[int, int]]:
-    found = []
-    with (
-        progress("looking for near duplicates", len(files), " images") as bar,
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-    ):
-        try:
-            for pair in pool.map(lambda file: perceptual_hash(open_rgb(file)), files):
-                check_stop()
-                found.append(pair)
+        pairs = []
+        with progress("looking for near duplicates", len(first), " images") as bar:
+            for pair in map_threads(lambda file: perceptual_hash(open_rgb(file)), first):
+                pairs.append(pair)
                 bar.update()
-        except BaseException:  # no signal waits for all that is queued
-            pool.shutdown(cancel_futures=True)
-            raise
-    return found
+        known = pd.DataFrame(pairs, first.index, columns=["plain", "mirrored"]).astype("uint64")
+        table = known.rename_axis("sha256").reset_index()
+        write_atomically(cache_file, lambda part: table.to_parquet(part, index=False))
+    return known.loc[images, ["plain", "mirrored"]].to_numpy(dtype=np.uint64).T

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ordinalclip.datasets.bad_rows import NUM_LISTED
 from ordinalclip.datasets.leakage import forbid_leakage, leakage_notes, measure_leakage
 from ordinalclip.datasets.manifest import ALL_SPLITS, SPLITS, Manifest
-from ordinalclip.datasets.splits import set_aside
+from ordinalclip.datasets.splits import carve_calibration
 from ordinalclip.datasets.subset import take_subset
 from ordinalclip.errors import ConfigError, DataError
 
@@ -75,7 +75,7 @@ def finish_manifest(
         manifest = take_subset(manifest, **subset_cfg)
     split = protocol_cfg["split"]
     share = protocol_cfg.get("calibration", 0)  # runs of before had none
-    manifest = set_aside(manifest, share, seed=split.get("seed", 0), block_size=split.get("block_size"))
+    manifest = carve_calibration(manifest, share, seed=split.get("seed", 0), block_size=split.get("block_size"))
     return check_split(manifest, protocol_cfg.get("select_on", "val"), protocol_cfg.get("leakage", "warn"), needed)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from ordinalclip.datasets.manifest import Manifest, attribute_columns
-from ordinalclip.datasets.splits import families
+from ordinalclip.datasets.splits import linked_units
 from ordinalclip.errors import DataError
 from ordinalclip.runs.run import Run
 
@@ -89,7 +89,7 @@ def from_tables(
         readout=readout,
         value=rows["value"].to_numpy(float) if "value" in rows else None,
         deviation=None if np.isnan(deviation).all() else deviation,
-        family=families(rows) if known else block,
+        family=linked_units(rows) if known else block,
         attributes={name: rows[name] for name in attribute_columns(rows.columns)},
     )
 

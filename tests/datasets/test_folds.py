@@ -90,9 +90,9 @@ def test_one_subject_at_a_time(people: Manifest) -> None:
 def test_subjects_may_have_to_be_known() -> None:
     unknown = make_manifest([0, 1] * 20, subject=["a", "b"] * 19 + ["a", None])
     for protocol in (lambda m: folds(m, val_folds=1, whole="subjects"), leave_one_subject_out):
-        with pytest.raises(DataError, match=r"subject of 1 of 40 images is not known(.|\n)*protocol=folds"):
+        with pytest.raises(DataError, match=r"subject of 1 of 40 images is unknown(.|\n)*protocol=folds"):
             protocol(unknown)
-    with pytest.raises(DataError, match="3 subjects or groups cannot be cut into 5 folds"):
+    with pytest.raises(DataError, match="3 subjects or groups cannot be split into 5 folds"):
         folds(unknown, val_folds=1)
 
 
@@ -121,7 +121,7 @@ def test_a_random_split_leaks_and_says_so(people: Manifest) -> None:
     assert report["test_rate"] == pytest.approx(report["test_images"] / len(tested))
     assert report["pairs"]["train-test"] == len(subjects["train"] & subjects["test"])
     assert any("subjects stand in more than one split" in note for note in check_split(leaking).notes)
-    with pytest.raises(DataError, match=r"leakage=forbid says(.|\n)*subjects stand(.|\n)*what to do"):
+    with pytest.raises(DataError, match=r"leakage=forbid does(.|\n)*subjects stand(.|\n)*what to do"):
         check_split(leaking, leakage="forbid")
     assert check_split(holdout(people), leakage="forbid").table["split"].notna().all()
 

@@ -1,11 +1,12 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from ordinalclip.datasets.manifest import COLUMNS, build_manifest
+from ordinalclip.datasets.manifest import COLUMNS, Manifest, build_manifest, match_ranks, unit_note
 from ordinalclip.errors import DataError
 from tests.datasets.made import make_manifest, write_image
 
@@ -45,7 +46,7 @@ def test_all_broken_images_are_named_up_to_twenty(tmp_path):
     assert "19.png: file not found" in message
     assert "20.png" not in message
     assert "and 10 more" in message
-    assert message.endswith("see whether dataset.root is the right folder, and the images are unpacked")
+    assert message.endswith("check that dataset.root is the right folder and the images are unpacked")
 
 
 def test_skip_records_what_it_skipped(tmp_path):
@@ -137,3 +138,49 @@ def test_known_columns_are_typed_and_others_are_attributes(tmp_path):
     for wrong in ("0 2", "", "0  1", "a", None):
         with pytest.raises(DataError, match=r"1 rows have labels that are not ranks 0…1(.|\n)*b\.png: "):
             build_manifest(table.assign(labels=["0", wrong]), **made)
+
+
+HERE = Manifest(
+    name="theirs",
+    table=pd.DataFrame({"path": list("abcd"), "rank": [0, 1, 2, 2]}),
+    rank_names=("old", "middle", "new"),
+    rank_values=(30.0, 20.0, 10.0),
+    unit="years",
+    root=Path(),
+)
+
+
+def test_ranks_follow_their_values() -> None:
+    matched = match_ranks(HERE, ("a", "b", "c"), (10.0, 20.0, 30.0))
+    assert list(matched.table["rank"]) == [2, 1, 0, 0]
+    assert matched.rank_names == ("a", "b", "c")
+    assert matched.rank_values == (10.0, 20.0, 30.0)
+    assert list(HERE.table["rank"]) == [0, 1, 2, 2]
+    same = match_ranks(replace(HERE, rank_values=(1.0, 2.0, 3.0)), HERE.rank_names, (1.0, 2.0, 3.0))
+    assert list(same.table["rank"]) == [0, 1, 2, 2]
+
+
+def test_other_values_are_told() -> None:
+    with pytest.raises(DataError, match="has 3 ranks, the run 2; values only in theirs: 20; only in the run: none"):
+        match_ranks(HERE, ("a", "b"), (10.0, 30.0))
+    with pytest.raises(DataError, match=r"ages outside 10…30 by dataset\.first_age[\s\S]*outside=leave_out"):
+        match_ranks(HERE, ("a", "b"), (10.0, 30.0))
+    with pytest.raises(DataError, match=r"only in theirs: 20; only in the run: 25.5"):
+        match_ranks(HERE, ("a", "b", "c"), (10.0, 25.5, 30.0))
+    many = [float(value) for value in range(100)]
+    with pytest.raises(DataError, match=r"only in theirs: 20; only in the run: 0, 1, 2, 3, 4, 5, 6, 7 … and \d+ more"):
+        match_ranks(HERE, [str(value) for value in many if value != 20], [value for value in many if value != 20])
+
+
+def test_a_set_may_have_some_of_the_ranks_and_ranks_that_no_image_has() -> None:
+    matched = match_ranks(HERE, ("x", "a", "b", "y", "c"), (5.0, 10.0, 20.0, 25.0, 30.0))
+    assert list(matched.table["rank"]) == [4, 2, 1, 1]
+    unused = replace(HERE, table=HERE.table[HERE.table["rank"] != 1].reset_index(drop=True))
+    assert list(match_ranks(unused, ("a", "b"), (10.0, 30.0)).table["rank"]) == [1, 0, 0]
+
+
+def test_another_unit_is_told() -> None:
+    assert unit_note(HERE, "years") == unit_note(HERE, "") == unit_note(replace(HERE, unit=""), "years") == []
+    assert unit_note(HERE, "grade") == [
+        "ranks are matched by their values, and theirs's are in years, the run's in grade"
+    ]

@@ -4,7 +4,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from ordinalclip.datasets.splits import assign_units, blocks, given, holdout
+from ordinalclip.datasets.leakage import measure_leakage
+from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.datasets.splits import MIN_CALIBRATION, assign_units, blocks, carve_calibration, given, holdout
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import make_manifest
 
@@ -143,3 +145,64 @@ def test_ranks_too_rare_to_be_shared_out_do_not_empty_a_split(num_units, size, n
     split = assign_units(counts, np.array([0.6, 0.15, 0.25]), rng)
     shares = [counts[split == index].sum() / counts.sum() for index in range(3)]
     np.testing.assert_allclose(shares, [0.6, 0.15, 0.25], atol=0.05)
+
+
+SPLIT = ["train"] * 40 + ["val"] * 80 + ["test"] * 40
+
+
+def with_val(**columns: list) -> Manifest:
+    return make_manifest([index % 4 for index in range(160)], split=SPLIT, **columns)
+
+
+def rows(manifest: Manifest, split: str) -> np.ndarray:
+    return np.flatnonzero((manifest.table["split"] == split).to_numpy())
+
+
+def test_half_of_val_is_set_aside_and_nothing_else_moves() -> None:
+    before = with_val()
+    after = carve_calibration(before, 0.5, seed=3)
+    assert np.array_equal(rows(after, "train"), rows(before, "train"))
+    assert np.array_equal(rows(after, "test"), rows(before, "test"))
+    assert np.bincount(after.table["rank"].iloc[rows(after, "calibration")]).tolist() == [10] * 4
+    assert sorted([*rows(after, "val"), *rows(after, "calibration")]) == list(range(40, 120))
+    assert after.content_hash != before.content_hash
+    assert (
+        carve_calibration(before, 0.5, seed=3).content_hash
+        == after.content_hash
+        != carve_calibration(before, 0.5).content_hash
+    )
+
+
+def test_subjects_and_blocks_stay_whole() -> None:
+    subject = [f"person {index // 5}" for index in range(160)]
+    after = carve_calibration(with_val(subject=subject), 0.5)
+    assert len(rows(after, "calibration")) == 40
+    assert measure_leakage(after)["subjects"]["pairs"]["val-calibration"] == 0
+    after = carve_calibration(with_val(), 0.5, block_size=8)
+    assert len(set(rows(after, "calibration") // 8) & set(rows(after, "val") // 8)) == 0
+    assert len(rows(after, "calibration")) == 40
+
+
+def test_images_of_one_subject_on_both_sides_are_counted_as_leakage() -> None:
+    subject = [f"person {index}" for index in range(160)]
+    subject[rows(carve_calibration(with_val(), 0.5), "calibration")[0]] = subject[-1]  # a test image's
+    found = measure_leakage(carve_calibration(with_val(subject=subject), 0.5))["subjects"]
+    assert found["pairs"]["val-test"] + found["pairs"]["calibration-test"] == 1
+    assert found["test_images"] == 1
+
+
+@pytest.mark.parametrize("share", [0.5, 0.01])
+def test_too_few_images_are_left_where_they_are(share: float) -> None:
+    few = make_manifest([0, 1] * MIN_CALIBRATION, split=["val"] * (2 * MIN_CALIBRATION - 1) + ["test"])
+    after = carve_calibration(few, share)
+    assert len(rows(after, "calibration")) == 0
+    assert f"{2 * MIN_CALIBRATION - 1} val images are too few" in after.notes[-1]
+    one = with_val(subject=["the only one"] * 160)
+    assert "too few" in carve_calibration(one, share).notes[-1]
+
+
+def test_calibration_images_that_the_manifest_has_stay() -> None:
+    before = with_val()
+    assert carve_calibration(before, 0) is before
+    own = carve_calibration(before, 0.25)
+    assert carve_calibration(own, 0.5) is own
