@@ -1,6 +1,6 @@
-"""The check of an export: the same real images through the export and the whole model. N images, R ranks.
+"""Comparison of an export with the whole model on images of the run's data: probabilities, size, latency.
 
-Compared are probabilities, file size and latency. The images are of the run's own data.
+Shape suffixes: N images, R ranks.
 """
 
 import math
@@ -19,12 +19,12 @@ from ordinalclip.images.preprocessing import Preprocessing
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.runs.run import Run
 
-# Share of an image's probability that may have moved to other ranks: the largest of the images; int8: in the mean.
-TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2, "int8": 1e-1}  # mini on ELPV: 2e-6, 1.5e-2 and 5e-2
+# Allowed `moved_share`: the maximum over images, or the mean for int8. Measured with mini on ELPV: 2e-6, 1.5e-2, 5e-2.
+TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2, "int8": 1e-1}
 
 
 def recorded_images(run: Run) -> pd.DataFrame:
-    """`path` and `split` of a run's images; no rows where its record has none, as that of an imported run."""
+    """Returns `path` and `split` of a run's images; no rows if the run has no manifest, as an imported run may."""
     file = run.directory / "manifest.parquet"
     if not file.is_file():
         return pd.DataFrame({"path": [], "split": []}, dtype="str")
@@ -32,13 +32,13 @@ def recorded_images(run: Run) -> pd.DataFrame:
 
 
 def sample_pixels(run: Run, preprocessing: Preprocessing, split: str, num_images: int) -> Tensor:
-    """Preprocessed images [N, 3, H, W] of a split, spread over it; fewer, or none, where files are gone.
+    """Returns preprocessed images [N, 3, H, W], evenly spaced over a split. Unreadable files are skipped.
 
     Args:
-        run: whose record names the images.
-        preprocessing: of its model.
-        split: of the record.
-        num_images: N at most.
+        run: Run whose manifest lists the images.
+        preprocessing: Preprocessing of its model.
+        split: Name of the split.
+        num_images: Maximum N.
     """
     table = recorded_images(run)
     root = Path((run.read_json("provenance.json") or {}).get("root", "."))
@@ -48,24 +48,25 @@ def sample_pixels(run: Run, preprocessing: Preprocessing, split: str, num_images
     for path in paths.iloc[::step].iloc[:num_images]:
         try:
             pixels.append(preprocessing.to_tensor(read_rgb(root / path)))
-        except DataError:  # moved since; others are looked at
+        except DataError:  # moved or deleted since training
             continue
     return torch.stack(pixels) if pixels else torch.empty(0, 3, preprocessing.size, preprocessing.size)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of an export with the model that it was made of.
+    """An export compared with the whole model.
 
     Attributes:
-        num_images: real images that both were asked about.
-        largest: of the images' moved shares, see `moved_share`; nan where an answer is not a number.
-        mean: of them.
-        shift: by how much an image's expectation differs, in ranks, in the mean over images.
-        agreement: share of images whose most probable rank is the same.
-        size_mb: of the exported model's file; `full_mb` of the whole model's parameters.
-        latency_ms: of a batch of one image on the CPU, median of five; `full_ms` of the whole model, its prompts run
-            through the text tower for this one image. An evaluation runs them once for all of its images.
+        num_images: Number of compared images.
+        largest: Maximum of `moved_share` over images; nan if an output is not finite.
+        mean: Mean of `moved_share` over images.
+        shift: Mean absolute difference of expectations, in ranks.
+        agreement: Share of images with the same most probable rank.
+        size_mb: Size of the exported model file.
+        full_mb: Size of the whole model's parameters.
+        latency_ms: Time of one image on the CPU, median of five.
+        full_ms: The same of the whole model with its text tower, which an evaluation runs once for all images.
     """
 
     num_images: int
@@ -79,23 +80,23 @@ class Comparison:
     full_ms: float
 
     def problem(self, precision: str) -> str:
-        """Why an export of this precision is not the model any more; empty where it is."""
-        moved, told = (self.mean, "in the mean") if precision == "int8" else (self.largest, "at most")
+        """Returns why the export is rejected at this precision; empty if it is within the tolerance."""
+        moved, statistic = (self.mean, "on average") if precision == "int8" else (self.largest, "at most")
         if not math.isfinite(moved):
-            return f"on {self.num_images} images it answers with numbers that are not finite"
+            return f"its outputs for {self.num_images} images are not finite"
         if moved <= TOLERANCE[precision]:
             return ""
         return (
-            f"on {self.num_images} images {moved:.2g} of the probability lies on other ranks than the model's {told}, "
-            f"more than {TOLERANCE[precision]:g}; expectations are off by {self.shift:.2g} ranks in the mean"
+            f"on {self.num_images} images {moved:.2g} of the probability lies on other ranks than the model's "
+            f"{statistic}, more than {TOLERANCE[precision]:g}; expectations differ by {self.shift:.2g} ranks on average"
         )
 
 
 def moved_share(before_NR: Tensor, after_NR: Tensor) -> Tensor:
-    """Share of each image's probability that lies on other ranks than before [N]: total variation, 0…1.
+    """Returns the total variation distance of each image's two distributions [N], in 0…1.
 
-    However many ranks there are, 1 means that no probability is where it was. The largest difference of a single
-    probability does not: among 101 ranks it stays below 0.06 for distributions that are 40 ranks apart.
+    The scale does not depend on the number of ranks. The largest difference of a single probability does: with 101
+    ranks it stays below 0.06 for distributions that are 40 ranks apart.
     """
     return (before_NR - after_NR).abs().sum(-1) / 2
 
@@ -103,14 +104,14 @@ def moved_share(before_NR: Tensor, after_NR: Tensor) -> Tensor:
 def compare(
     model: OrdinalCLIP, expected: Tensor, logits: Callable[[Tensor], Tensor], pixels: Tensor, size: int
 ) -> Comparison:
-    """Compares an export with the model that it was made of.
+    """Compares an export with the whole model.
 
     Args:
-        model: the whole one.
-        expected: logits [N, R] before the export.
-        logits: pixels [B, 3, H, W] → logits [B, R] of the export.
-        pixels: images [N, 3, H, W].
-        size: of the exported file in bytes.
+        model: The whole model.
+        expected: Its logits [N, R].
+        logits: The export as a function from pixels [B, 3, H, W] to logits [B, R].
+        pixels: Preprocessed images [N, 3, H, W].
+        size: Size of the exported file in bytes.
     """
     one = pixels[:1]
     before, after = expected.double().softmax(-1), logits(pixels).double().softmax(-1)

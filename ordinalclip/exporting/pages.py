@@ -1,6 +1,6 @@
-"""README.md, MODEL_CARD.md and, for ONNX, predict.py of an exported folder, filled in from the run's record.
+"""README.md, MODEL_CARD.md and, for ONNX, predict.py of an exported folder, rendered from the run's record.
 
-Nothing is typed by hand; what the record does not contain is stated as unknown.
+The templates are in `exporting/templates`. Facts that the record lacks are stated as unknown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,42 +20,42 @@ from ordinalclip.scoring.intervals import score_intervals
 from ordinalclip.scoring.predictions import read_predictions
 from ordinalclip.system import VERSION
 
-_ERRORS = {"mae": "MAE in ranks", "mae_value": "MAE in the unit"}  # of the readout that the card names
-# Score of test_stats.json → how it is shown.
-_OTHERS = {
+# Scores of test_stats.json on the card. Those of the declared readout: name → heading.
+_READOUT_SCORES = {"mae": "MAE in ranks", "mae_value": "MAE in the unit"}
+# All others: name → heading, number format.
+_OTHER_SCORES = {
     "accuracy": ("accuracy, argmax", "{:.1%}"),
     "accuracy_within_1": ("within-1 accuracy, argmax", "{:.1%}"),
     "qwk": ("quadratic weighted kappa, argmax", "{:.3f}"),
     "ece": ("expected calibration error", "{:.3f}"),
 }
-_NOT_KNOWN = "not stated; dataset.licence='…' does it"
-
-_WHAT = {
+_LICENCE_NOT_STATED = "not stated; set it with dataset.licence='…'"
+_MODEL_FILES = {
     "safetensors": "the tensors, in a format that cannot run code",
     "onnx": "the graph with its weights, for onnxruntime and others; pixels in, logits and probabilities out",
     "torch_export": "an archive of torch.export, FOR TRUSTED USE ONLY",
 }
-_MEAN = "int(numpy.rint(plain @ numpy.arange(len(plain))))"
+# Expressions of predict.py: the rank from the uncalibrated probabilities `plain` [R].
+_ROUNDED_MEAN = "int(numpy.rint(plain @ numpy.arange(len(plain))))"
 _READOUTS = {
-    "expectation": _MEAN,
-    "rounded_expectation": _MEAN,
+    "expectation": _ROUNDED_MEAN,
+    "rounded_expectation": _ROUNDED_MEAN,
     "argmax": "int(plain.argmax())",
     "median": "min(int((plain.cumsum() < 0.5).sum()), len(plain) - 1)",
 }
 
 
 def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
-    """The variables of MODEL_CARD.md.
+    """Returns the variables of MODEL_CARD.md.
 
     Args:
-        record: of a finished run.
-        changed_ranks: whether the export has other ranks than the run, so that none of its scores are of it.
+        record: Record of a finished run.
+        changed_ranks: Whether the export has other ranks than the run. The run's scores do not apply then.
     """
     run, cfg = record.run, record.cfg
-    made = run.read_json("provenance.json") or {}
-    stamps = (run.read_json("labels.json") or {}).get("selected_on")
+    selected_on = (run.read_json("labels.json") or {}).get("selected_on")
     dataset, backbone = cfg["dataset"], cfg["backbone"]
-    code = made.get("code", {})
+    code = (run.read_json("provenance.json") or {}).get("code", {})
     origin = {
         "run": run.directory.name,
         "data set": dataset.get("name"),
@@ -68,18 +68,18 @@ def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
         "data's hash": record.identity["manifest"],
     }
     counts = recorded_images(run)["split"].value_counts()
-    none = {"scores": [], "levels": [], "by_rank": [], "why_no_levels": ", since its ranks are not the run's"}
+    none = {"scores": [], "levels": [], "by_rank": [], "why_no_levels": ", because its ranks are not the run's"}
     measured = none if changed_ranks else _measured(record)
     return measured | {
-        "stamps": "The epoch was selected on the test split: its scores are better than new images will see."
-        if stamps == "test"
+        "stamps": "The epoch was selected on the test split: expect lower scores on new images."
+        if selected_on == "test"
         else "",
         "origin": [(name, value) for name, value in origin.items() if value is not None],
         "splits": [(name, int(counts[name])) for name in ("train", "val", "calibration", "test") if name in counts],
         "data": _data(cfg, run.read_json("leakage.json") or {}),
         "limits": _limits(record, changed_ranks),
         "licences": [
-            f"data ({dataset.get('name')}): {dataset.get('licence') or _NOT_KNOWN}",
+            f"data ({dataset.get('name')}): {dataset.get('licence') or _LICENCE_NOT_STATED}",
             *(
                 f"weights ({'image and text' if part == 'all' else part}): {_named(file.source)}: "
                 f"{licence_of(file.source)}"
@@ -91,6 +91,7 @@ def card_facts(record: Record, *, changed_ranks: bool) -> dict[str, Any]:
 
 
 def _measured(record: Record) -> dict[str, Any]:
+    """Returns the test scores and the coverage of the intervals, as text."""
     stats = record.run.read_json("test_stats.json") or {}
     try:
         intervals = score_intervals(read_predictions(record.run))
@@ -99,26 +100,29 @@ def _measured(record: Record) -> dict[str, Any]:
     readout = record.cfg["protocol"]["readout"]
     errors = (record.run.read_json("test_details.json") or {}).get("readouts", {}).get(readout, {})
     suffix = "" if readout == "expectation" else f"_{readout}"
-    found = {f"{name}{suffix}": errors.get(name, stats.get(f"test/{name}{suffix}")) for name in _ERRORS}
-    found |= {name: stats.get(f"test/{name}") for name in _OTHERS}
-    shown = {f"{name}{suffix}": (f"{title}, {readout.replace('_', ' ')}", "{:.3f}") for name, title in _ERRORS.items()}
+    found = {f"{name}{suffix}": errors.get(name, stats.get(f"test/{name}{suffix}")) for name in _READOUT_SCORES}
+    found |= {name: stats.get(f"test/{name}") for name in _OTHER_SCORES}
+    of_readout = {
+        f"{name}{suffix}": (f"{heading}, {readout.replace('_', ' ')}", "{:.3f}")
+        for name, heading in _READOUT_SCORES.items()
+    }
     scores = []
-    for name, (title, how) in (shown | _OTHERS).items():
+    for name, (heading, digits) in (of_readout | _OTHER_SCORES).items():
         if found[name] is None:
             continue
         ends, constant = intervals["scores"].get(name), stats.get(f"test/constant_{name.removesuffix(suffix)}")
         scores.append(
             {
-                "name": title,
-                "value": how.format(found[name]),
-                "interval": "–" if ends is None else f"{how.format(ends[0])} to {how.format(ends[1])}",
-                "constant": "" if constant is None else how.format(constant),
+                "name": heading,
+                "value": digits.format(found[name]),
+                "interval": "–" if ends is None else f"{digits.format(ends[0])} to {digits.format(ends[1])}",
+                "constant": "" if constant is None else digits.format(constant),
             }
         )
     calibration = record.run.read_json("calibration.json")
     return {
         "scores": scores,
-        "groups": f"what belongs together ({intervals['by']}: {intervals['num_groups']:,})",
+        "groups": f"independent groups of images ({intervals['by']}: {intervals['num_groups']:,})",
         "levels": [] if calibration is None else _levels(calibration),
         "by_rank": [] if calibration is None else _by_rank(calibration, record.rank_names),
         "notes": [] if calibration is None else calibration["notes"],
@@ -128,7 +132,7 @@ def _measured(record: Record) -> dict[str, Any]:
 
 
 def _by_rank(calibration: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, str]]:
-    """Coverage of the default level on the test images of each rank that has some."""
+    """Returns the coverage of the default level on the test images of each rank; ranks without images are skipped."""
     tested = calibration["levels"][calibration["default"]].get("test")
     if tested is None:
         return []
@@ -141,6 +145,7 @@ def _by_rank(calibration: Mapping[str, Any], names: Sequence[str]) -> list[dict[
 
 
 def _levels(calibration: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Returns the test coverage and mean width of each level."""
     rows = []
     for name, entry in calibration["levels"].items():
         tested = entry.get("test")
@@ -172,42 +177,40 @@ def _data(cfg: Mapping[str, Any], leakage: Mapping[str, Any]) -> list[str]:
 
 
 def _named(source: str) -> str:
-    """Weights by their tag or their file's name: a card is read elsewhere than where the file lies."""
+    """Returns the tag or file name of weights, without folders of this machine."""
     return Path(source.partition(":")[2] or source).name
 
 
 def _limits(record: Record, changed_ranks: bool) -> list[str]:
     limits = [
-        "It always answers, also for images of something else than the training images showed.",
-        "Scores are of one split of one data set; other cameras, places and people may do worse.",
+        "It predicts a rank for every image, also for subjects that the training images do not show.",
+        "Scores are of one split of one data set; other cameras, places and people may give worse scores.",
     ]
     if changed_ranks:
-        limits.append("Its ranks were interpolated when it was exported: none of the run's scores are of them.")
-    if record.cfg["dataset"].get("name") in ("synthetic_heads", "heads"):  # as older runs call it
-        limits.append("It was trained on SYNTHETIC heads and says nothing about the age of people.")
+        limits.append("Its ranks were interpolated at export: the run's scores do not apply to them.")
+    if record.cfg["dataset"].get("name") in ("synthetic_heads", "heads"):  # older runs use the second name
+        limits.append("It was trained on SYNTHETIC heads and does not predict the age of people.")
     if str(record.cfg["backbone"].get("name")).startswith("mini"):
-        limits.append("Its tower is small and knows objects (ImageNet); it is not CLIP.")
+        limits.append("Its image tower is small and was pretrained on ImageNet; it is not CLIP.")
     return limits
 
 
 def write_pages(
     folder: Path, config: dict[str, Any], record: Record, check: Comparison, *, real: bool, changed_ranks: bool
 ) -> None:
-    """Writes them.
+    """Writes the files.
 
     Args:
-        folder: of the export.
-        config: content of its config.json.
-        record: of the run.
-        check: how it compares with the whole model.
-        real: whether that was on images of the data set.
-        changed_ranks: see `card_facts`.
+        folder: Folder of the export.
+        config: Content of its config.json.
+        record: Record of the run.
+        check: Comparison with the whole model.
+        real: Whether the comparison used images of the data set.
+        changed_ranks: See `card_facts`.
     """
     loader = PackageLoader("ordinalclip.exporting", "templates")
-    # Markdown and Python: nothing is to be escaped.
-    pages = Environment(
-        loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )  # Markdown
+    # No escaping: the templates are Markdown and Python.
+    pages = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     names = config["ranks"]["names"]
     listed = ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:4])} … {names[-1]}"
     facts = config | {
@@ -215,10 +218,10 @@ def write_pages(
         f"{record.cfg['prompt'].get('name')} prompts",
         "version": VERSION,
         "model_file": MODELS[config["format"]],
-        "model_what": _WHAT[config["format"]],
+        "model_what": _MODEL_FILES[config["format"]],
         "has_tokenizer": (folder / TOKENIZER).is_dir(),
         "check": asdict(check),
-        "check_images": "real images of its data" if real else "made-up images, since those of its data are not here",
+        "check_images": "images of its data" if real else "random images, since those of its data were not found",
         "tolerance": TOLERANCE[config["precision"]],
         "rank_list": listed,
         "resize": _resize(Preprocessing(**config["preprocessing"])),
@@ -233,7 +236,7 @@ def write_pages(
 
 
 def _resize(way: Preprocessing) -> str:
-    """What predict.py does to an image as `Preprocessing.scale` and `center_crop` do it, with this export's numbers."""
+    """Returns the code of predict.py that does what `Preprocessing.scale` and `center_crop` do."""
     how, size = f"PIL.Image.{way.interpolation.upper()}", way.size
     if way.resize == "squash":
         start = round((way.scaled - size) / 2)

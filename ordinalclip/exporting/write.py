@@ -1,6 +1,6 @@
-"""Writing an export: written, loaded again, compared with the whole model, and only then moved into place.
+"""Writing an export: it is written to a draft folder, loaded again, compared with the whole model, then renamed.
 
-`reinterpolated` gives an export other ranks than those of training, read off the same base ranks.
+`reinterpolated` computes rank features for other ranks than those of training from the same base ranks.
 """
 
 import copy
@@ -34,35 +34,38 @@ from ordinalclip.prompts.rank import RankPrompt
 
 log = logging.getLogger("ordinalclip")
 
-NUM_CHECKED, NUM_RANGED = 16, 64  # images
+NUM_COMPARED = 16  # test images on which an export is compared with the model
+NUM_QUANTIZATION = 64  # training images for the activation ranges of int8
 _CPU = torch.device("cpu")
 
 
 def values_between(ranks: Ranks, num_ranks: int) -> list[float]:
-    """`num_ranks` values at equal distances on the axis of ranks, the ends included."""
+    """Returns `num_ranks` values, evenly spaced on the axis of ranks, both ends included."""
     if num_ranks < 2:
-        raise ConfigError("num_ranks", num_ranks, "are too few", allowed="2 or more")
+        raise ConfigError("num_ranks", num_ranks, "is too small", allowed="2 or more")
     places = np.linspace(0, len(ranks.scale) - 1, num_ranks)
     return [float(value) for value in np.interp(places, np.arange(len(ranks.scale)), ranks.scale)]
 
 
 def reinterpolated(record: Record, ranks: Ranks, values: Sequence[float]) -> tuple[Tensor, Ranks]:
-    """Rank features [R', D], unit length, of ranks with the given values; the text tower runs once.
+    """Computes unit-length rank features [R', D] for ranks with other values, by one pass of the text tower.
 
     Args:
-        record: of a run with rank prompts.
-        ranks: the run's own.
-        values: R' rising values within those of the run's ranks, in their unit.
+        record: Record of a run with rank prompts.
+        ranks: Ranks of the run.
+        values: R' increasing values within the range of the run's ranks, in their unit.
+
+    Returns:
+        The rank features, and the new ranks.
 
     Raises:
-        ConfigError: the run's prompt has no base ranks, or its ranks differ in more than their place; values that do
-            not rise, or lie outside.
+        ConfigError: If the prompt cannot be interpolated, or `values` do not increase or lie outside the range.
     """
     scale = np.array(ranks.scale)
     wanted = np.array(values, dtype=float)
-    rising = len(wanted) > 1 and bool((np.diff(wanted) > 0).all())  # nan is not
+    rising = len(wanted) > 1 and bool((np.diff(wanted) > 0).all())  # False for nan
     if not rising or wanted[0] < scale[0] or wanted[-1] > scale[-1]:
-        allowed = f"two or more, rising, within {scale[0]:g} … {scale[-1]:g}"
+        allowed = f"two or more, increasing, within {scale[0]:g} … {scale[-1]:g}"
         raise ConfigError("values", list(values), "cannot be ranks of this run", allowed=allowed)
     model = rebuild(record)
     places = torch.from_numpy(np.interp(wanted, scale, np.arange(len(scale))))
@@ -74,18 +77,18 @@ def reinterpolated(record: Record, ranks: Ranks, values: Sequence[float]) -> tup
 
 
 def _prompt_at(model: OrdinalCLIP, record: Record, places: Tensor, names: Sequence[str]) -> RankPrompt:
-    """The run's prompt for other places on the axis of ranks."""
+    """Returns the run's prompt with ranks at other places on the axis of ranks [R']."""
     old, cfg = model.prompt, record.cfg["prompt"]
-    problem, remedy = None, "leave num_ranks and values out"
+    problem, remedy = None, "omit num_ranks and values"
     if not isinstance(old, RankPrompt):
         problem = "has no base ranks to interpolate from"
     elif cfg.get("rank_specific_context"):
-        problem = "has a context for each of its own ranks"
+        problem = "has a separate context for each rank"
     elif isinstance(cfg.get("tokens_per_rank"), list):
-        problem = "has a number of tokens for each of its own ranks"
+        problem = "has a separate number of tokens for each rank"
     elif len(names) < cfg["num_base_ranks"]:
-        problem = f"has {cfg['num_base_ranks']} base ranks, more than the {len(names)} that are asked for"
-        remedy = f"ask for {cfg['num_base_ranks']} ranks or more"
+        problem = f"has {cfg['num_base_ranks']} base ranks, more than the {len(names)} requested"
+        remedy = f"request {cfg['num_base_ranks']} ranks or more"
     if problem is not None or not isinstance(old, RankPrompt):
         raise ConfigError("run", record.run.directory.name, f"its prompt {problem}", remedy=remedy)
     changed = {"rank_init": "random", "base_rank_names": None, "tokens_per_rank": old.base_ranks.shape[1]}
@@ -100,18 +103,18 @@ def _prompt_at(model: OrdinalCLIP, record: Record, places: Tensor, names: Sequen
 def write_export(
     record: Record, out: Path, format_: str, precision: str, values: list[float] | int | None
 ) -> Comparison:
-    """Writes the folder; see `ordinalclip.export`.
+    """Writes the folder of an export; see `ordinalclip.export`.
 
     Args:
-        record: of a finished run.
-        out: the folder, replaced where it exists.
-        format_: one of `MODELS`.
+        record: Record of a finished run.
+        out: Output folder, replaced if it exists.
+        format_: One of `MODELS`.
         precision: fp32, fp16 or, for onnx, int8.
-        values: of other ranks, or how many; None: the run's own.
+        values: Values of other ranks, or their number; None for the run's own ranks.
 
     Raises:
-        ConfigError: ranks that cannot be interpolated, or nothing to read an int8 model's ranges off.
-        DataError: the export differs from the model by more than its precision may, or answers with nan.
+        ConfigError: If the ranks cannot be interpolated, or int8 finds no training image.
+        DataError: If the export differs from the model by more than `TOLERANCE`, or its outputs are not finite.
     """
     model = rebuild(record)
     ranker, preprocessing = ranker_from(model, record)
@@ -121,11 +124,11 @@ def write_export(
         wanted = values_between(ranks, values) if isinstance(values, int) else values
         features_RD, ranks = reinterpolated(record, ranks, wanted)
         ranker = ImageRanker(ranker.image, ranker.projection, features_RD, ranker.scale).eval().requires_grad_(False)
-        log.info("ranks at %d values; the run's calibration is of its own ranks and is left out", len(wanted))
-    pixels = sample_pixels(record.run, preprocessing, "test", NUM_CHECKED)
+        log.info("%d interpolated ranks: the run's calibration does not apply to them and is omitted", len(wanted))
+    pixels = sample_pixels(record.run, preprocessing, "test", NUM_COMPARED)
     real = len(pixels) > 0
     if not real:
-        log.warning("no image of the run's data is where it was; the export is compared on made-up ones")
+        log.warning("no test image of the run was found; the export is compared on random images")
         pixels = torch.randn(4, 3, preprocessing.size, preprocessing.size, generator=torch.Generator().manual_seed(0))
     expected = logits_of(ranker, pixels, _CPU)
     config: dict[str, Any] = {
@@ -154,7 +157,7 @@ def write_export(
         check = compare(model, expected, loaded.logits, pixels, size)
         problem = check.problem(precision)
         if problem:
-            raise DataError(f"{out}: not kept: {problem}\n  what to do: another precision")
+            raise DataError(f"{out}: not kept: {problem}\n  what to do: choose another precision")
         write_pages(draft, config, record, check, real=real, changed_ranks=values is not None)
         write_sums(draft)
         if out.exists():
@@ -165,27 +168,29 @@ def write_export(
     return check
 
 
-def _write_model(file: Path, config: dict[str, Any], ranker: ImageRanker, record: Record, way: Preprocessing) -> None:
+def _write_model(
+    file: Path, config: dict[str, Any], ranker: ImageRanker, record: Record, preprocessing: Preprocessing
+) -> None:
     half = config["precision"] == "fp16"
     if config["format"] == "safetensors":
         save_ranker(ranker, file, half=half)
-        words = record.weights.get("tokenizer")
-        if words is not None and words.path is not None and words.path.is_dir():
-            # No word is read any more, but a backbone is built as a whole.
-            copy_tokenizer(words.path, file.parent / TOKENIZER)
+        tokenizer = record.weights.get("tokenizer")
+        if tokenizer is not None and tokenizer.path is not None and tokenizer.path.is_dir():
+            # An export encodes no text, but loading builds the whole backbone, which reads its tokenizer.
+            copy_tokenizer(tokenizer.path, file.parent / TOKENIZER)
         return
     temperature = (config["calibration"] or {}).get("temperature")
     graph = Graph(copy.deepcopy(ranker), 1.0 if temperature is None else temperature, half=half)
     if config["format"] == "torch_export":
-        export_torch(graph, way.size, file)
+        export_torch(graph, preprocessing.size, file)
         return
-    export_onnx(graph, way.size, file)
+    export_onnx(graph, preprocessing.size, file)
     if config["precision"] == "int8":
-        from ordinalclip.exporting.graph import quantize
+        from ordinalclip.exporting.quantize import quantize  # needs onnxruntime, an optional dependency
 
-        pixels = sample_pixels(record.run, way, "train", NUM_RANGED)
+        pixels = sample_pixels(record.run, preprocessing, "train", NUM_QUANTIZATION)
         if len(pixels) == 0:
-            problem = "needs training images to read ranges off, and none is where it was"
+            problem = "needs training images for the activation ranges, and none was found"
             raise ConfigError("precision", "int8", problem, allowed="fp32, fp16")
         whole = file.rename(file.with_suffix(".fp32"))
         quantize(whole, file, pixels.numpy())

@@ -110,7 +110,7 @@ def test_an_export_says_what_the_run_says(
     assert f"| MAE in ranks, median | {stats['test/mae_median']:.3f} | " in card
     assert f"{stats['test/constant_mae']:.3f}" in card
     assert "- weights (image and text): random: none, since they were drawn at random\n" in card
-    assert (f"how far {precision} is from it" in card) == (precision != "fp32")
+    assert (f"how much {precision} differs" in card) == (precision != "fp32")
     assert str(run.directory.parent) not in card
     assert ("trusted" in (out / "README.md").read_text(encoding="utf-8")) == (format_ == "torch_export")
 
@@ -224,7 +224,7 @@ def test_an_export_that_is_not_the_model_is_not_kept(
         save_ranker(changed, file, half=half)
 
     monkeypatch.setattr("ordinalclip.exporting.write.save_ranker", write)
-    with pytest.raises(DataError, match=rf"(?s)not kept: .*{told}.*another precision"):
+    with pytest.raises(DataError, match=rf"(?s)not kept: .*{told}.*choose another precision"):
         export([f"run={run.directory}", "precision=fp16", f"out={tmp_path / 'out'}"])
     assert not list(tmp_path.iterdir())
 
@@ -255,7 +255,7 @@ def test_ranks_at_other_values(run: Run, photos: list[Path], tmp_path: Path) -> 
     found = ordinalclip.load(out, device="cpu").predict(photos)
     assert found.ranks.names == ("0", "0.5", "1.5", "4")
     assert found.coverage is None
-    assert "None are recorded" in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "No scores are recorded" in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert json.loads((out / "config.json").read_text(encoding="utf-8"))["calibration"] is None
 
 
@@ -269,7 +269,7 @@ def test_ranks_at_other_values(run: Run, photos: list[Path], tmp_path: Path) -> 
         (["values=[3,1]"], "cannot be ranks of this run"),
         (["values=[0,99]"], "cannot be ranks of this run"),
         (["values=[0,nan,4]"], "cannot be ranks of this run"),
-        (["num_ranks=2"], "(?s)3 base ranks, more than the 2.*ask for 3 ranks or more"),
+        (["num_ranks=2"], "(?s)3 base ranks, more than the 2.*request 3 ranks or more"),
         (["overwrite=maybe"], "neither true nor false"),
         (["out=/proc/none/out"], "cannot be written to"),
         (["num_ranks=9", "values=[1,2]"], "one of the two"),

@@ -11,7 +11,8 @@ from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
-from ordinalclip.exporting.graph import Graph, export_onnx, quantize
+from ordinalclip.exporting.graph import Graph, export_onnx
+from ordinalclip.exporting.quantize import quantize
 from ordinalclip.inference.model import ImageRanker
 
 pytestmark = pytest.mark.slow

@@ -177,7 +177,7 @@ def test_the_record_is_that_of_a_finished_run(tmp_path: Path, capsys: pytest.Cap
     out = export([f"run={run.directory}", f"out={tmp_path / 'out'}"])  # on made-up images
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "chosen on the test split" in card or "selected on the test split" in card
-    assert "None are recorded" in card
+    assert "No scores are recorded" in card
     images = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), dtype=np.uint8)
     found = [ordinalclip.load(place, device="cpu").predict(images).probs for place in (run.directory, out)]
     assert np.allclose(*found, atol=1e-6)
