@@ -13,8 +13,15 @@ from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.preparation.checks import check
 from ordinalclip.preparation.reopen import Record
-from ordinalclip.reference.checkpoint import ReferenceSettings, read_settings
-from ordinalclip.reference.translate import names_of, ranks_of
+from ordinalclip.reference.config import (
+    ReferenceSettings,
+    backbone_config,
+    prompt_config,
+    ranks_of,
+    read_rank_names,
+    read_settings,
+    trainable_config,
+)
 from ordinalclip.system.checksums import sha256_of
 
 _OWN = ("ckpt", "config", "clip", "rank_names", "trust")
@@ -67,20 +74,18 @@ def import_reference(words: Sequence[str]) -> Record:
     here = composed(passed_on)
     cache_dir = Path(here["paths"]["cache"])
     manifest = _manifest(here, settings) if any(word.startswith("dataset=") for word in words) else None
-    names = names_of(typed.get("rank_names"), settings, config)
+    names = read_rank_names(typed.get("rank_names"), settings, config)
 
-    from ordinalclip.reference.checkpoint import read_checkpoint
-    from ordinalclip.reference.record import Import, write_run
-    from ordinalclip.reference.translate import backbone_of, prompt_of, trainable_of
+    from ordinalclip.reference.checkpoint import Import, read_checkpoint, write_run
 
     state = read_checkpoint(ckpt, trust=trust)
     cfg = here | {
         "seed": settings.seed,
         "epochs": settings.epochs,
         "augment": False,
-        "backbone": backbone_of(settings, _clip(typed, settings)),
-        "prompt": prompt_of(settings, state, names, ckpt),
-        "trainable": trainable_of(settings),
+        "backbone": backbone_config(settings, _clip(typed, settings)),
+        "prompt": prompt_config(settings, state, names, ckpt),
+        "trainable": trainable_config(settings),
     }
     if settings.chosen_on_test:  # every table with the run has to show it
         cfg["protocol"] = here["protocol"] | {"select_on": "test", "calibration": 0}

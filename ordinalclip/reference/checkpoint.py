@@ -1,195 +1,62 @@
-"""A configuration and a checkpoint of the paper's code, read and checked without running anything in them.
+"""A checkpoint of the paper's code as a finished run: tensors read, renamed to `ordinalclip.model`'s names, recorded.
 
-Parameters are renamed to the names of `ordinalclip.model`.
+Tensors are read without running code, unless `trust` is set. The run directory has the files of any other run;
+provenance.json adds where the checkpoint came from, its configuration, and known defects of how it was trained.
 """
 
+import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
-from yaml import YAMLError
 
+from ordinalclip.backbones.weights.find import WeightFile
+from ordinalclip.config.identity import identity, readable_name, run_id, stamp
+from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError
+from ordinalclip.evaluation.evaluation import ordinality_record, save_rank_features
+from ordinalclip.evaluation.reevaluation import evaluate_again
+from ordinalclip.preparation.build import assemble
+from ordinalclip.preparation.reopen import Record, rebuild
+from ordinalclip.reference.config import ReferenceSettings, known_defects
+from ordinalclip.runs.provenance import provenance
+from ordinalclip.runs.run import Run, write_record_sums
+from ordinalclip.scoring.details import details
+from ordinalclip.scoring.predictions import of_manifest
 
-# CLIP's names there → open_clip's. Every other image encoder is a network of torchvision.
-CLIP_MODELS = {
-    "RN50": "RN50",
-    "RN101": "RN101",
-    "RN50x4": "RN50x4",
-    "RN50x16": "RN50x16",
-    "RN50x64": "RN50x64",
-    "ViT-B/32": "ViT-B-32",
-    "ViT-B/16": "ViT-B-16",
-    "ViT-L/14": "ViT-L-14",
-    "ViT-L/14@336px": "ViT-L-14-336",
-}
-_TRANSFORMS = {
-    "input_resize": [256, 256],
-    "input_size": [224, 224],
-    "pixel_mean": [0.485, 0.456, 0.406],
-    "pixel_std": [0.229, 0.224, 0.225],
-}
-_PROMPT = "runner_cfg.model_cfg.prompt_learner_cfg"
-_RATES = {
-    "context": "lr_prompt_learner_context",
-    "rank": "lr_prompt_learner_ranks",
-    "image": "lr_image_encoder",
-    "text": "lr_text_encoder",
-    "logit_scale": "lr_logit_scale",
-}
+log = logging.getLogger(__name__)
 
 _PREFIX = "module."
-_BASELINE_SCALE = 100.0  # written out in its code
-# How far a text tower may be from the CLIP's that it started from, relative to its norm: rounding if it was frozen,
-# else what fine-tuning does. Unrelated ones are about 1.4 apart.
-_NEAR, _FAR = 1e-3, 0.5
+_BASELINE_SCALE = 100.0  # hard-coded in the paper's code
+# Largest distance of a text tower from the CLIP's that was fine-tuned, relative to its norm: rounding if it was frozen,
+# else fine-tuning. The distance of unrelated towers is about 1.4.
+_MAX_FROZEN_DISTANCE, _MAX_TRAINED_DISTANCE = 1e-3, 0.5
 _RENAMED = {"context_embeds": "prompt.sentence.context", "logit_scale": "backbone.logit_scale"}
 
 
-@dataclass(frozen=True)
-class ReferenceSettings:
-    """A model of the paper's code.
-
-    Attributes:
-        kind: of the whole model; `Baseline` is the image encoder with a linear head.
-        learner: of the prompts; not used by the baseline.
-        num_ranks: R.
-        num_base_ranks: K; not used by the plain learner.
-        tokens_per_rank: of each rank where no names are given.
-        rank_file: path of a file with names, as it was written there, or None.
-        rank_specific_context: whether every rank has a context of its own.
-        rank_position: `tail`, `front` or `middle`.
-        interpolation: `linear`, `inv_prop` or `normal`.
-        image: name of the image encoder.
-        text: name of the CLIP whose text encoder, or whose width, is used.
-        rates: part → learning rate, None where it was frozen.
-        seed: of its run.
-        epochs: of its run.
-        chosen_on_test: whether validation and test were one file.
-        whole: the configuration, for the record.
-    """
-
-    kind: Literal["OrdinalCLIP", "Baseline"]
-    learner: Literal["PlainPromptLearner", "RankPromptLearner"]
-    num_ranks: int
-    num_base_ranks: int
-    tokens_per_rank: int | list[int]
-    rank_file: str | None
-    rank_specific_context: bool
-    rank_position: str
-    interpolation: str
-    image: str
-    text: str
-    rates: dict[str, float | None]
-    seed: int
-    epochs: int
-    chosen_on_test: bool
-    whole: dict[str, Any]
-
-    @property
-    def has_clip_image(self) -> bool:
-        """Whether the image tower is CLIP's own."""
-        return self.image == self.text
-
-
-def read_settings(path: Path) -> ReferenceSettings:
-    """Reads a configuration as a run of the paper's code writes it beside its checkpoints.
-
-    Raises:
-        ConfigError: it cannot be read, lacks a key, or has a setting that cannot be expressed here.
-    """
-    try:
-        whole: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError("config", path, f"cannot be read: {error}") from None
-    look = _Look(path, whole)
-    _check_transforms(look)
-    model = "runner_cfg.model_cfg"
-    rates = {
-        part: float(look.up(f"runner_cfg.optimizer_and_scheduler_cfg.param_dict_cfg.{key}"))
-        for part, key in _RATES.items()
-    }
-    text = look.one_of(f"{model}.text_encoder_name", tuple(CLIP_MODELS))
-    files = [look.up(f"data_cfg.{split}_data_file") for split in ("val", "test")]
-    return ReferenceSettings(
-        kind=look.one_of(f"{model}.type", ("OrdinalCLIP", "Baseline")),
-        learner=look.one_of(f"{_PROMPT}.type", ("PlainPromptLearner", "RankPromptLearner")),
-        num_ranks=int(look.up(f"{_PROMPT}.num_ranks")),
-        num_base_ranks=int(look.up(f"{_PROMPT}.num_base_ranks")),
-        tokens_per_rank=look.up(f"{_PROMPT}.num_tokens_per_rank"),
-        rank_file=look.up(f"{_PROMPT}.init_rank_path"),
-        rank_specific_context=look.up(f"{_PROMPT}.rank_specific_context") is True,
-        rank_position=look.one_of(f"{_PROMPT}.rank_tokens_position", ("tail", "front", "middle")),
-        interpolation=look.one_of(f"{_PROMPT}.interpolation_type", ("linear", "inv_prop", "normal")),
-        image=str(look.up(f"{model}.image_encoder_name")),
-        text=text,
-        rates={part: rate if rate > 0 else None for part, rate in rates.items()},
-        seed=int(look.up("runner_cfg.seed")),
-        epochs=int(look.up("trainer_cfg.max_epochs")),
-        chosen_on_test=files[0] == files[1],
-        whole=whole,
-    )
-
-
-@dataclass(frozen=True)
-class _Look:
-    """Looks up keys in a configuration; the error names the missing one."""
-
-    path: Path
-    whole: Any
-
-    def up(self, key: str) -> Any:
-        node = self.whole
-        for word in key.split("."):
-            if not isinstance(node, Mapping) or word not in node:
-                remedy = "give the whole config.yaml that its run wrote beside its checkpoints"
-                raise ConfigError("config", self.path, f"has no {key}", remedy=remedy)
-            node = node[word]
-        return node
-
-    def one_of(self, key: str, allowed: tuple[str, ...]) -> Any:
-        value = self.up(key)
-        if value not in allowed:
-            raise ConfigError("config", self.path, f"{key} is {value}", allowed=", ".join(allowed))
-        return value
-
-
-def _check_transforms(look: _Look) -> None:
-    """Only the one way to prepare images that every configuration of the paper has is known here."""
-    steps = look.up("data_cfg.transforms_cfg.input_transforms")
-    for step in ("random_resized_crop", "normalize"):
-        if step not in steps:
-            problem = f"data_cfg.transforms_cfg.input_transforms has no {step}, which cannot be expressed here"
-            raise ConfigError("config", look.path, problem)
-    for key, value in _TRANSFORMS.items():
-        given = look.up(f"data_cfg.transforms_cfg.{key}")
-        if list(given) != value:
-            problem = f"data_cfg.transforms_cfg.{key} is {given}, which cannot be expressed here"
-            raise ConfigError("config", look.path, problem, allowed=str(value))
-
-
 def read_checkpoint(path: Path, *, trust: bool) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, in float32, without the prefix `module.` of their names.
+    """Reads the tensors of a checkpoint, in float32, without the prefix `module.` of their names.
 
     Args:
-        path: a Lightning checkpoint, or a plain state dict with the same names.
-        trust: read whatever objects are beside the tensors, which may run code.
+        path: A Lightning checkpoint, or a plain state dict with the same names.
+        trust: Also unpickle objects other than tensors, which may run code.
 
     Raises:
-        ConfigError: it cannot be read, or is of something else.
+        ConfigError: If it cannot be read, or is no checkpoint of the paper's code.
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=not trust)
-    except Exception as error:  # whatever a foreign file makes torch raise
-        said = " ".join(str(error).split()[:25])
-        remedy = "" if trust else "if you know where it is from, trust=true reads the objects in it, which may run code"
-        raise ConfigError("ckpt", path, f"cannot be read: {type(error).__name__}: {said}", remedy=remedy) from None
+    except Exception as error:  # torch.load raises many types
+        message = " ".join(str(error).split()[:25])
+        remedy = "" if trust else "if you trust its source: trust=true reads the objects in it, which may run code"
+        raise ConfigError("ckpt", path, f"cannot be read: {type(error).__name__}: {message}", remedy=remedy) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not any(name.startswith(f"{_PREFIX}image_encoder.") for name in tensors):
@@ -203,34 +70,26 @@ def read_checkpoint(path: Path, *, trust: bool) -> dict[str, Tensor]:
     }
 
 
-def shape_of(state: Mapping[str, Tensor], name: str, ndims: Sequence[int], path: Path) -> list[int]:
-    """Shape of a tensor that must be there with one of these numbers of dimensions."""
-    if name not in state or state[name].ndim not in ndims:
-        found = "missing" if name not in state else f"of shape {list(state[name].shape)}"
-        raise ConfigError("ckpt", path, f"{name} is {found}; its config says otherwise")
-    return list(state[name].shape)
-
-
 def rename(
     state: Mapping[str, Tensor], settings: ReferenceSettings, counts: Sequence[int], own: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The checkpoint's tensors by the names of `OrdinalCLIP`.
+    """Renames the checkpoint's tensors to the names of `OrdinalCLIP`.
 
     Args:
-        state: from `read_checkpoint`.
-        settings: from its configuration.
-        counts: tokens of each rank, where the plain learner's ranks are cut to them.
-        own: the model's own state, its towers' values those of the CLIP that was trained from.
+        state: Tensors from `read_checkpoint`.
+        settings: Settings from its configuration.
+        counts: Number of tokens to keep of each rank of the plain learner, whose ranks are padded.
+        own: State of the model, with the towers of the CLIP that was fine-tuned.
 
     Returns:
-        What a checkpoint of ours has to hold: towers only where they differ from `own`.
+        State for a checkpoint of a run. Towers that equal those of `own` are omitted.
 
     Raises:
-        ConfigError: a tensor has no place or another shape, or one of the model's is not in the checkpoint.
+        ConfigError: If the names or shapes of the two states do not match.
     """
     renamed = {_name(name, settings, own): tensor for name, tensor in state.items()}
     if len(renamed) < len(state):
-        raise ConfigError("ckpt", "…", "several of its tensors have one place here: its image encoder is another one")
+        raise ConfigError("ckpt", "…", "several of its tensors have the same name here: its image encoder is different")
     if settings.kind == "Baseline":
         renamed["backbone.logit_scale"] = torch.tensor(math.log(_BASELINE_SCALE))
     elif settings.learner == "PlainPromptLearner":
@@ -238,7 +97,7 @@ def rename(
         renamed["prompt.rank_tokens"] = torch.cat([row[:count] for row, count in zip(ranks_RTW, counts, strict=True)])
     for name, tensor in renamed.items():
         if name not in own or own[name].shape != tensor.shape:
-            here = f"of shape {list(own[name].shape)} here" if name in own else "not in the model that its config says"
+            here = f"of shape {list(own[name].shape)} here" if name in own else "not in the model of its config"
             raise ConfigError("ckpt", "…", f"{name} is of shape {list(tensor.shape)} there and {here}")
     towers = ("image", "projection") if settings.kind == "Baseline" else ("image", "projection", "text")
     _check_complete(set(renamed), set(own), towers)
@@ -246,19 +105,20 @@ def rename(
         names = {name for name in renamed if name.startswith(f"backbone.{tower}.")}
         if all(torch.equal(renamed[name], own[name]) for name in names):
             renamed = {name: tensor for name, tensor in renamed.items() if name not in names}
-        else:  # whole, so that another run can start from it: words' embeddings are not in theirs
-            kept = {name: own[name] for name in own if name.startswith(f"backbone.{tower}.")}
-            renamed = kept | renamed
+        else:  # store the whole tower, so that another run can start from it: their state has no token embeddings
+            renamed = {name: own[name] for name in own if name.startswith(f"backbone.{tower}.")} | renamed
     return {name: tensor.detach().clone() for name, tensor in renamed.items()}
 
 
-def doubt_of_clip(state: Mapping[str, Tensor], settings: ReferenceSettings, own: Mapping[str, Tensor]) -> str:
-    """Why the CLIP that was given may not be the one that was trained from, which had the embeddings of words; or "".
+def clip_mismatch(state: Mapping[str, Tensor], settings: ReferenceSettings, own: Mapping[str, Tensor]) -> str:
+    """Returns why the given CLIP may not be the one that was fine-tuned; empty if it may be.
+
+    The token embeddings are not in the checkpoint and are taken from the given CLIP, so it has to be the same one.
 
     Args:
-        state: from `read_checkpoint`, of a checkpoint that `rename` takes.
-        settings: from its configuration.
-        own: the model's own state, with that CLIP's text tower.
+        state: Tensors from `read_checkpoint`, accepted by `rename`.
+        settings: Settings from its configuration.
+        own: State of the model, with the given CLIP's text tower.
     """
     if settings.kind == "Baseline":
         return ""
@@ -266,14 +126,14 @@ def doubt_of_clip(state: Mapping[str, Tensor], settings: ReferenceSettings, own:
     distance = sum(float((there - here).double().square().sum()) for there, here in pairs) ** 0.5
     length = sum(float(here.double().square().sum()) for _, here in pairs) ** 0.5
     trained = settings.rates["text"] is not None
-    if distance <= (_FAR if trained else _NEAR) * length:
+    if distance <= (_MAX_TRAINED_DISTANCE if trained else _MAX_FROZEN_DISTANCE) * length:
         return ""
     how = "is far from that of" if trained else "was frozen, but is not that of"
-    return f"its text tower {how} the CLIP given as clip, whose embeddings of words were taken: it may be another one"
+    return f"its text tower {how} the CLIP given as clip, whose token embeddings are used: it may be a different CLIP"
 
 
 def _name(name: str, settings: ReferenceSettings, own: Mapping[str, Tensor]) -> str:
-    """Our name of one of theirs; a name that nothing has where there is none."""
+    """Returns the name of a tensor in `own`, or a name that is not in it if there is none."""
     part, _, rest = name.partition(".")
     if part == "prompt_learner" and rest == "rank_embeds":
         return "prompt.base_ranks" if settings.learner == "RankPromptLearner" else "prompt.rank_tokens"
@@ -288,14 +148,123 @@ def _name(name: str, settings: ReferenceSettings, own: Mapping[str, Tensor]) -> 
     return _RENAMED.get(rest or part, name)
 
 
-def _check_complete(there: set[str], own: set[str], towers: Sequence[str]) -> None:
-    wanted = {
+def _check_complete(found: set[str], own: set[str], towers: Sequence[str]) -> None:
+    required = {
         name
         for name in own
         if name.startswith(("prompt.", "backbone.logit_scale", *(f"backbone.{tower}." for tower in towers)))
     }
     missing = sorted(
-        name for name in wanted - there if not name.endswith((".num_batches_tracked", "text.token_embedding.weight"))
+        name for name in required - found if not name.endswith((".num_batches_tracked", "text.token_embedding.weight"))
     )
     if missing:
         raise ConfigError("ckpt", "…", f"has no values for {len(missing)} of the model's tensors: {missing[:3]}")
+
+
+@dataclass(frozen=True)
+class Import:
+    """Inputs of an imported run.
+
+    Attributes:
+        cfg: Configuration of the run.
+        settings: Settings of the paper's code.
+        state: Tensors from `read_checkpoint`.
+        weights: Part → file of the CLIP that was fine-tuned.
+        ranks: `names`, `values` and `unit`.
+        manifest: Data set to test on, or None.
+        files: Name → path and SHA-256 of each imported file.
+        words: Command-line words.
+    """
+
+    cfg: dict[str, Any]
+    settings: ReferenceSettings
+    state: dict[str, Tensor]
+    weights: dict[str, WeightFile]
+    ranks: dict[str, Any]
+    manifest: Manifest | None
+    files: dict[str, dict[str, str]]
+    words: list[str]
+
+    def record(self) -> Record:
+        """Returns the record of its run, which may not exist yet."""
+        what = identity(
+            self.cfg,
+            manifest_hash="unknown" if self.manifest is None else self.manifest.content_hash,
+            weights={part: file.sha256 for part, file in self.weights.items()},
+        ) | {"imported": self.files["ckpt"]["sha256"], "ranks": self.ranks["names"]}
+        name = run_id(what)
+        directory = Path(self.cfg["paths"]["runs"]).absolute() / readable_name(self.cfg, name)
+        names, values = tuple(self.ranks["names"]), tuple(self.ranks["values"])
+        return Record(Run(directory), self.cfg, what, self.weights, names, values, self.ranks["unit"])
+
+
+def write_run(source: Import) -> Record:
+    """Writes an imported run, and tests it if there is a data set. A finished run is left unchanged.
+
+    Raises:
+        ConfigError: If the checkpoint does not match the model of its configuration.
+        Busy: If another process writes the run.
+    """
+    record = source.record()
+    if record.run.state() == "finished":
+        log.info("already finished: %s", record.run.directory.name)
+        return record
+    state, doubts = _state(source)  # first: nothing is written if the checkpoint does not match
+    run = record.run
+    run.claim()
+    try:
+        _write(run, source, record, state, doubts)
+        write_record_sums(run)
+        run.set_status("finished")
+    except BaseException as error:
+        run.set_status("failed", error=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        run.release(run.status().get("status", "failed"))
+    return record
+
+
+def _state(source: Import) -> tuple[dict[str, Tensor], list[str]]:
+    """Returns the state of the run's checkpoint, and doubts about it for the record."""
+    cfg, names = source.cfg, source.ranks["names"]
+    model = assemble(cfg, source.weights, names, own=("image", "text"))
+    counts = cfg["prompt"].get("tokens_per_rank")
+    own = model.state_dict()
+    renamed = rename(source.state, source.settings, counts if isinstance(counts, list) else [], own)
+    doubt = clip_mismatch(source.state, source.settings, own)
+    if doubt:
+        log.warning("%s", doubt)
+    parts = ", ".join(sorted({".".join(name.split(".")[:2]) for name in renamed}))
+    log.info("loaded from the checkpoint: %s; the rest from %s", parts, next(iter(source.weights.values())).source)
+    return {f"model.{name}": tensor for name, tensor in renamed.items()}, [doubt] if doubt else []
+
+
+def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor], doubts: list[str]) -> None:
+    cfg, settings = source.cfg, source.settings
+    run.set_status("running", run_id=run.run_id, epoch=settings.epochs, epochs=settings.epochs, **stamp(cfg))
+    run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
+    run.write_json("overrides.json", source.words)
+    imported = {"files": source.files, "defects": known_defects(settings) + doubts, "config": settings.whole}
+    data = {} if source.manifest is None else {"root": os.path.abspath(source.manifest.root)}
+    run.write_json("provenance.json", provenance() | data | {"imported": imported})
+    labels = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
+    groups = {"sweep": cfg["sweep_name"], "tags": [*cfg["tags"], "imported"]}
+    run.write_json("labels.json", labels | groups | stamp(cfg))
+    run.write_json("ranks.json", source.ranks)
+    run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": state}))
+    features_RD = rebuild(record).rank_features()
+    save_rank_features(run, None, features_RD)
+    run.write_json("ordinality.json", ordinality_record(None, features_RD))
+    if source.manifest is not None:
+        _test(run, record, source.manifest)
+    run.write_json("identity.json", record.identity)  # last: a run is found by it
+
+
+def _test(run: Run, record: Record, manifest: Manifest) -> None:
+    for split in sorted({"val", "test"} & set(manifest.table["split"])):
+        stats, predictions = evaluate_again(record, manifest, split)
+        run.write_json(f"{split}_stats.json", stats)
+        if split == "test":
+            run.publish("predictions.parquet", predictions.to_parquet)
+            run.write_json("test_details.json", details(of_manifest(predictions, manifest, record.cfg["protocol"])))
+    run.publish("manifest.parquet", manifest.table.to_parquet)

@@ -20,8 +20,8 @@ from ordinalclip.evaluate import evaluate
 from ordinalclip.export import export
 from ordinalclip.import_reference import import_reference
 from ordinalclip.preparation.reopen import Record, load_run, open_record, recorded_cfg
-from ordinalclip.reference import translate
-from ordinalclip.reference.checkpoint import CLIP_MODELS, read_settings, rename
+from ordinalclip.reference.checkpoint import rename
+from ordinalclip.reference.config import CLIP_MODELS, backbone_config, read_settings
 from ordinalclip.runs.run import Run
 from tests.backbones.makers import tiny_open_clip
 from tests.reference import slow
@@ -49,7 +49,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 def clip_state(path: Path, clip: str = "random") -> tuple[dict[str, Tensor], Tensor]:
     """Image and text tower of the CLIP that a configuration trains from, by the checkpoint's names; its words."""
-    backbone = load_backbone(translate.backbone_of(read_settings(path), clip), cache_dir=path.parent / "cache")
+    backbone = load_backbone(backbone_config(read_settings(path), clip), cache_dir=path.parent / "cache")
     own = backbone.state_dict()
     names = {"image.": "image_encoder.", "text.": "text_encoder."}
     state = {
@@ -164,8 +164,8 @@ def test_the_record_is_that_of_a_finished_run(tmp_path: Path, capsys: pytest.Cap
     assert facts["files"]["ckpt"]["path"] == str(ckpt)
     assert len(facts["files"]["ckpt"]["sha256"]) == 64
     assert [defect.partition(":")[0] for defect in facts["defects"]] == [
-        "validation and test are one file",
-        "CLIP's image tower got ImageNet's mean and deviation instead of its own",
+        "validation and test are the same file",
+        "images for CLIP's image tower were normalized with ImageNet's mean and std instead of CLIP's",
     ]
     assert facts["config"]["trainer_cfg"]["max_epochs"] == 100
     assert (run.directory / "figures" / "similarity.png").exists()
@@ -231,7 +231,9 @@ def test_the_cnn_baseline(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = slow.logits(net(images), head_RD, 100.0)
     torch.testing.assert_close(our_logits(record, images).double(), expected, rtol=1e-5, atol=1e-4)
-    assert any("never trained" in defect for defect in record.run.read_json("provenance.json")["imported"]["defects"])
+    assert any(
+        "random initial values" in defect for defect in record.run.read_json("provenance.json")["imported"]["defects"]
+    )
     assert record.cfg["trainable"]["head"] is None
 
 
@@ -297,9 +299,9 @@ def test_what_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     base = config(other, type="RankPromptLearner", num_base_ranks=4)
-    refused("rank_embeds has 5 base ranks; its config says 4", "clip=random", cfg=base)
+    refused("rank_embeds has 5 base ranks; its config has 4", "clip=random", cfg=base)
     own = config(other, rank_specific_context=True)
-    refused(r"context_embeds is of shape \[4, 16\]; its config says otherwise", "clip=random", cfg=own)
+    refused(r"context_embeds is of shape \[4, 16\], which contradicts its config", "clip=random", cfg=own)
     ours = checkpoint(other, {})
     refused("is no checkpoint of the paper's code", "clip=random", ckpt=ours)
     state.pop("text_encoder.ln_final.bias")
@@ -335,7 +337,7 @@ def test_objects_in_a_checkpoint_are_read_only_where_it_is_trusted(tmp_path: Pat
     [
         (("runner_cfg", "model_cfg", "prompt_learner_cfg", "interpolation_type", "cubic"), "allowed: linear, inv_prop"),
         (("runner_cfg", "model_cfg", "text_encoder_name", "RN51"), "text_encoder_name is RN51"),
-        (("data_cfg", "transforms_cfg", "input_size", [256, 256]), "cannot be expressed here"),
+        (("data_cfg", "transforms_cfg", "input_size", [256, 256]), "is not supported"),
         (("data_cfg", "transforms_cfg", "input_transforms", ["normalize"]), "has no random_resized_crop"),
         (("data_cfg", None), "has no data_cfg.transforms_cfg"),
     ],
