@@ -1,4 +1,9 @@
-"""A number with its uncertainty: Student's t on an estimate, its standard error and its degrees of freedom."""
+"""Estimates with confidence intervals: means over seeds or folds, differences between methods, Holm's correction.
+
+The interval of a difference between two methods has to hold for other seeds and for other test images. Its variance is
+the sum of independent components: training (over seeds) and the choice of test subjects (by a bootstrap). Shapes: N
+images of G subjects, S seeds, K test sets, B bootstrap draws.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +15,20 @@ from scipy import stats
 from ordinalclip.scoring.intervals import Integers, bootstrap_means, group_index
 
 Floats = npt.NDArray[np.floating]
+NUM_DRAWS = 2000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with an interval.
+    """An estimate with a confidence interval.
 
     Attributes:
         value: the estimate.
-        error: its standard error; nan where it is not known.
+        error: its standard error; nan if not known.
         freedom: degrees of freedom of the error.
-        low: lower end of the interval; nan where the error is not known.
-        high: its upper end.
-        p: of the two-sided test that the truth is 0; nan where the error is not known.
+        low: lower end of the interval; nan if the error is not known.
+        high: upper end of the interval.
+        p: p-value of the two-sided test against 0; nan if the error is not known.
         level: nominal coverage of the interval.
     """
 
@@ -40,27 +46,27 @@ def student_t(value: float, error: float, freedom: float, level: float = 0.95) -
 
     Args:
         value: the estimate.
-        error: its standard error; 0 is certainty, nan is not known.
-        freedom: degrees of freedom of the error; inf is the normal distribution.
+        error: its standard error; nan if not known.
+        freedom: degrees of freedom of the error; inf gives the normal distribution.
         level: coverage of the interval.
     """
     if not (np.isfinite(error) and freedom > 0):
         return Estimate(value, float("nan"), float("nan"), float("nan"), float("nan"), float("nan"), level)
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
-    certain = 1.0 if value == 0 else 0.0
-    p = certain if error == 0 else float(2 * stats.t.sf(abs(value) / error, freedom))
+    p_without_error = 1.0 if value == 0 else 0.0
+    p = p_without_error if error == 0 else float(2 * stats.t.sf(abs(value) / error, freedom))
     return Estimate(float(value), float(error), float(freedom), float(value - half), float(value + half), p, level)
 
 
 def mean_estimate(values: Floats, level: float = 0.95, overlap: float = 0.0) -> Estimate:
-    """The mean of repetitions [n] with Student's t interval.
+    """Student's t interval of the mean of repetitions [n].
 
     Args:
-        values: one score a repetition.
+        values: one score per repetition.
         level: coverage of the interval.
-        overlap: ρ = test images / training images where the repetitions are resamplings of one data set (folds), which
-            share training images and are not independent: the variance of the mean is (1/n + ρ) s² in place of s²/n
-            [Nadeau and Bengio, Inference for the generalization error, 2003]. 0: independent repetitions.
+        overlap: ρ = test images / training images, if the repetitions are folds or resamplings of one data set. They
+            share training images, so the variance of the mean is (1/n + ρ) s² instead of s²/n [Nadeau and Bengio,
+            Inference for the generalization error, 2003]. 0 for independent repetitions.
     """
     number = len(values)
     if number < 2:
@@ -70,91 +76,92 @@ def mean_estimate(values: Floats, level: float = 0.95, overlap: float = 0.0) -> 
 
 
 def welch_satterthwaite(variances: Floats, freedoms: Floats) -> float:
-    """Degrees of freedom of a sum of independent variance estimates: (Σ v)² / Σ (v² / f); inf where all are 0."""
+    """Degrees of freedom of a sum of independent variance estimates: (Σ v)² / Σ (v² / f); inf if all are 0."""
     weight = np.square(variances) / freedoms
     total = float(weight.sum())
     return float(np.square(variances.sum()) / total) if total > 0 else float("inf")
 
 
-# MERGED: """How far one method is ahead of another: a difference whose error counts every source of chance that can be seen.
-#
-# A is ahead of B by so much on these test images with these trained models. With other images it would be another
-# number, and with other seeds as well; the interval of a claim about methods has to hold for both. N images of G
-# subjects, S seeds, K test sets.
-# """
-
-
-DRAWS = 2000
-
-
 @dataclass(frozen=True)
-class Source:
-    """One source of chance.
+class VarianceComponent:
+    """One component of the variance of an estimate.
 
     Attributes:
-        variance: that it adds to an estimate.
-        freedom: degrees of freedom of the variance.
+        variance: estimated variance.
+        freedom: degrees of freedom of this variance.
     """
 
     variance: float
     freedom: float
 
 
-def difference(value: float, sources: Sequence[Source], level: float = 0.95) -> Estimate:
-    """A difference whose independent sources of chance add up; degrees of freedom by Welch and Satterthwaite.
+def difference_estimate(value: float, components: Sequence[VarianceComponent], level: float = 0.95) -> Estimate:
+    """Student's t interval of a difference, with degrees of freedom by Welch and Satterthwaite.
 
     Args:
         value: the difference.
-        sources: of chance; without any the error is not known.
+        components: independent components of its variance; if empty, the error is not known.
         level: coverage of the interval.
     """
-    if not sources:
+    if not components:
         return student_t(value, float("nan"), 0, level)
-    variances = np.array([source.variance for source in sources])
-    freedoms = np.array([source.freedom for source in sources])
+    variances = np.array([component.variance for component in components])
+    freedoms = np.array([component.freedom for component in components])
     return student_t(value, float(np.sqrt(variances.sum())), welch_satterthwaite(variances, freedoms), level)
 
 
-def of_seeds(a: Floats, b: Floats, *, paired: bool) -> list[Source]:
-    """Chance in training: what the runs' scores [S] and [S'] vary by, over their number.
+def seed_variance(a: Floats, b: Floats, *, paired: bool) -> list[VarianceComponent]:
+    """Variance of the difference of two means over seeds, from the scores [S] and [S'] of the runs.
 
     Args:
         a: scores of one method's runs.
         b: scores of the other's.
-        paired: both have the same seeds in the same order: their differences vary, not they themselves.
+        paired: both have the same seeds in the same order, so the variance is that of the paired differences.
     """
-    repeated = [a - b] if paired else [a, b]
-    return [Source(float(np.var(one, ddof=1)) / len(one), len(one) - 1.0) for one in repeated if len(one) > 1]
+    samples = [a - b] if paired else [a, b]
+    return [VarianceComponent(float(np.var(one, ddof=1)) / len(one), len(one) - 1.0) for one in samples if len(one) > 1]
 
 
-def of_images(values: Floats, subject: Integers | None, *, draws: int = DRAWS, seed: int = 0) -> list[Source]:
-    """Chance in which subjects are tested: the variance of a mean over images, by a bootstrap that draws subjects.
+def image_variance(
+    values: Floats, subject: Integers | None, *, draws: int = NUM_DRAWS, seed: int = 0
+) -> list[VarianceComponent]:
+    """Variance of a mean over test images, by a bootstrap over subjects.
 
     Args:
-        values: per image [N], the difference of two methods' errors, each averaged over its runs.
-        subject: number of each image's subject [N]; None: each image stands alone.
-        draws: of the bootstrap.
+        values: difference of the two methods' errors per image [N], each a mean over runs.
+        subject: index of each image's subject [N]; None if each image is its own subject.
+        draws: number of bootstrap draws.
         seed: of the draws.
 
     Returns:
-        Nothing where there is a single subject.
+        One component, or none if there is a single subject.
     """
-    return of_draws(bootstrap_means(values, subject, draws=draws, seed=seed), group_index(subject, len(values))[1])
+    means = bootstrap_means(values, subject, draws=draws, seed=seed)
+    return bootstrap_variance(means, group_index(subject, len(values))[1])
 
 
-def of_draws(draws: Floats, num_groups: int) -> list[Source]:
-    """The same of a bootstrap's draws [B] of the difference. A bootstrap's variance is short of G/(G-1)."""
+def bootstrap_variance(draws: Floats, num_groups: int) -> list[VarianceComponent]:
+    """Variance of a difference from its bootstrap draws [B], corrected by G/(G-1)."""
     if num_groups < 2:
         return []
-    return [Source(float(np.var(draws)) * num_groups / (num_groups - 1), num_groups - 1.0)]
+    return [VarianceComponent(float(np.var(draws)) * num_groups / (num_groups - 1), num_groups - 1.0)]
 
 
-def over_test_sets(differences: Floats, overlap: float, level: float = 0.95) -> Estimate:
-    """The corrected resampled t-test over folds or repeated splits [Nadeau and Bengio, 2003].
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusts p-values for multiple tests [Holm, A simple sequentially rejective multiple test procedure, 1979].
+
+    The smallest of m is multiplied by m, the next by m - 1, …, monotonically and at most 1. Rejecting those ≤ α bounds
+    the probability of any false rejection by α, however the tests depend on each other.
 
     Args:
-        differences: of the two methods' scores on each test set [K], trained on the same images.
-        overlap: test images / training images; see `analysis.estimates.mean_estimate`.
-        level: coverage of the interval.
+        p_values: nan for tests that were not made; they are not counted and stay nan.
+
+    Returns:
+        Adjusted p-values, in the order given.
     """
-    return mean_estimate(differences, level, overlap)
+    p = np.asarray(p_values, dtype=float)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    adjusted = np.full(len(p), np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    return [float(value) for value in adjusted]

@@ -1,8 +1,10 @@
-"""Runs as one tidy table: a row a run, settings and scores as columns, from run directories or from an MLflow store.
+"""A table of runs: one row per run, with settings and scores as columns, from run directories or an MLflow store.
 
-Only the record's small text files are read, so that a thousand runs take about a second. Failed and running runs,
-those of older versions and damaged ones are rows like any other; what they lack is NA, and `problem` names what could
-not be read.
+Only small text files of the records are read, so a thousand runs take about a second. Failed, running, old and damaged
+runs are rows as well; missing values are NA, and `problem` names files that could not be read.
+
+A run of a store is read from its directory if that is on this machine, else from the copies of its record among the
+store's artifacts, else from MLflow's parameters and latest metrics.
 """
 
 import ast
@@ -25,54 +27,56 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.runs.run import Run
 from ordinalclip.tracking import ARCHIVED_TAG, CREATED_TAG, RUN_ID_TAG
 
-_RECORDS = ("status.json", "identity.json", "config.yaml")
+_RECORD_FILES = ("status.json", "identity.json", "config.yaml")
+_RUNS_PER_PAGE = 1000
+_PARALLEL_REQUESTS = 16
+_STATE_OF_MLFLOW_STATUS = {
+    "FINISHED": "finished",
+    "FAILED": "failed",
+    "KILLED": "interrupted",
+    "RUNNING": "running",
+    "SCHEDULED": "new",
+}
 
 Row = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, float]]
 """Facts, settings and scores of a run."""
 
 
 def frame_of_folder(root: Path) -> pd.DataFrame:
-    """The table of all runs below a folder (`paths.runs`).
-
-    Args:
-        root: with a directory for each run, and `sweeps/<name>.json` where there were sweeps.
-
-    Returns:
-        See `build_frame`.
-    """
+    """Returns the table of all runs in a folder (`paths.runs`); see `build_frame`."""
     return frame_of_directories(find_directories(root))
 
 
 def find_directories(root: Path) -> list[Path]:
-    """Directories below a folder that hold a run's record, or what is left of one, by name."""
-    return sorted(path for path in root.glob("*/") if any((path / name).is_file() for name in _RECORDS))
+    """Returns the directories in a folder that hold a run's record, also an incomplete one, sorted by name."""
+    return sorted(path for path in root.glob("*/") if any((path / name).is_file() for name in _RECORD_FILES))
 
 
 def frame_of_directories(directories: Iterable[Path]) -> pd.DataFrame:
-    """The table of these runs' directories; see `build_frame`."""
-    noted = cache(noted_sweeps)
+    """Returns the table of runs given by directory; see `build_frame`."""
+    sweeps = cache(sweeps_of_runs)
     places = [directory.absolute() for directory in directories]
-    return build_frame([read_directory(place, noted(place.parent).get(place.name, [])) for place in places])
+    return build_frame([read_directory(place, sweeps(place.parent).get(place.name, [])) for place in places])
 
 
 def build_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """One table of many runs' facts, settings and scores.
+    """Builds the table of runs from their facts, settings and scores.
 
     Returns:
-        A row a run, in the order given. Columns: `FACTS`, among them `state`, `sweep` (the names of all its sweeps,
-        joined by commas) and `selected_on`; every setting (`seed`, `prompt.name`, …); every score (`test/mae`, …).
-        Scores are float64, NaN where a run has none; settings are Int64, float64, boolean or str with NA for null,
-        lists and mixed types being JSON; `created` is a time in UTC.
+        One row per run, in the order given. Columns: `FACTS`, such as `state`, `sweep` (names of all its sweeps, joined
+        by commas) and `selected_on`; all settings (`seed`, `prompt.name`, …); all scores (`test/mae`, …). Scores are
+        float64 with NaN. Settings are Int64, float64, boolean or str with NA for null; lists and mixed types are JSON.
+        `created` is a time in UTC.
     """
     settings = dict.fromkeys(key for _, found, _ in rows for key in found)
     scores = dict.fromkeys(key for _, _, found in rows for key in found)
     columns: dict[str, pd.Series] = {}
     for name in FACTS:
         cells = [facts.get(name) for facts, _, _ in rows]
-        columns[name] = _typed_fact(name, cells)
+        columns[name] = _fact_column(name, cells)
     for name in settings:
-        neutral = neutral_value(name)  # of options that came later than some of these runs
-        columns[name] = typed_column([found.get(name, neutral) for _, found, _ in rows])
+        neutral = neutral_value(name)  # for runs that are older than the option
+        columns[name] = setting_column([found.get(name, neutral) for _, found, _ in rows])
     for name in scores:
         columns[name] = pd.Series([found.get(name, float("nan")) for _, _, found in rows], dtype="float64")
     if "seed" not in columns:
@@ -81,22 +85,22 @@ def build_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def score_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns that hold scores: `ordinality`, and those with a slash in their names."""
+    """Returns the columns of scores: `ordinality`, and all names with a slash."""
     return [name for name in map(str, frame) if "/" in name or name == "ordinality"]
 
 
 def setting_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns that hold settings: neither facts nor scores."""
+    """Returns the columns of settings."""
     return [name for name in map(str, frame) if name not in FACTS and "/" not in name and name != "ordinality"]
 
 
-def in_sweep(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The runs that belong to a sweep; a run may belong to many."""
+def runs_in_sweep(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Returns the runs of a sweep; a run may belong to several."""
     return frame[[name in cell.split(",") if isinstance(cell, str) else False for cell in frame["sweep"]]]
 
 
-def typed_column(cells: Sequence[Any]) -> pd.Series:
-    """Settings as a column of the narrowest type that holds them all."""
+def setting_column(cells: Sequence[Any]) -> pd.Series:
+    """Returns settings as a column of the narrowest type that holds all of them."""
     kinds = {type(cell) for cell in cells if cell is not None}
     if kinds <= {bool}:
         return pd.Series(cells, dtype="boolean") if kinds else pd.Series(cells, dtype="object")
@@ -109,11 +113,11 @@ def typed_column(cells: Sequence[Any]) -> pd.Series:
 
 
 def read_directory(directory: Path, sweeps: Sequence[str] = ()) -> Row:
-    """Facts, settings and scores of the run in a directory.
+    """Returns the facts, settings and scores of the run in a directory.
 
     Args:
-        directory: of a run, or of what is left of one.
-        sweeps: that it is known to belong to, beside the one in its own record.
+        directory: of a run; its record may be incomplete.
+        sweeps: of the run, in addition to the one in its record.
     """
 
     def text(name: str) -> str | None:
@@ -122,24 +126,24 @@ def read_directory(directory: Path, sweeps: Sequence[str] = ()) -> Row:
         except OSError:
             return None
         except UnicodeDecodeError:
-            return "\0"  # there, and nothing that can be parsed
+            return "\0"  # the file exists but cannot be parsed
 
     facts, settings, scores = read_record(text)
     run = Run(directory)
-    named = {facts["sweep"], *sweeps} if "sweep" in facts else {*sweeps}
+    names = {facts["sweep"], *sweeps} if "sweep" in facts else {*sweeps}
     own = {"run_id": run.run_id, "name": directory.name, "directory": str(directory), "state": _state(run)}
-    return facts | own | {"sweep": ",".join(sorted(map(str, named))) or None}, settings, scores
+    return facts | own | {"sweep": ",".join(sorted(map(str, names))) or None}, settings, scores
 
 
 def _state(run: Run) -> str:
     try:
         return run.state()
-    except (KeyError, TypeError, AttributeError):  # a status.json that says something else
+    except (KeyError, TypeError, AttributeError):  # status.json has another structure
         return "unknown"
 
 
-def noted_sweeps(root: Path) -> dict[str, list[str]]:
-    """Name of a run's directory → the sweeps whose notes in `sweeps/`, in the folder of the runs, list it."""
+def sweeps_of_runs(root: Path) -> dict[str, list[str]]:
+    """Returns name of a run's directory → its sweeps, from `sweeps/*.json` in the folder of the runs."""
     found: dict[str, list[str]] = {}
     for file in sorted((root / "sweeps").glob("*.json")):
         try:
@@ -151,7 +155,7 @@ def noted_sweeps(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def _typed_fact(name: str, cells: Sequence[Any]) -> pd.Series:
+def _fact_column(name: str, cells: Sequence[Any]) -> pd.Series:
     if name == "created":
         return pd.to_datetime(pd.Series(cells, dtype="str"), utc=True, errors="coerce", format="ISO8601")
     if name == "seconds":
@@ -159,42 +163,23 @@ def _typed_fact(name: str, cells: Sequence[Any]) -> pd.Series:
     return pd.Series([None if cell is None else str(cell) for cell in cells], dtype="str")
 
 
-# MERGED: """Runs of an MLflow store as the same table that their directories give.
-#
-# A run is read from its own directory where that is on this machine; else from the copies of its record that the store
-# keeps as artifacts; else, a running one or somebody else's, from MLflow's parameters and latest values.
-# """
-
-
-_PAGE = 1000
-_AT_ONCE = 16  # requests to a server
-_STATES = {
-    "FINISHED": "finished",
-    "FAILED": "failed",
-    "KILLED": "interrupted",
-    "RUNNING": "running",
-    "SCHEDULED": "new",
-}
-
-
 def frame_of_store(uri: str, experiment: str | None = None) -> pd.DataFrame:
-    """The table of a store's runs; archived and deleted ones are left out.
+    """Returns the table of a store's runs, without archived and deleted ones.
 
     Args:
         uri: `sqlite:///path` or a server's address.
-        experiment: MLflow's name of one; None: all.
+        experiment: name of an MLflow experiment; None = all.
 
     Returns:
-        See `analysis.frame.build_frame`. Runs that were not made by this platform have MLflow's id as `run_id`.
+        See `build_frame`. `run_id` is MLflow's id for runs that were not made by this project.
 
     Raises:
-        ConfigError: there is no such store or experiment, or it does not answer.
+        ConfigError: if there is no such store or experiment, or it does not answer.
     """
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not file.is_file():
-        raise ConfigError(
-            "store", uri, "there is no such file", remedy="the first run makes it; runs=FOLDER needs none"
-        )
+        remedy = "the first run makes it; runs=FOLDER needs none"
+        raise ConfigError("store", uri, "there is no such file", remedy=remedy)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     import mlflow
@@ -207,64 +192,64 @@ def frame_of_store(uri: str, experiment: str | None = None) -> pd.DataFrame:
         if experiment is not None and experiment not in experiments:
             raise ConfigError("experiment", experiment, "is not in the store", allowed=", ".join(experiments) or "none")
         ids = list(experiments.values()) if experiment is None else [experiments[experiment]]
-        shown: list[Any] = []
+        stored: list[Any] = []
         token: str | None = ""
         while token is not None:
-            page = client.search_runs(ids, max_results=_PAGE, page_token=token or None)
-            shown += [run for run in page if ARCHIVED_TAG not in run.data.tags]
+            page = client.search_runs(ids, max_results=_RUNS_PER_PAGE, page_token=token or None)
+            stored += [run for run in page if ARCHIVED_TAG not in run.data.tags]
             token = page.token or None
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            rows = list(pool.map(partial(_row, client, cache(noted_sweeps)), shown))
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+            rows = list(pool.map(partial(_read_stored_run, client, cache(sweeps_of_runs)), stored))
     except mlflow.exceptions.MlflowException as error:
         raise ConfigError("store", uri, f"cannot be read ({error})") from error
-    return build_frame(sorted(rows, key=lambda row: str(row[0].get("name"))))  # as a folder's are
+    return build_frame(sorted(rows, key=lambda row: str(row[0].get("name"))))  # the order of a folder's runs
 
 
-def _row(client: Any, noted: Callable[[Path], Mapping[str, list[str]]], shown: Any) -> Row:
-    tags = shown.data.tags
+def _read_stored_run(client: Any, sweeps: Callable[[Path], Mapping[str, list[str]]], stored: Any) -> Row:
+    tags = stored.data.tags
     directory = Path(tags.get("directory", ""))
     if tags.get("directory") and Run(directory).status().get("created") == tags.get(CREATED_TAG):
-        return read_directory(directory, noted(directory.parent).get(directory.name, []))
-    facts, settings, scores = read_record(_artifacts(client, shown))
+        return read_directory(directory, sweeps(directory.parent).get(directory.name, []))
+    facts, settings, scores = read_record(_artifact_files(client, stored))
     if not settings:
-        settings = {key: _value(text) for key, text in shown.data.params.items()}
-        scores = {key: float(value) for key, value in shown.data.metrics.items()} | scores
+        settings = {key: _parse_param(text) for key, text in stored.data.params.items()}
+        scores = {key: float(value) for key, value in stored.data.metrics.items()} | scores
         facts |= {"problem": "no record in the store"}
     selected_on = tags.get("selected_on") or settings.get("protocol.select_on")
     own = {
-        "run_id": tags.get(RUN_ID_TAG, shown.info.run_id),
-        "name": shown.info.run_name,
+        "run_id": tags.get(RUN_ID_TAG, stored.info.run_id),
+        "name": stored.info.run_name,
         "directory": tags.get("directory"),
-        "state": _STATES.get(shown.info.status, "unknown"),
+        "state": _STATE_OF_MLFLOW_STATUS.get(stored.info.status, "unknown"),
         "sweep": tags.get("sweep"),
         "selected_on": selected_on,
         "created": tags.get(CREATED_TAG),
         "git": tags.get("git"),
-        "manifest": shown.data.params.get("manifest"),
-        "weights": hash_of_weights(_weights(shown.data.params)),
+        "manifest": stored.data.params.get("manifest"),
+        "weights": hash_of_weights(_weight_hashes(stored.data.params)),
     }
     return facts | {key: value for key, value in own.items() if value is not None}, settings, scores
 
 
-def _artifacts(client: Any, shown: Any) -> Files:
-    """Reads files of a run's artifacts, from disk where they lie here."""
-    place = urlparse(shown.info.artifact_uri)
+def _artifact_files(client: Any, stored: Any) -> Files:
+    """Reads files among a run's artifacts, from disk if they are on this machine."""
+    place = urlparse(stored.info.artifact_uri)
     if place.scheme in ("", "file"):
-        return partial(_text, Path(unquote(place.path)))
+        return partial(_read_text, Path(unquote(place.path)))
     if place.scheme == "mlflow-artifacts" or place.scheme.startswith("http"):
-        there = {file.path for file in client.list_artifacts(shown.info.run_id)}
-        return lambda name: _fetched(f"{shown.info.artifact_uri}/{name}", client) if name in there else None
+        names = {file.path for file in client.list_artifacts(stored.info.run_id)}
+        return lambda name: _download_text(f"{stored.info.artifact_uri}/{name}", client) if name in names else None
     return lambda name: None
 
 
-def _text(folder: Path, name: str) -> str | None:
+def _read_text(folder: Path, name: str) -> str | None:
     try:
         return (folder / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
 
 
-def _fetched(uri: str, client: Any) -> str:
+def _download_text(uri: str, client: Any) -> str:
     import mlflow
 
     with tempfile.TemporaryDirectory() as folder:
@@ -272,14 +257,14 @@ def _fetched(uri: str, client: Any) -> str:
         return Path(file).read_text(encoding="utf-8")
 
 
-def _weights(params: Mapping[str, str]) -> dict[str, str]:
-    """Part → SHA-256 of its weights, as the identity that the parameters are of has them."""
-    start = "backbone.weights."
-    return {key.removeprefix(start): text for key, text in params.items() if key.startswith(start)}
+def _weight_hashes(params: Mapping[str, str]) -> dict[str, str]:
+    """Part → SHA-256 of its weights."""
+    prefix = "backbone.weights."
+    return {key.removeprefix(prefix): text for key, text in params.items() if key.startswith(prefix)}
 
 
-def _value(text: str) -> Any:
-    """A parameter as it was before MLflow made it a text."""
+def _parse_param(text: str) -> Any:
+    """Converts an MLflow parameter, which is always text, back to its value."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):

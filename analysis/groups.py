@@ -1,4 +1,4 @@
-"""Which settings of runs matter to a comparison, and which of them differ."""
+"""Groups of runs that differ in seed and fold only, and the settings that distinguish groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,49 +10,49 @@ import pandas as pd
 
 from analysis.estimates import Estimate, Floats, mean_estimate
 from analysis.frame import setting_columns
-from analysis.tested import Tested, read_tested
+from analysis.image_results import ImageResults, read_image_results
 from ordinalclip.config.identity import REPEATS, cannot_change_results
 from ordinalclip.errors import ConfigError, DataError
 
-# How a run was computed, where things lie, what they are called; for data and weights their hashes speak.
-_NOT_COMPARED = (
+# Execution, paths and names. Data and weights are compared by hash.
+_IGNORED_SETTINGS = (
     *(*cannot_change_results(), "trainer", "features.batch_size"),
     *("dataset.root", "dataset.path", "dataset.on_error", "dataset.licence", "dataset.citation", "dataset.photos"),
     *("backbone.weights", "backbone.tokenizer", "protocol.leakage"),
 )
-_TRAINER_COMPARED = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
+_COMPARED_TRAINER_SETTINGS = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
 
 
-def compared(frame: pd.DataFrame) -> list[str]:
-    """The settings that can change a result, names of groups' options first: those are what people call things by."""
+def compared_settings(frame: pd.DataFrame) -> list[str]:
+    """Returns the settings that can change a result, names of config group options first."""
     names = [
         name
         for name in setting_columns(frame)
-        if name.removeprefix("trainer.") in _TRAINER_COMPARED
-        or not any(name == no or name.startswith(f"{no}.") for no in _NOT_COMPARED)
+        if name.removeprefix("trainer.") in _COMPARED_TRAINER_SETTINGS
+        or not any(name == ignored or name.startswith(f"{ignored}.") for ignored in _IGNORED_SETTINGS)
     ]
     return sorted(names, key=lambda name: (not name.endswith(".name"), "." in name))
 
 
-def differing(frame: pd.DataFrame, without: Sequence[str] = REPEATS) -> list[str]:
-    """The settings whose values differ among these runs; those that follow from another that differs are left out.
+def differing_settings(frame: pd.DataFrame, without: Sequence[str] = REPEATS) -> list[str]:
+    """Returns the settings whose values differ, without those that are determined by another one that differs.
 
     Args:
-        frame: of the runs.
-        without: settings that may differ.
+        frame: table of runs.
+        without: settings to leave out.
     """
-    varied = [name for name in compared(frame) if name not in without and _varies(frame[name])]
+    varied = [name for name in compared_settings(frame) if name not in without and _varies(frame[name])]
     groups = {name.partition(".")[0] for name in varied if name.endswith((".name", "._target_"))}
     kept = []
     for name in varied:
         group, _, key = name.partition(".")
-        follows = (
-            # another option of a group has other keys; `_target_` is said by the name
-            (group in groups and key not in ("name", "_target_") and _is_missing_somewhere(frame[name]))
+        is_determined = (
+            # Options of a group have different keys, and a name determines `_target_`.
+            (group in groups and key not in ("name", "_target_") and bool(frame[name].isna().any()))
             or (key == "_target_" and f"{group}.name" in varied)
-            or (group == "trainable" and "lr" in frame and _varies(frame["lr"]) and _is_lr(frame, name))
+            or (group == "trainable" and "lr" in frame and _varies(frame["lr"]) and _follows_lr(frame, name))
         )
-        if not follows:
+        if not is_determined:
             kept.append(name)
     return kept
 
@@ -61,18 +61,14 @@ def _varies(column: pd.Series) -> bool:
     return len(column.drop_duplicates()) > 1
 
 
-def _is_missing_somewhere(column: pd.Series) -> bool:
-    return bool(column.isna().any())
-
-
-def _is_lr(frame: pd.DataFrame, name: str) -> bool:
-    """Whether a part's rate is `lr`, or frozen, in all of the runs alike."""
+def _follows_lr(frame: pd.DataFrame, name: str) -> bool:
+    """Whether the learning rate of a part is `lr` in all runs, or null in all."""
     rate = frame[name]
     return bool((rate.isna().all()) or (rate == frame["lr"]).all())
 
 
-def minimal(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Those of the names, in their order, that split the runs further than the ones before them."""
+def minimal_keys(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Returns the names that split the runs further than the names before them."""
     kept: list[str] = []
     parts = pd.Series(0, frame.index)
     for name in names:
@@ -83,8 +79,8 @@ def minimal(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     return kept
 
 
-def shown(value: object) -> str:
-    """A setting as it is typed: null, true, 0.001."""
+def format_setting(value: object) -> str:
+    """Formats a setting as typed on a command line: null, true, 0.001."""
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return "null"
     if isinstance(value, bool):
@@ -92,21 +88,18 @@ def shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-# MERGED: """Groups of runs that differ in nothing but what repeats them: what a comparison is of."""
-
-
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Runs that differ in nothing but seed and fold.
+    """Runs that differ in seed and fold only.
 
     Attributes:
-        label: the values that it is told by.
-        name: the same in a word, such as `rank num_base_ranks=3`.
-        runs: those that are finished and have the metric.
-        scores: of the runs [n].
-        planned: how many runs there are, finished or not.
-        tested: of each run; None where its record does not have it.
-        test_sets: which images each run was tested on, as a hash.
+        label: values of the settings that distinguish the groups.
+        name: the same as text, such as `rank num_base_ranks=3`.
+        runs: the finished runs with the metric.
+        scores: of these runs [n].
+        planned: number of runs, finished or not.
+        results: of each run, per image; None if its record lacks them.
+        test_sets: hash of each run's test set.
     """
 
     label: tuple[str, ...]
@@ -114,30 +107,30 @@ class Group:
     runs: pd.DataFrame
     scores: Floats
     planned: int
-    tested: tuple[Tested | None, ...]
+    results: tuple[ImageResults | None, ...]
     test_sets: tuple[str, ...]
 
     @property
     def selected_on_test(self) -> bool:
-        """Whether some run's epoch was chosen by its test scores."""
+        """Whether the epoch of any run was selected by test scores."""
         return bool((self.runs["selected_on"] == "test").any())
 
     @cached_property
     def overlap(self) -> float:
-        """Test images / training images, mean of the runs; nan where that is not known."""
-        known = [len(one.images) / one.num_train for one in self.tested if one is not None and one.num_train]
+        """Test images / training images, mean over runs; nan if not known."""
+        known = [len(one.images) / one.num_train for one in self.results if one is not None and one.num_train]
         return float(np.mean(known)) if known else float("nan")
 
     def repetition(self, row: int) -> tuple[str, ...]:
-        """What a run has that the others repeat with another value: its seeds."""
-        return tuple(shown(self.runs[key].iloc[row]) for key in REPEATS if key in self.runs)
+        """The seeds of a run, as text."""
+        return tuple(format_setting(self.runs[key].iloc[row]) for key in REPEATS if key in self.runs)
 
     def by_test_set(self) -> dict[str, float]:
-        """The score on each test set, mean over seeds."""
+        """Test set → score, mean over seeds."""
         return {key: float(self.scores[np.array(self.test_sets) == key].mean()) for key in sorted({*self.test_sets})}
 
     def summary(self, level: float) -> Estimate:
-        """Mean with Student's t interval over seeds, or over folds, whose training images overlap."""
+        """Mean with Student's t interval over seeds, or over folds with correction for shared training images."""
         sets = self.by_test_set()
         if len(sets) == 1:
             return mean_estimate(self.scores, level)
@@ -146,43 +139,43 @@ class Group:
 
 
 def overlap_of_folds(num_folds: int) -> float:
-    """Test / training images where records do not say: 1 / (K - 1), as of K folds of all images."""
+    """Test images / training images of K folds of all images: 1 / (K - 1)."""
     return 1 / (num_folds - 1)
 
 
 def groups_of(frame: pd.DataFrame, by: Sequence[str], metric: str) -> tuple[list[Group], list[str]]:
-    """The groups that some settings tell apart, and a note for each that has no finished run.
+    """Groups runs by settings; returns the groups, and a note for each group without finished runs.
 
     Args:
-        frame: of the runs.
-        by: columns that tell the groups apart; none: all runs are one group.
+        frame: table of runs.
+        by: columns that distinguish the groups; if empty, all runs are one group.
         metric: a column of scores.
 
     Raises:
-        ConfigError: runs of one group differ in more than seed and fold, or no run is finished and has the metric.
+        ConfigError: if runs of one group differ in more than seed and fold, or no finished run has the metric.
     """
     done = (frame["state"] == "finished") & (frame[metric].notna() if metric in frame else False)
     if not done.any():
         raise ConfigError("metric", metric, f"none of these {len(frame)} runs is finished and has it")
     groups, notes = [], []
     for _, planned in frame.groupby(list(by), dropna=False, sort=False) if by else [((), frame)]:
-        label = tuple(shown(planned[key].iloc[0]) for key in by)
+        label = tuple(format_setting(planned[key].iloc[0]) for key in by)
         name = group_name(by, label)
         runs = planned[done[planned.index]].reset_index(drop=True)
         if runs.empty:
             notes.append(f"{name}: none of its {len(planned)} runs is finished and has {metric}")
             continue
-        _refuse_mixture(runs, name)
-        tested = tuple(_tested(Path(directory)) for directory in runs["directory"])
+        _check_uniform(runs, name)
+        results = tuple(_read_results(Path(directory)) for directory in runs["directory"])
         sets = tuple(
-            f"data {data}" if one is None else one.test_set for one, data in zip(tested, runs["manifest"], strict=True)
+            f"data {data}" if one is None else one.test_set for one, data in zip(results, runs["manifest"], strict=True)
         )
-        groups.append(Group(label, name, runs, runs[metric].to_numpy(float), len(planned), tested, sets))
+        groups.append(Group(label, name, runs, runs[metric].to_numpy(float), len(planned), results, sets))
     return groups, notes
 
 
 def group_name(keys: Sequence[str], label: Sequence[str]) -> str:
-    """Names of options as they are, other settings with their key; null ones are not told."""
+    """Returns the name of a group: names of options, and other settings with their key unless null."""
     words = []
     for key, value in zip(keys, label, strict=True):
         if key.endswith(".name"):
@@ -192,20 +185,20 @@ def group_name(keys: Sequence[str], label: Sequence[str]) -> str:
     return " ".join(words) or "all"
 
 
-def _tested(directory: Path) -> Tested | None:
+def _read_results(directory: Path) -> ImageResults | None:
     try:
-        return read_tested(directory)
+        return read_image_results(directory)
     except (DataError, OSError, KeyError, ValueError):
         return None
 
 
-def _refuse_mixture(runs: pd.DataFrame, group: str) -> None:
-    """A mean over runs that differ in something that matters would hide it."""
-    mixed = differing(runs)
+def _check_uniform(runs: pd.DataFrame, group: str) -> None:
+    """Raises ConfigError if runs of a group differ in a setting that can change results."""
+    mixed = differing_settings(runs)
     if not mixed:
         return
     name = mixed[0]
-    values = ", ".join(dict.fromkeys(shown(cell) for cell in runs[name]))
+    values = ", ".join(dict.fromkeys(format_setting(cell) for cell in runs[name]))
     others = f", and in {', '.join(mixed[1:4])}{', …' if len(mixed) > 4 else ''}" if len(mixed) > 1 else ""
     raise ConfigError(
         "by",

@@ -1,20 +1,23 @@
-"""How the paper's published scores become tables: which scores, and their rows and columns."""
+"""The tables of the paper: published scores and ours in the same cells. Cells without runs are empty.
+
+`LAYOUTS` defines which published scores are in a table, and their rows and columns.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.our_scores import (
-    Ours,
+from analysis.paper_cells import (
+    OurScores,
     PublishedCell,
-    belongs,
-    cells_of,
-    of_dataset,
-    other_recipe,
+    distinguishing_keys,
+    is_on_dataset,
+    matches_cell,
+    published_cells,
+    recipe_differences,
     scores_in_cell,
     setting_keys,
-    telling_keys,
 )
 from analysis.sheets import EMPTY, Cell, Sheet
 from ordinalclip.errors import ConfigError
@@ -22,19 +25,20 @@ from ordinalclip.report.published import PublishedScore, read_published
 from ordinalclip.report.tables import ON_TEST
 
 MAIN = ("MORPH II", "Adience", "Image Aesthetics", "HCI")
+_DIGITS = {"mae": 3, "accuracy_percent": 2, "ordinality_percent": 2}
 UNITS = {"mae": "MAE", "accuracy_percent": "accuracy %", "ordinality_percent": "ordinality %"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How published scores become a table.
+    """Arrangement of published scores in a table.
 
     Attributes:
-        title: a line.
-        has: which scores are in it.
-        row: of a score.
-        column: of a score.
-        own_data: each column has a data set of its own, which runs must be on; otherwise any one will do.
+        title: one line.
+        has: whether a score is in the table.
+        row: name of a score's row.
+        column: name of a score's column.
+        own_data: whether runs must be on the data set of their column; otherwise on any single data set.
     """
 
     title: str
@@ -92,62 +96,60 @@ LAYOUTS = {
 }
 
 
-# MERGED: """The tables of the paper: published scores and ours in the same cells; those without runs stay visibly empty."""
-
-
 @dataclass(frozen=True, eq=False)
 class PaperTable:
-    """A table of the paper with our runs in it.
+    """A table of the paper with our runs.
 
     Attributes:
-        name: of `LAYOUTS`.
-        rows: names of its rows: methods as published, then those of ours that are not in the paper.
-        columns: names of its columns.
-        published: (row, column) → score.
-        ours: (row, column) → our runs; cells without runs are not in it.
-        notes: what a reader has to know.
+        name: key of `LAYOUTS`.
+        rows: names of the rows: published methods, then our methods that are not in the paper.
+        columns: names of the columns.
+        published: (row, column) → published score.
+        ours: (row, column) → our runs, without empty cells.
+        notes: remarks for the reader.
     """
 
     name: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     published: dict[tuple[str, str], PublishedScore]
-    ours: dict[tuple[str, str], Ours]
+    ours: dict[tuple[str, str], OurScores]
     notes: tuple[str, ...]
 
 
 def paper_table(name: str, frame: pd.DataFrame, scores: Sequence[PublishedScore] | None = None) -> PaperTable:
-    """Puts runs into the cells of a published table.
+    """Assigns runs to the cells of a published table.
 
     Args:
-        name: of `LAYOUTS`.
-        frame: of the runs, as `analysis.frame` has it.
-        scores: published; None: all that are known.
+        name: key of `LAYOUTS`.
+        frame: table of runs, from `analysis.frame`.
+        scores: published scores; None = all of `published.csv`.
 
     Raises:
-        ConfigError: runs of one cell differ in more than seed and fold, or a table of one data set has runs of several.
+        ConfigError: if runs of one cell differ in more than seed and fold, or a table of one data set has runs of
+            several.
     """
     layout = LAYOUTS[name]
-    cells = cells_of([score for score in scores or read_published() if layout.has(score)])
+    cells = published_cells([score for score in scores or read_published() if layout.has(score)])
     finished = frame[frame["state"] == "finished"] if "state" in frame else frame
     published = {(layout.row(cell.score), layout.column(cell.score)): cell.score for cell in cells}
-    ours: dict[tuple[str, str], Ours] = {}
+    ours: dict[tuple[str, str], OurScores] = {}
     placed: set[object] = set()
     notes: list[str] = []
     recipes: dict[str, dict[str, None]] = {}
     tables = {cell.score.table: [c for c in cells if c.score.table == cell.score.table] for cell in cells}
     for of_table in tables.values():
-        keys = telling_keys(of_table)
+        keys = distinguishing_keys(of_table)
         for cell in of_table:
             mine = [_is_in(run, cell, keys, layout) for _, run in finished.iterrows()]
             runs = finished[mine] if mine else finished
             place = (layout.row(cell.score), layout.column(cell.score))
-            _enter(ours, place, runs, cell, notes)
+            _fill_cell(ours, place, runs, cell, notes)
             placed |= set(runs.index)
-            for key, (own, paper) in (other_recipe(runs, cell) if len(runs) else {}).items():
+            for key, (own, paper) in (recipe_differences(runs, cell) if len(runs) else {}).items():
                 recipes.setdefault(f"{key} {own} (paper: {paper})", {})
-    _add_methods(ours, finished.drop(index=list(placed)), tables, layout, notes, placed)
-    _one_data_set(finished, ours, layout)
+    _add_own_methods(ours, finished.drop(index=list(placed)), tables, layout, notes, placed)
+    _check_one_dataset(ours, layout)
     rows = dict.fromkeys([*(row for row, _ in published), *(row for row, _ in ours)])
     columns = dict.fromkeys(column for _, column in published)
     notes += _notes(frame, finished, len(placed), ours, list(recipes))
@@ -158,16 +160,20 @@ def _is_in(
     run: pd.Series, cell: PublishedCell, keys: Sequence[str], layout: Layout, *, any_method: bool = False
 ) -> bool:
     settings = {str(key): value for key, value in run.items()}
-    if layout.own_data and not of_dataset(settings, cell.score.dataset):
+    if layout.own_data and not is_on_dataset(settings, cell.score.dataset):
         return False
     has_part = "dataset.category" in cell.settings and "dataset.category" not in cell.swept
     if layout.own_data and has_part and settings.get("dataset.category") != cell.settings["dataset.category"]:
         return False
-    return belongs(settings, cell, keys, any_method=any_method)
+    return matches_cell(settings, cell, keys, any_method=any_method)
 
 
-def _enter(
-    ours: dict[tuple[str, str], Ours], place: tuple[str, str], runs: pd.DataFrame, cell: PublishedCell, notes: list[str]
+def _fill_cell(
+    ours: dict[tuple[str, str], OurScores],
+    place: tuple[str, str],
+    runs: pd.DataFrame,
+    cell: PublishedCell,
+    notes: list[str],
 ) -> None:
     if runs.empty:
         return
@@ -178,29 +184,29 @@ def _enter(
         ours[place] = found
 
 
-def _add_methods(
-    ours: dict[tuple[str, str], Ours],
+def _add_own_methods(
+    ours: dict[tuple[str, str], OurScores],
     left: pd.DataFrame,
     tables: dict[str, list[PublishedCell]],
     layout: Layout,
     notes: list[str],
     placed: set[object],
 ) -> None:
-    """Rows for methods of ours that the paper does not have, such as a linear head that trains."""
+    """Adds rows for our methods that are not in the paper, such as a trained linear head."""
     for cells in tables.values():
-        a_row_each = len({layout.row(cell.score) for cell in cells}) == len(cells)  # no setting tells columns apart
-        columns = [] if a_row_each else setting_keys(cells, telling_keys(cells))
-        if any(key.startswith("trainable.") for key in columns) or not (columns or a_row_each or layout.own_data):
-            continue  # what is trained is what the table is about
+        one_cell_per_row = len({layout.row(cell.score) for cell in cells}) == len(cells)
+        columns = [] if one_cell_per_row else setting_keys(cells, distinguishing_keys(cells))
+        if any(key.startswith("trainable.") for key in columns) or not (columns or one_cell_per_row or layout.own_data):
+            continue  # the table compares what is trained
         first = {layout.column(cell.score): cell for cell in reversed(cells) if cell.settings}
         for column, cell in first.items():
             mine = [_is_in(run, cell, columns, layout, any_method=True) for _, run in left.iterrows()]
             for prompt, runs in left[mine].groupby("prompt.name") if any(mine) else []:
-                _enter(ours, (f"prompt={prompt}", column), runs, cell, notes)
+                _fill_cell(ours, (f"prompt={prompt}", column), runs, cell, notes)
                 placed |= set(runs.index)
 
 
-def _one_data_set(finished: pd.DataFrame, ours: dict[tuple[str, str], Ours], layout: Layout) -> None:
+def _check_one_dataset(ours: dict[tuple[str, str], OurScores], layout: Layout) -> None:
     if layout.own_data:
         return
     names = sorted({str(name) for found in ours.values() for name in found.runs["dataset.name"]})
@@ -209,15 +215,15 @@ def _one_data_set(finished: pd.DataFrame, ours: dict[tuple[str, str], Ours], lay
 
 
 def _notes(
-    frame: pd.DataFrame, finished: pd.DataFrame, placed: int, ours: dict[tuple[str, str], Ours], recipes: list[str]
+    frame: pd.DataFrame, finished: pd.DataFrame, placed: int, ours: dict[tuple[str, str], OurScores], recipes: list[str]
 ) -> list[str]:
     notes = []
     used = pd.concat([found.runs for found in ours.values()]) if ours else finished.iloc[:0]
     if len(used) and (used["selected_on"] == "test").any():
         notes.append(ON_TEST)
     if recipes:
-        told = "; ".join(recipes[:8]) + ("; …" if len(recipes) > 8 else "")
-        notes.append(f"ours are not the paper's recipe: {told}")
+        listed = "; ".join(recipes[:8]) + ("; …" if len(recipes) > 8 else "")
+        notes.append(f"ours are not the paper's recipe: {listed}")
     if placed < len(finished):
         notes.append(f"{len(finished) - placed} of {len(finished)} finished runs belong to no cell of this table")
     if len(finished) < len(frame):
@@ -225,14 +231,8 @@ def _notes(
     return notes
 
 
-# MERGED: """A table of the paper to print: for each method a row as published and a row of ours."""
-
-
-_DIGITS = {"mae": 3, "accuracy_percent": 2, "ordinality_percent": 2}
-
-
 def table_sheet(table: PaperTable) -> Sheet:
-    """The table to print: for each method a row as published and a row of ours."""
+    """Returns the table to print: for each method, a row of published scores and a row of ours."""
     rows = []
     for row in table.rows:
         scores = [table.published.get((row, column)) for column in table.columns]
@@ -242,7 +242,7 @@ def table_sheet(table: PaperTable) -> Sheet:
         if any(score is not None and score.command for score in scores) or not any(scores):
             found = [table.ours.get((row, column)) for column in table.columns]
             metrics = [_metric(table, column, known) for column in table.columns]
-            what = _whose({len(one.scores) for one in found if one is not None})
+            what = _describe_ours({len(one.scores) for one in found if one is not None})
             cells = [_our_cell(one, metric) for one, metric in zip(found, metrics, strict=True)]
             rows.append([Cell(row if not any(scores) else ""), Cell(what), *cells])
     return Sheet(
@@ -255,7 +255,7 @@ def table_sheet(table: PaperTable) -> Sheet:
     )
 
 
-def _whose(repetitions: set[int]) -> str:
+def _describe_ours(repetitions: set[int]) -> str:
     if not repetitions:
         return "ours, no runs"
     least, most = min(repetitions), max(repetitions)
@@ -274,7 +274,7 @@ def _published_cell(score: PublishedScore | None) -> Cell:
     return Cell(text, {"": score.value, "std": score.std})
 
 
-def _our_cell(found: Ours | None, metric: str) -> Cell:
+def _our_cell(found: OurScores | None, metric: str) -> Cell:
     if found is None:
         return Cell(EMPTY)
     digits = _DIGITS[metric]

@@ -1,6 +1,6 @@
-"""What one run's record says, as flat facts: read from its directory, or from the same files kept elsewhere.
+"""Reads the record of one run as flat facts, settings and scores, from its directory or from copies of its files.
 
-Whatever is missing or torn costs its own facts and no others; `problem` says what that was.
+A missing or damaged file only costs its own values; `problem` names it.
 """
 
 import hashlib
@@ -29,30 +29,31 @@ FACTS = (
     "weights",
     "problem",
 )
-_STATS = ("test", "val", "calibration")
-_TOP_KEY = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SPLITS = ("test", "val", "calibration")
+_TOP_LEVEL_KEY = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Files = Callable[[str], str | None]
-"""Name of a file of the record → its text, or None where there is none."""
+"""Returns the text of a file of the record by name; None if there is no such file."""
 
 
 def read_record(files: Files) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
-    """The facts, settings and scores of a record.
+    """Returns the facts, settings and scores of a record.
 
     Args:
-        files: of the record.
+        files: reads files of the record.
 
     Returns:
-        Some of `FACTS`; `prompt.num_base_ranks` → value for every setting; `test/mae` → value for every score, with
-        `ordinality` (the paper's, at the best epoch) and what else ordinality.json has, as `ordinality/best/…`.
+        Facts, a subset of `FACTS`; settings, `prompt.num_base_ranks` → value; scores, `test/mae` → value, with
+        `ordinality` (the paper's score at the best epoch) and the other values of ordinality.json as
+        `ordinality/best/…`.
     """
     problems: list[str] = []
     status, labels = _json(files, "status.json", problems), _json(files, "labels.json", problems)
     identity = _json(files, "identity.json", problems)
     settings = _settings(files, labels, identity, problems)
     scores: dict[str, float] = {}
-    for split in _STATS:
+    for split in _SPLITS:
         scores |= _numbers(_json(files, f"{split}_stats.json", problems))
     ordinality = _json(files, "ordinality.json", problems)
     for when, found in ordinality.items():
@@ -76,53 +77,53 @@ def read_record(files: Files) -> tuple[dict[str, Any], dict[str, Any], dict[str,
 
 
 def hash_of_weights(weights: Any) -> str | None:
-    """One short hash of part → SHA-256 of its weights; None where there are none to speak of."""
+    """Returns a short hash of a mapping part → SHA-256 of its weights; None if it is empty or not a mapping."""
     if not isinstance(weights, Mapping) or not weights:
         return None
     return hashlib.sha256(json.dumps(dict(weights), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """`prompt.num_base_ranks`, value of all that a nested mapping holds; lists stay whole."""
+def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (`prompt.num_base_ranks`, value) for all leaves of a nested mapping; lists are leaves."""
     for key, value in node.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
 def read_settings(text: str) -> dict[str, Any]:
-    """A config.yaml as flat settings.
+    """Parses a config.yaml into flat settings.
 
-    The runs of a sweep differ in few lines, so each top-level key's text is parsed once: a thousand files take the
-    time of some twenty.
+    The text of each top-level key is parsed once and cached: as runs of a sweep differ in few lines, a thousand files
+    take as long as about twenty.
 
     Raises:
-        ValueError: it is no YAML, or not a mapping.
+        ValueError: if the text is not YAML, or not a mapping.
     """
     settings: dict[str, Any] = {}
-    for block in _TOP_KEY.split(text):
-        settings |= _block(block)
+    for block in _TOP_LEVEL_KEY.split(text):
+        settings |= _parse_block(block)
     return settings
 
 
 @lru_cache(maxsize=4096)
-def _block(text: str) -> dict[str, Any]:
+def _parse_block(text: str) -> dict[str, Any]:
     try:
-        node = yaml.load(text, Loader=_YAML)
+        node = yaml.load(text, Loader=_YAML_LOADER)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if node is None:
         return {}
     if not isinstance(node, Mapping):
-        raise ValueError("is no mapping")
-    return dict(flat(current_names(node)))
+        raise ValueError("is not a mapping")
+    return dict(flatten(current_names(node)))
 
 
 def _settings(
     files: Files, labels: Mapping[str, Any], identity: Mapping[str, Any], problems: list[str]
 ) -> dict[str, Any]:
-    """Of config.yaml; where that is missing or torn of identity.json, which lacks data set, subset and split."""
+    """Settings of config.yaml; if that is missing or damaged, of identity.json, which lacks data set and subset."""
     text = files("config.yaml")
     if text is None:
         problems.append("no config.yaml")
@@ -132,7 +133,7 @@ def _settings(
         except ValueError:
             problems.append("config.yaml cannot be read")
     names = {f"{group}.name": labels[group] for group in ("dataset", "backbone", "prompt") if labels.get(group)}
-    return dict(flat(identity)) | names
+    return dict(flatten(identity)) | names
 
 
 def _json(files: Files, name: str, problems: list[str]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m analysis.render`, which is `make notebooks`: trains a few small runs and renders the notebooks on them."""
+"""`python -m analysis.render` (`make notebooks`): trains a few small runs and renders the notebooks on them."""
 
 import os
 import re
@@ -15,15 +15,15 @@ from ordinalclip.errors import ConfigError
 HERE = Path(__file__).parent
 NAMES = ("compare_runs", "ordinality", "few_shot", "distribution_shift", "one_run")
 _USAGE = """\
-OrdinalCLIP trains a few small runs on gauges (what is there already is skipped) and renders the notebooks on them.
+OrdinalCLIP trains a few small runs on gauges (finished ones are skipped) and renders the notebooks on them.
 
   python -m analysis.render runs=FOLDER [out=docs/notebooks] [KEY=VALUE …]
 
-  runs      where the runs are, or go; an own folder, such as .cache/notebooks
+  runs      folder of these runs alone, such as .cache/notebooks
   out       folder of the pages (docs/notebooks)
   other keys: settings of the runs, such as backbone=tiny"""
 _TIMEOUT_S = 300
-# 11 readings on 3 × 3 cells of mini's features, 30 steps of large batches at most: minutes on two cores.
+# Takes minutes on two cores: 11 ranks, a few hundred images, the backbone `mini` with cached features.
 SETTINGS = (
     *("experiment=gauge", "dataset.num_ranks=11", "dataset.images_per_rank=40", "epochs=10", "lr=5e-3"),
     "tracking=offline",
@@ -41,13 +41,13 @@ def main() -> None:
 
 
 def render(words: Sequence[str]) -> list[Path]:
-    """Trains what is missing, runs every notebook, writes a page of each.
+    """Trains missing runs, executes each notebook and writes it as a page; returns the pages.
 
     Args:
-        words: of the form key=value; `runs=` is needed.
+        words: of the form key=value; `runs=` is required.
 
-    Returns:
-        The pages.
+    Raises:
+        ConfigError: if `runs` is missing.
     """
     typed = dict(word.partition("=")[::2] for word in words)
     if "runs" not in typed:
@@ -59,12 +59,12 @@ def render(words: Sequence[str]) -> list[Path]:
 
 
 def train(runs: Path, settings: Sequence[str], sweeps: Sequence[Sequence[str]]) -> None:
-    """Runs sweeps one after the other; what is finished already is skipped.
+    """Runs sweeps one after another; finished runs are skipped.
 
     Args:
-        runs: their folder.
-        settings: of all of them.
-        sweeps: words of each.
+        runs: folder of the runs.
+        settings: overrides of all sweeps.
+        sweeps: overrides of each sweep.
     """
     for words in sweeps:
         command = [sys.executable, "-m", "ordinalclip.train", "-m", f"paths.runs={runs}", *settings, *words]
@@ -72,11 +72,11 @@ def train(runs: Path, settings: Sequence[str], sweeps: Sequence[Sequence[str]]) 
 
 
 def executed(file: Path, runs: Path) -> Any:
-    """A notebook, run from its first to its last cell in a kernel of its own.
+    """Returns a notebook after executing all cells in a new kernel.
 
     Args:
         file: the notebook.
-        runs: folder of the runs that it is to look at.
+        runs: folder of the runs that it analyzes.
     """
     import nbformat
     from jupyter_client import AsyncKernelManager
@@ -86,7 +86,7 @@ def executed(file: Path, runs: Path) -> Any:
     kept = os.environ.get("ORDINALCLIP_RUNS")
     os.environ["ORDINALCLIP_RUNS"] = str(runs)
     try:
-        with TemporaryDirectory() as folder:  # of sockets that no other user can open
+        with TemporaryDirectory() as folder:  # for sockets that other users cannot open
             kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/k")
             resources = {"metadata": {"path": str(file.parent)}}
             NotebookClient(notebook, km=kernel, timeout=_TIMEOUT_S, resources=resources).execute(cleanup_kc=True)
@@ -98,12 +98,12 @@ def executed(file: Path, runs: Path) -> Any:
 
 
 def write_page(notebook: Any, name: str, out: Path) -> Path:
-    """Writes a notebook that was run as Markdown, its pictures beside it.
+    """Writes an executed notebook as Markdown with its figures; returns the page.
 
     Args:
         notebook: with outputs.
-        name: of the page.
-        out: its folder.
+        name: of the page and of the folder of its figures.
+        out: folder of the page.
     """
     from nbconvert import MarkdownExporter
 

@@ -1,11 +1,16 @@
-"""A table to read and to go on with: what each cell says, the numbers behind it, and notes that go wherever it goes."""
+"""Tables for the terminal and for files in Markdown, CSV, XLSX and LaTeX.
+
+A cell has a text, for reading, and the numbers behind it in full precision, for CSV and XLSX. The notes of a table are
+part of every format.
+"""
 
 import csv
 import io
+import math
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,20 @@ from rich.text import Text
 from ordinalclip.errors import ConfigError
 
 EMPTY = "–"
+FORMATS = {"terminal": "", "md": ".md", "csv": ".csv", "xlsx": ".xlsx", "latex": ".tex"}
+_FILE_WIDTH = 160  # of tables that are not printed to a terminal
+_LATEX_SYMBOLS = {
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "–": "--",
+    "…": r"\ldots{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "τ": r"$\tau$",
+    "−": "$-$",
+    "×": r"$\times$",
+}
 
 
 @dataclass(frozen=True)
@@ -25,9 +44,9 @@ class Cell:
     """A cell.
 
     Attributes:
-        text: as it is read.
-        numbers: behind it, by what they are ("" is the number itself), for CSV and XLSX; None: the text.
-        bold: whether it stands out.
+        text: for reading.
+        numbers: for CSV and XLSX, by name ("" for the value itself, "std", …); None = the text.
+        bold: whether the text is bold.
     """
 
     text: str
@@ -40,12 +59,12 @@ class Sheet:
     """A table.
 
     Attributes:
-        name: a word, for files and tabs.
-        title: a line.
+        name: a word, for names of files and XLSX sheets.
+        title: one line.
         headings: of the columns.
-        rows: of cells, one a heading.
-        notes: below it, each a sentence.
-        numeric: how many columns, from the right, are numbers.
+        rows: of cells, one per heading.
+        notes: sentences below the table.
+        numeric: number of numeric columns, which are the last ones.
     """
 
     name: str
@@ -56,26 +75,63 @@ class Sheet:
     numeric: int = 0
 
 
+def format_number(value: float) -> str:
+    """A score with three decimals."""
+    return EMPTY if math.isnan(value) else f"{value:.3f}"
+
+
+def format_signed(value: float) -> str:
+    """A difference with its sign and three decimals."""
+    return EMPTY if math.isnan(value) else f"{value:+.3f}"
+
+
+def format_spread(value: float, std: float) -> str:
+    """Mean ± standard deviation; the mean alone if the latter is nan."""
+    return format_number(value) if math.isnan(std) else f"{format_number(value)} ± {format_number(std)}"
+
+
+def format_interval(low: float, high: float, form: Callable[[float], str] = format_number) -> str:
+    """A confidence interval, each end formatted by `form`."""
+    return EMPTY if math.isnan(low) else f"{form(low)} … {form(high)}"
+
+
+def format_p(p: float) -> str:
+    """A p-value with two digits."""
+    if math.isnan(p):
+        return EMPTY
+    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.0995 else f"{p:.2f}"
+
+
 def to_markdown(sheet: Sheet) -> str:
-    """GitHub's tables, their columns aligned."""
-    rows = [[_in_markdown(cell) for cell in row] for row in sheet.rows]
-    headings = [_piped(heading) for heading in sheet.headings]
+    """Formats a table as GitHub-flavored Markdown with aligned columns."""
+    rows = [[_markdown_cell(cell) for cell in row] for row in sheet.rows]
+    headings = [_escape_markdown(heading) for heading in sheet.headings]
     widths = [max(3, *(len(row[i]) for row in [headings, *rows])) for i in range(len(headings))]
     first_number = len(headings) - sheet.numeric
     rule = ["-" * width if i < first_number else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
 
     def line(cells: Sequence[str]) -> str:
-        placed = (
+        padded = (
             c.ljust(w) if i < first_number else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
         )
-        return f"| {' | '.join(placed)} |"
+        return f"| {' | '.join(padded)} |"
 
     lines = [f"**{sheet.title}**", "", line(headings), f"| {' | '.join(rule)} |", *map(line, rows)]
-    return "\n".join([*lines, *(["", *(f"- {_piped(note)}" for note in sheet.notes)] if sheet.notes else [])]) + "\n"
+    notes = ["", *(f"- {_escape_markdown(note)}" for note in sheet.notes)] if sheet.notes else []
+    return "\n".join([*lines, *notes]) + "\n"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _escape_markdown(cell.text)
+    return f"**{text}**" if cell.bold else text
+
+
+def _escape_markdown(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def to_latex(sheet: Sheet) -> str:
-    """A table of the booktabs package."""
+    """Formats a table for LaTeX with the booktabs package."""
     columns = "l" * (len(sheet.headings) - sheet.numeric) + "r" * sheet.numeric
     lines = [
         r"\begin{table}",
@@ -95,31 +151,17 @@ def to_latex(sheet: Sheet) -> str:
 
 
 def in_latex(text: str) -> str:
-    """Text as LaTeX prints it."""
+    """Escapes a text for LaTeX."""
     escaped = re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
-    for sign, command in _LATEX_SIGNS.items():
-        escaped = escaped.replace(sign, command)
+    for symbol, command in _LATEX_SYMBOLS.items():
+        escaped = escaped.replace(symbol, command)
     return escaped
 
 
-_LATEX_SIGNS = {
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "…": r"\ldots{}",
-    "<": r"$<$",
-    ">": r"$>$",
-    "τ": r"$\tau$",
-    "−": "$-$",
-    "×": r"$\times$",
-}
-
-
 def to_records(sheet: Sheet) -> tuple[list[str], list[list[Any]]]:
-    """Headings and rows of plain values: a column for each of a cell's numbers, and one for the notes on all rows.
+    """Returns headings and rows of plain values, with a column for each number of a cell and one for the notes.
 
-    Notes stand beside every row, so that a stamp such as "selected on test" survives whatever is done with a file.
+    The notes are repeated in every row, so that a note such as "selected on test" is kept if rows are copied.
     """
     parts: list[list[str]] = []
     for column in range(len(sheet.headings)):
@@ -140,7 +182,7 @@ def to_records(sheet: Sheet) -> tuple[list[str], list[list[Any]]]:
 
 
 def to_csv(sheet: Sheet) -> str:
-    """Comma separated, numbers in full."""
+    """Formats a table as CSV with numbers in full precision."""
     headings, rows = to_records(sheet)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -149,31 +191,18 @@ def to_csv(sheet: Sheet) -> str:
     return text.getvalue()
 
 
-def _in_markdown(cell: Cell) -> str:
-    text = _piped(cell.text)
-    return f"**{text}**" if cell.bold else text
-
-
-def _piped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-# MERGED: """Tables on the terminal and in files: Markdown, CSV, XLSX, LaTeX."""
-
-
-FORMATS = {"terminal": "", "md": ".md", "csv": ".csv", "xlsx": ".xlsx", "latex": ".tex"}
-_FILE_WIDTH = 160  # a file or a pipe has room
-
-
 def read_formats(typed: str | None, out: str | None) -> tuple[list[str], Path | None]:
-    """The formats that were asked for, and where to.
+    """Parses `format=` and `out=`.
 
     Args:
-        typed: of `format=`.
-        out: of `out=`; its suffix says the format where none is typed.
+        typed: value of `format=`; by default the suffix of `out`, else "terminal".
+        out: value of `out=`.
+
+    Returns:
+        The formats, and the file without its suffix.
 
     Raises:
-        ConfigError: there is no such format, or xlsx has no file.
+        ConfigError: if a format does not exist, or xlsx is requested without a file.
     """
     place = None if out is None else Path(out)
     of_suffix = {suffix: name for name, suffix in FORMATS.items() if suffix}
@@ -192,12 +221,12 @@ def write_sheets(sheets: Sequence[Sheet], formats: Sequence[str], out: Path | No
     """Prints or writes tables.
 
     Args:
-        sheets: in the order to be read.
-        formats: of `FORMATS`.
-        out: a file without its suffix; CSV has a file for each table but the first, named behind it.
+        sheets: the tables.
+        formats: names from `FORMATS`.
+        out: a file without its suffix; None prints. For CSV, each table after the first has a file `<out>-<name>.csv`.
 
     Returns:
-        The files that were written.
+        The written files.
     """
     written: list[Path] = []
     for name in formats:
@@ -224,7 +253,7 @@ def write_sheets(sheets: Sequence[Sheet], formats: Sequence[str], out: Path | No
 
 
 def print_sheet(sheet: Sheet, console: Console | None = None) -> None:
-    """Prints a table on the terminal; to a file or a pipe as wide as it needs to be."""
+    """Prints a table; the width is that of the terminal, else `_FILE_WIDTH` or COLUMNS."""
     if console is None:
         console = Console()
         if not console.is_terminal and "COLUMNS" not in os.environ:

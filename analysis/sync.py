@@ -1,7 +1,7 @@
-"""`python -m analysis.sync`: copies all run directories into an MLflow store, as often as you like.
+"""`python -m analysis.sync`: copies all run directories into an MLflow store.
 
-The record is in the directories, so that a store that was away, deleted or never there is made whole by this. What the
-store has already is told by a fingerprint in its tags, and passed over.
+The directories are the record, so this restores a store that was unreachable or deleted. Complete copies, recognized by
+a fingerprint in their tags, are skipped.
 """
 
 import time
@@ -17,8 +17,8 @@ from ordinalclip.tracking.store import Store
 from ordinalclip.tracking.sync import copy_all
 
 _USAGE = """\
-OrdinalCLIP copies run directories into an MLflow store: those of tracking=offline, what an outage left out, or all of
-them where the store was deleted. What is there already is passed over.
+OrdinalCLIP copies run directories into an MLflow store: those of tracking=offline, those that an outage left out, or
+all of them if the store was deleted. Complete copies are skipped.
 
   python -m analysis.sync [runs=FOLDER] [tracking=local|server] [tracking.uri=…] [tracking.experiment=…]
 
@@ -36,19 +36,19 @@ def main() -> None:
 
 
 def sync(words: Sequence[str]) -> int:
-    """Copies what was typed.
+    """Copies the runs of a folder into a store.
 
     Args:
         words: of the form key=value.
 
     Returns:
-        How many runs were copied.
+        The number of copied runs.
 
     Raises:
-        ConfigError: for what cannot be used, a store that does not answer among it.
-        Busy: another process is at it.
+        ConfigError: for invalid settings, or if the store does not answer.
+        Busy: if another process is copying these runs.
     """
-    root, store = _typed(words)
+    root, store = _read_words(words)
     started = time.monotonic()
     runs = [Run(path.parent) for path in sorted(root.glob("*/status.json"))]
     try:
@@ -57,15 +57,19 @@ def sync(words: Sequence[str]) -> int:
     except Locked:
         raise Busy(f"{root}: another process is copying these runs") from None
     there = len(runs) - copied - failed
-    words = [f"{copied:,} copied", f"{there:,} there already", *([f"{failed:,} could not be copied"] if failed else [])]
-    print(f"{len(runs):,} runs: {', '.join(words)}, in {time.monotonic() - started:.1f} s")
+    counts = [
+        f"{copied:,} copied",
+        f"{there:,} there already",
+        *([f"{failed:,} could not be copied"] if failed else []),
+    ]
+    print(f"{len(runs):,} runs: {', '.join(counts)}, in {time.monotonic() - started:.1f} s")
     print(f"MLflow  {store.uri}, experiment {store.experiment}")
     if failed:
         raise RuntimeError(f"{failed} of {len(runs)} runs could not be copied; the same command tries again")
     return copied
 
 
-def _typed(words: Sequence[str]) -> tuple[Path, Store]:
+def _read_words(words: Sequence[str]) -> tuple[Path, Store]:
     typed = [f"paths.{word}" if word.startswith("runs=") else word for word in words]
     for word in typed:
         if not word.startswith(("paths.runs=", "tracking=", "tracking.")):

@@ -42,7 +42,7 @@ def run(words: Sequence[str]) -> list[str]:
     jobs = sorted(one.slurm_id for one in states if one.slurm_id is not None)
     for one in states:
         if one.slurm_id is None:
-            log.info("left alone, it is no job of SLURM's: %s (%s)", one.run.directory.name, one.reason or one.node)
+            log.info("skipped, it is not a SLURM job: %s (%s)", one.run.directory.name, one.reason or one.node)
     for start in range(0, len(jobs), _MAX_JOBS_PER_COMMAND):
         _scancel(jobs[start : start + _MAX_JOBS_PER_COMMAND])
     _end_claims(states, Claims(selection.root))

@@ -1,7 +1,6 @@
-"""`python -m analysis.evidence`: runs what is missing of the comparison, then writes docs/evidence.md.
+"""`python -m analysis.evidence`: trains the missing runs of the comparison, then writes docs/evidence.md.
 
-Each run is an ordinary one below paths.runs; typed again, the command goes on where it was. Words of the form KEY=VALUE
-are added to every run.
+Runs are ordinary runs below paths.runs, and finished ones are skipped. Overrides KEY=VALUE are added to all runs.
 """
 
 import argparse
@@ -29,7 +28,7 @@ _HEADINGS = {
 
 
 def main() -> None:
-    """Entry point; ends with 2 on a mistake of the user's."""
+    """Entry point; exits with 2 on invalid arguments."""
     given = arguments().parse_args()
     from ordinalclip.cli.command import log_to_terminal, tell
 
@@ -45,10 +44,10 @@ def main() -> None:
 
 
 def evidence(given: argparse.Namespace) -> Path:
-    """Runs, then writes the page and its plots.
+    """Trains the missing runs, then writes the page and its plots.
 
     Args:
-        given: from the command line.
+        given: the parsed command line.
 
     Returns:
         The page.
@@ -56,8 +55,8 @@ def evidence(given: argparse.Namespace) -> Path:
     from analysis.evidence import plan
     from analysis.evidence.plots import draw_plots
     from analysis.evidence.report import empty_template, sections, write_page
-    from analysis.evidence.runs import carry_out, choose_rates
-    from analysis.evidence.scores import grouped, read
+    from analysis.evidence.runs import choose_rates, run_cells
+    from analysis.evidence.scores import group_runs, read_scores
 
     methods = [one for one in plan.METHODS if given.methods is None or one.name in given.methods]
     settings = [one for one in plan.SETTINGS if given.settings is None or one.name in given.settings]
@@ -77,10 +76,10 @@ def evidence(given: argparse.Namespace) -> Path:
         *plan.variant_cells(known, settings, chosen, variant_seeds),
         *plan.main_cells(late, settings, chosen, seeds),
     ]
-    done = carry_out(cells, overrides, dry=given.page, at_once=given.jobs)
-    scored = [read(cell, job) for cell, job in done.items()]
-    groups = grouped(scored)
-    folder = given.output or _place(given)
+    done = run_cells(cells, overrides, dry=given.page, at_once=given.jobs)
+    scored = [read_scores(cell, job) for cell, job in done.items()]
+    groups = group_runs(scored)
+    folder = given.output or _default_folder(given)
     folder.mkdir(parents=True, exist_ok=True)
     draw_plots(groups, methods, settings, folder)
     made = sections(choice, groups, methods, settings, planned=len(cells))
@@ -91,11 +90,11 @@ def evidence(given: argparse.Namespace) -> Path:
 
 
 def arguments() -> argparse.ArgumentParser:
-    """What may be typed."""
+    """The parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m analysis.evidence", description=__doc__)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of every run, such as paths.runs=…")
-    parser.add_argument("--quick", action="store_true", help="41 ranks, small pictures, two epochs: does it run?")
-    parser.add_argument("--page", action="store_true", help="run nothing, write the page from what is there")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of all runs, such as paths.runs=…")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: 41 ranks, small images, two epochs")
+    parser.add_argument("--page", action="store_true", help="train nothing, write the page from finished runs")
     parser.add_argument("--data", choices=("gauge", "heads"), default="gauge", help="heads: rendered, SYNTHETIC ages")
     parser.add_argument("--methods", type=_words, metavar="A,B", help="some of them; see analysis/evidence/plan.py")
     parser.add_argument("--settings", type=_words, metavar="A,B", help="some of them, such as 1_shot,full")
@@ -106,8 +105,8 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _place(given: argparse.Namespace) -> Path:
-    """The folder of the page: docs/ has that of all gauges."""
+def _default_folder(given: argparse.Namespace) -> Path:
+    """docs/ for the complete comparison on gauges, else a folder in runs/."""
     whole = given.data == "gauge" and not given.quick
     return Path("docs" if whole else f"runs/evidence_{given.data}{'_quick' if given.quick else ''}")
 

@@ -1,24 +1,24 @@
-"""What is compared, in which settings, and the words that each run is typed with."""
+"""The methods, settings and variants of the comparison, and the overrides of each run."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2", "1e-1", "3e-1", "1")
-FIRST_RATES = RATES[3:7]  # the others where the best is at their edge
+FIRST_RATES = RATES[3:7]  # others are tried if the best is the lowest or the highest of these
 RATE_SETTING, PROVING_SETTING = "16_shots", "full"
-RATE_SEEDS = (100,)  # a draw of images of its own
+RATE_SEEDS = (100,)  # not among SEEDS, so with other training images
 SEEDS = (0, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to get rank features.
+    """A method to compute rank features.
 
     Attributes:
-        name: short, for colours and options.
+        name: short, for options and plots.
         title: for tables.
-        words: that choose it.
-        late: run behind all others, the variants too.
+        words: its overrides.
+        late: run after all others, including the variants.
     """
 
     name: str
@@ -29,12 +29,12 @@ class Method:
 
 @dataclass(frozen=True)
 class Setting:
-    """One amount of training images.
+    """A setting of the training images.
 
     Attributes:
         name: short; `experiment=evidence_<name>`, or `experiment=evidence` for "full".
         title: for tables.
-        weak: what ranks are called that training has few images of or none; empty where there are none such.
+        weak: title of the ranks with few or no training images; "" if there are none.
     """
 
     name: str
@@ -43,20 +43,20 @@ class Setting:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """That choose it."""
+        """Its overrides."""
         return ("experiment=evidence" if self.name == "full" else f"experiment=evidence_{self.name}",)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Something changed for all methods alike, or for the one whose option it is, to find a reason.
+    """A change to some methods, to explain the results.
 
     Attributes:
         name: short.
         title: for tables.
-        words: that are added; `{tenth}` is a tenth of the method's learning rate.
-        methods: that it is tried on.
-        settings: that it is tried in.
+        words: added overrides; `{tenth}` and `{third}` are fractions of the method's learning rate.
+        methods: names of the methods.
+        settings: names of the settings.
     """
 
     name: str
@@ -71,12 +71,12 @@ class Cell:
     """One run.
 
     Attributes:
-        method: name.
-        setting: name.
-        seed: of initial values, order and the draw of images.
-        rate: learning rate as it is typed.
-        words: all that is typed.
-        variant: name; empty for the main comparison.
+        method: name of the method.
+        setting: name of the setting.
+        seed: of the run and of its subset of images.
+        rate: learning rate, as typed.
+        words: all overrides.
+        variant: name of the variant; "" in the main comparison.
     """
 
     method: str
@@ -104,15 +104,15 @@ SETTINGS = (
     Setting("shift", "shift", weak="thinned ranks"),
     Setting("unseen", "unseen ranks", weak="unseen ranks"),
 )
-FEW_SHOT = {"1_shot": 1, "4_shots": 4, "16_shots": 16, "full": None}  # None: as many as there are
-# What is read instead of experiment=evidence's gauges.
+FEW_SHOT = {"1_shot": 1, "4_shots": 4, "16_shots": 16, "full": None}  # None = all images
+# Overrides of experiment=evidence, whose data set is gauges.
 DATA = {"gauge": (), "heads": ("dataset=heads", "~dataset.images_per_rank")}
-# Each asks for one reason: the optimiser, the tower's features, or how ranks are interpolated.
+# Each variant tests one explanation: the optimizer, the tower's features, or the interpolation of ranks.
 _ALL, _ORDERED = ("linear", "interpolated", "context", "rank"), ("interpolated", "rank")
 _BOTH = ("16_shots", "full")
 _TENTH = ("trainable.context={tenth}", "trainable.rank={tenth}")
 _PIECEWISE = "prompt.interpolation=piecewise"
-# At the rates chosen for the others, nothing is learned with these.
+# With these, the learning rates chosen for the main comparison are too high to learn.
 _SHARP = ("backbone.temperature=0.002", "lr={tenth}")
 _POOLED = ("backbone.layer=last", "backbone.grid=1", "lr={tenth}")
 VARIANTS = (
@@ -129,20 +129,20 @@ VARIANT_SEEDS = (0, 1, 2)
 
 
 def method(name: str) -> Method:
-    """The method of a name."""
+    """Returns a method by name."""
     return next(one for one in METHODS if one.name == name)
 
 
 def setting(name: str) -> Setting:
-    """The setting of a name."""
+    """Returns a setting by name."""
     return next(one for one in SETTINGS if one.name == name)
 
 
 def rate_cells(rates: Mapping[str, Sequence[str]], place: Setting) -> list[Cell]:
-    """Runs that try learning rates.
+    """Returns the cells that try learning rates.
 
     Args:
-        rates: method → those to try.
+        rates: method → learning rates to try.
         place: the setting.
     """
     return [
@@ -154,7 +154,7 @@ def rate_cells(rates: Mapping[str, Sequence[str]], place: Setting) -> list[Cell]
 
 
 def neighbours(best: Mapping[str, str], tried: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
-    """Method → rates that stand beside its best one and have not been tried; without those that have none such."""
+    """Returns method → untried rates next to its best one, for the methods that have any."""
     missing = {}
     for name, rate in best.items():
         place = RATES.index(rate)
@@ -166,7 +166,7 @@ def neighbours(best: Mapping[str, str], tried: Mapping[str, Collection[str]]) ->
 def main_cells(
     methods: Sequence[Method], settings: Sequence[Setting], rates: dict[str, str], seeds: Sequence[int]
 ) -> list[Cell]:
-    """The comparison's runs, a seed of everything at a time, so that half of them is a comparison as well."""
+    """Returns the cells of the main comparison, ordered by seed, so that unfinished ones are comparable as well."""
     return [
         _cell(one, place, seed, rates[one.name], "evidence", (), "")
         for seed in seeds
@@ -178,7 +178,7 @@ def main_cells(
 def variant_cells(
     methods: Sequence[Method], settings: Sequence[Setting], rates: dict[str, str], seeds: Sequence[int]
 ) -> list[Cell]:
-    """The diagnostics' runs, as far as their methods and settings are among those given."""
+    """Returns the cells of the variants, for the given methods and settings."""
     return [
         _cell(one, place, seed, rates[one.name], "evidence_variants", variant.words, variant.name)
         for seed in seeds

@@ -1,4 +1,4 @@
-"""The page's plots: errors by shots, differences with their intervals, similarities of rank features."""
+"""The plots of the page: errors by shots, differences with intervals, similarities of rank features."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,16 @@ from matplotlib.figure import Figure
 
 from analysis.evidence.plan import FEW_SHOT, Method, Setting
 from analysis.evidence.report import COMPARISONS, short
-from analysis.evidence.scores import Group, error_difference, images_a_rank, mean_of
+from analysis.evidence.scores import RunGroups, error_difference, images_per_rank, mean_of
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; controls are hollow and dashed.
-_COLOURS = {"linear": "#000000", "interpolated": "#E69F00", "context": "#0072B2", "rank": "#D55E00"}
+# Okabe and Ito's colors, which color-blind readers can distinguish; controls are hollow and dashed.
+_COLORS = {"linear": "#000000", "interpolated": "#E69F00", "context": "#0072B2", "rank": "#D55E00"}
 _MARKERS = {"linear": "s", "interpolated": "D", "context": "o", "rank": "^"}
 _STYLE: Any = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "evidence"}
 
 
-def draw_plots(groups: Group, methods: Sequence[Method], settings: Sequence[Setting], folder: Path) -> list[str]:
-    """Draws every plot that there are runs for; names of the files that were written."""
+def draw_plots(groups: RunGroups, methods: Sequence[Method], settings: Sequence[Setting], folder: Path) -> list[str]:
+    """Draws the plots that have runs; returns the names of the written files."""
     folder.mkdir(parents=True, exist_ok=True)
     with rc_context(_STYLE):
         drawn = [
@@ -30,14 +30,14 @@ def draw_plots(groups: Group, methods: Sequence[Method], settings: Sequence[Sett
     return [path.name for path in drawn if path is not None]
 
 
-def _few_shot(groups: Group, methods: Sequence[Method], path: Path) -> Path | None:
+def _few_shot(groups: RunGroups, methods: Sequence[Method], path: Path) -> Path | None:
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     panel = figure.subplots()
     constant: list[float] = []
     ticks: set[int] = set()
     for number, one in enumerate(methods):
         found = [
-            (images_a_rank(groups[key][0].job) if shots is None else shots, mean_of(groups[key], "mae"))
+            (images_per_rank(groups[key][0].job) if shots is None else shots, mean_of(groups[key], "mae"))
             for name, shots in FEW_SHOT.items()
             if (key := ("", name, one.name)) in groups
         ]
@@ -45,7 +45,7 @@ def _few_shot(groups: Group, methods: Sequence[Method], path: Path) -> Path | No
         constant += [run.stats["constant_mae"] for name in FEW_SHOT for run in groups.get(("", name, one.name), [])]
         if not found:
             continue
-        shift = 1.04 ** (number - (len(methods) - 1) / 2)  # so that intervals stand side by side
+        shift = 1.04 ** (number - (len(methods) - 1) / 2)  # so that intervals do not overlap
         half = [max(estimate.high - estimate.value, 0) for _, estimate in found]
         panel.errorbar(
             [shots * shift for shots, _ in found],
@@ -70,7 +70,7 @@ def _few_shot(groups: Group, methods: Sequence[Method], path: Path) -> Path | No
     return _saved(figure, path)
 
 
-def _differences(groups: Group, methods: Sequence[Method], settings: Sequence[Setting], path: Path) -> Path | None:
+def _differences(groups: RunGroups, methods: Sequence[Method], settings: Sequence[Setting], path: Path) -> Path | None:
     names = {one.name for one in methods}
     pairs = [(a, b) for a, b in COMPARISONS if {a, b} <= names]
     columns = 4
@@ -97,7 +97,7 @@ def _differences(groups: Group, methods: Sequence[Method], settings: Sequence[Se
     return _saved(figure, path)
 
 
-def _similarities(groups: Group, methods: Sequence[Method], path: Path) -> Path | None:
+def _similarities(groups: RunGroups, methods: Sequence[Method], path: Path) -> Path | None:
     shown = [(one, groups[key][0]) for one in methods if (key := ("", "full", one.name)) in groups]
     if not shown:
         return None
@@ -122,12 +122,12 @@ def _look(name: str) -> dict[str, Any]:
     base = name.removesuffix("_untrained")
     control = base != name
     return {
-        "color": _COLOURS[base],
+        "color": _COLORS[base],
         "marker": _MARKERS[base],
         "markersize": 5,
         "linewidth": 1.2,
         "linestyle": "--" if control else "-",
-        "markerfacecolor": "white" if control else _COLOURS[base],
+        "markerfacecolor": "white" if control else _COLORS[base],
     }
 
 

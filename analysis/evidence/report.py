@@ -1,6 +1,7 @@
-"""The page: what stands between its marks is written anew, what people wrote around them stays.
+"""The page: its tables as Markdown, which replace the sections between marks and keep the text around them.
 
-A mark is a line `<!-- numbers: NAME -->`, and what belongs to it ends with `<!-- /numbers -->`.
+A section starts with a line `<!-- numbers: NAME -->` and ends with `<!-- /numbers -->`. A table cell without runs is a
+dash.
 """
 
 import re
@@ -12,53 +13,9 @@ import numpy as np
 from analysis.estimates import Estimate
 from analysis.evidence.plan import VARIANT_SEEDS, VARIANTS, Method, Setting, method
 from analysis.evidence.runs import Choice, rate_table
-from analysis.evidence.scores import Group, Scored, error_difference, mean_of, verdict
+from analysis.evidence.scores import RunGroups, ScoredRun, error_difference, mean_of, verdict
 
-_END = "<!-- /numbers -->"
-_SECTION = re.compile(r"^<!-- numbers: (?P<name>[\w ]+) -->\n.*?^<!-- /numbers -->$", re.MULTILINE | re.DOTALL)
-
-
-def write_page(path: Path, sections: Mapping[str, str], template: str) -> None:
-    """Puts sections into the page, or into a new one.
-
-    Args:
-        path: of the page.
-        sections: name → Markdown. Those that the page has no mark for are left out.
-        template: the page where there is none yet.
-    """
-    page = path.read_text(encoding="utf-8") if path.exists() else template
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(filled(page, sections), encoding="utf-8")
-
-
-def filled(page: str, sections: Mapping[str, str]) -> str:
-    """The page with its sections replaced; marks that nothing is known for keep what they have."""
-
-    def replace(found: re.Match[str]) -> str:
-        name = found["name"]
-        if name not in sections:
-            return found[0]
-        return f"<!-- numbers: {name} -->\n{sections[name]}\n{_END}"
-
-    return _SECTION.sub(replace, page)
-
-
-def empty_template(names: Mapping[str, str]) -> str:
-    """A page of headings and empty marks.
-
-    Args:
-        names: section → heading.
-    """
-    parts = ["# Evidence", ""]
-    for name, heading in names.items():
-        parts += [f"## {heading}", "", f"<!-- numbers: {name} -->", _END, ""]
-    return "\n".join(parts)
-
-
-# MERGED: """The page's tables, as Markdown. A cell without runs is a dash."""
-
-
-# a - b: what the paper claims, then what the controls ask.
+# Differences a - b: the paper's claims, then the controls.
 COMPARISONS = (
     ("rank", "linear"),
     ("rank", "context"),
@@ -70,15 +27,108 @@ COMPARISONS = (
     ("interpolated", "linear"),
 )
 _NO_RUNS = "–"
+_CLAIMS = (("rank", "linear"), ("rank", "context"))
+_CONTROLS = (
+    *(("rank", "rank_untrained"), ("context", "context_untrained")),
+    *(("rank", "interpolated"), ("rank_untrained", "interpolated")),
+)
+_END = "<!-- /numbers -->"
+_SECTION = re.compile(r"^<!-- numbers: (?P<name>[\w ]+) -->\n.*?^<!-- /numbers -->$", re.MULTILINE | re.DOTALL)
 
 
-def error_table(groups: Group, methods: Sequence[Method], settings: Sequence[Setting], name: str) -> str:
-    """Mean absolute error of every method in every setting, and the constant predictor's.
+def write_page(path: Path, sections: Mapping[str, str], template: str) -> None:
+    """Replaces the sections of the page.
+
+    Args:
+        path: of the page.
+        sections: name → Markdown; names without a mark in the page are ignored.
+        template: content of a new page.
+    """
+    page = path.read_text(encoding="utf-8") if path.exists() else template
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(filled(page, sections), encoding="utf-8")
+
+
+def filled(page: str, sections: Mapping[str, str]) -> str:
+    """Returns the page with its sections replaced; marks without a new section are kept."""
+
+    def replace(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name not in sections:
+            return found[0]
+        return f"<!-- numbers: {name} -->\n{sections[name]}\n{_END}"
+
+    return _SECTION.sub(replace, page)
+
+
+def empty_template(names: Mapping[str, str]) -> str:
+    """Returns a page with headings and empty sections.
+
+    Args:
+        names: section → heading.
+    """
+    parts = ["# Evidence", ""]
+    for name, heading in names.items():
+        parts += [f"## {heading}", "", f"<!-- numbers: {name} -->", _END, ""]
+    return "\n".join(parts)
+
+
+def sections(
+    choice: Choice,
+    groups: RunGroups,
+    methods: Sequence[Method],
+    settings: Sequence[Setting],
+    *,
+    planned: int,
+) -> dict[str, str]:
+    """Returns section → Markdown.
+
+    Args:
+        choice: of learning rates.
+        groups: the finished runs.
+        methods: the compared methods.
+        settings: the settings that they are compared in.
+        planned: number of planned runs.
+    """
+    varied = [one for one in settings if any(variant and one.name == place for variant, place, _ in groups)]
+    found = {
+        "setup": _setup(len(choice.tried) + len(choice.proved), groups, settings, planned),
+        "rates": rates_table(choice),
+        "verdicts": verdicts(groups, _CLAIMS, settings),
+        "controls": verdicts(groups, _CONTROLS, settings),
+        "errors": error_table(groups, methods, settings, "mae"),
+        "argmax": error_table(groups, methods, settings, "mae_argmax"),
+        "differences": difference_table(groups, methods, settings, "mae"),
+        "argmax differences": difference_table(groups, methods, settings, "mae_argmax"),
+        "ordinality": ordinality_table(groups, methods, settings),
+    }
+    if varied:
+        found["variants"] = "\n\n".join(variants_table(groups, methods, place, VARIANT_SEEDS) for place in varied)
+    return found
+
+
+def _setup(tried: int, groups: RunGroups, settings: Sequence[Setting], planned: int) -> str:
+    """The number of runs and images."""
+    runs = {place: run for (_, place, _), some in groups.items() for run in some}
+    finished = (
+        f"{sum(map(len, groups.values()))} of {planned} runs are finished, and {tried} that chose learning rates."
+    )
+    if not runs:
+        return finished
+    counts = {place: run.job.manifest.table["split"].value_counts() for place, run in runs.items()}
+    test, most = (max(one[split] for one in counts.values()) for split in ("test", "val"))
+    some = [one for one in settings if one.name in counts and counts[one.name]["val"] < most]
+    fewer = "".join(f"; {one.title}: {counts[one.name]['val']:,}" for one in some)
+    return f"{finished} {test:,} test images, the same for all; {most:,} images choose the epoch{fewer}."
+
+
+def error_table(groups: RunGroups, methods: Sequence[Method], settings: Sequence[Setting], name: str) -> str:
+    """Returns the mean absolute error of each method in each setting, and that of the constant predictor.
 
     Args:
         groups: the finished runs.
         methods: rows.
-        settings: columns; one with weak ranks has a second column of these alone.
+        settings: columns; a setting with weak ranks has a second column for these.
         name: `mae` or `mae_argmax`.
     """
     columns = [(place, name) for place in settings]
@@ -99,13 +149,13 @@ def error_table(groups: Group, methods: Sequence[Method], settings: Sequence[Set
     return markdown(["", *heads], [*rows, ["constant predictor", *constant]])
 
 
-def difference_table(groups: Group, methods: Sequence[Method], settings: Sequence[Setting], error: str) -> str:
-    """Differences of mean absolute error, each with its interval; bold where the interval leaves 0 out.
+def difference_table(groups: RunGroups, methods: Sequence[Method], settings: Sequence[Setting], error: str) -> str:
+    """Returns the differences of mean absolute error with intervals; bold if the interval excludes 0.
 
     Args:
         groups: the finished runs.
-        methods: that may be compared.
-        settings: columns; one with weak ranks has a second column of these alone.
+        methods: the compared methods.
+        settings: columns; a setting with weak ranks has a second column for these.
         error: `mae` or `mae_argmax`.
     """
     names = {one.name for one in methods}
@@ -124,8 +174,8 @@ def difference_table(groups: Group, methods: Sequence[Method], settings: Sequenc
     return markdown(["", *heads], rows)
 
 
-def ordinality_table(groups: Group, methods: Sequence[Method], settings: Sequence[Setting]) -> str:
-    """The paper's ordinality before training and at the best epoch of every setting."""
+def ordinality_table(groups: RunGroups, methods: Sequence[Method], settings: Sequence[Setting]) -> str:
+    """Returns the paper's ordinality before training and at the best epoch of each setting."""
     rows = []
     for one in methods:
         everywhere = [run for place in settings for run in groups.get(("", place.name, one.name), [])]
@@ -136,7 +186,7 @@ def ordinality_table(groups: Group, methods: Sequence[Method], settings: Sequenc
 
 
 def rates_table(choice: Choice) -> str:
-    """`val/mae` at 16 shots by learning rate, the chosen one bold, and with all images what was tried there."""
+    """Returns val/mae at 16 shots by learning rate, the chosen one bold, and the rates tried with all images."""
     tables = {name: rate_table(choice.tried, name) for name in choice.rates}
     rates = sorted({rate for table in tables.values() for rate in table}, key=float)
     rows = []
@@ -150,8 +200,8 @@ def rates_table(choice: Choice) -> str:
     return markdown(["", *rates, "all images"], rows)
 
 
-def variants_table(groups: Group, methods: Sequence[Method], place: Setting, seeds: Sequence[int]) -> str:
-    """Mean absolute error with one thing changed, and what the change makes of it under the same seeds."""
+def variants_table(groups: RunGroups, methods: Sequence[Method], place: Setting, seeds: Sequence[int]) -> str:
+    """Returns the mean absolute error of each variant, and its difference from the main comparison."""
     tried = [variant for variant in VARIANTS if place.name in variant.settings]
     names = [one.name for one in methods if any(one.name in variant.methods for variant in tried)]
     rows = [["as above", *(_mean(mean_of(_seeds(groups, "", place, name, seeds), "mae")) for name in names)]]
@@ -166,8 +216,8 @@ def variants_table(groups: Group, methods: Sequence[Method], place: Setting, see
     return markdown([place.title, *(method(name).title for name in names)], rows)
 
 
-def verdicts(groups: Group, pairs: Sequence[tuple[str, str]], settings: Sequence[Setting]) -> str:
-    """One line a comparison: in which settings the first is ahead, behind, or neither."""
+def verdicts(groups: RunGroups, pairs: Sequence[tuple[str, str]], settings: Sequence[Setting]) -> str:
+    """Returns one line per pair: the settings in which the first is ahead, behind, or neither."""
     lines = []
     for a, b in pairs:
         found: dict[str, list[str]] = {}
@@ -181,13 +231,13 @@ def verdicts(groups: Group, pairs: Sequence[tuple[str, str]], settings: Sequence
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Formats a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def short(name: str) -> str:
-    """A method's name within a sentence."""
+    """Returns a method's name for use in a sentence."""
     words = {"interpolated": "interpolated head", "linear": "linear head"}
     return words.get(name, name.replace("_untrained", " untrained"))
 
@@ -209,66 +259,9 @@ def _difference(estimate: Estimate) -> str:
     return f"**{text}**" if estimate.low > 0 or estimate.high < 0 else text
 
 
-def _some(groups: Group, place: Setting, methods: Sequence[Method]) -> list[Scored]:
+def _some(groups: RunGroups, place: Setting, methods: Sequence[Method]) -> list[ScoredRun]:
     return next((groups[key] for one in methods if (key := ("", place.name, one.name)) in groups), [])
 
 
-def _seeds(groups: Group, variant: str, place: Setting, name: str, seeds: Sequence[int]) -> list[Scored]:
+def _seeds(groups: RunGroups, variant: str, place: Setting, name: str, seeds: Sequence[int]) -> list[ScoredRun]:
     return [run for run in groups.get((variant, place.name, name), []) if run.cell.seed in seeds]
-
-
-# MERGED: """What is written between the page's marks."""
-
-
-_CLAIMS = (("rank", "linear"), ("rank", "context"))
-_CONTROLS = (
-    *(("rank", "rank_untrained"), ("context", "context_untrained")),
-    *(("rank", "interpolated"), ("rank_untrained", "interpolated")),
-)
-
-
-def sections(
-    choice: Choice,
-    groups: Group,
-    methods: Sequence[Method],
-    settings: Sequence[Setting],
-    *,
-    planned: int,
-) -> dict[str, str]:
-    """Name of a mark → Markdown.
-
-    Args:
-        choice: of learning rates.
-        groups: the other runs.
-        methods: compared.
-        settings: compared in.
-        planned: how many runs there are to be.
-    """
-    varied = [one for one in settings if any(variant and one.name == place for variant, place, _ in groups)]
-    found = {
-        "setup": _setup(len(choice.tried) + len(choice.proved), groups, settings, planned),
-        "rates": rates_table(choice),
-        "verdicts": verdicts(groups, _CLAIMS, settings),
-        "controls": verdicts(groups, _CONTROLS, settings),
-        "errors": error_table(groups, methods, settings, "mae"),
-        "argmax": error_table(groups, methods, settings, "mae_argmax"),
-        "differences": difference_table(groups, methods, settings, "mae"),
-        "argmax differences": difference_table(groups, methods, settings, "mae_argmax"),
-        "ordinality": ordinality_table(groups, methods, settings),
-    }
-    if varied:
-        found["variants"] = "\n\n".join(variants_table(groups, methods, place, VARIANT_SEEDS) for place in varied)
-    return found
-
-
-def _setup(tried: int, groups: Group, settings: Sequence[Setting], planned: int) -> str:
-    """How much was run, and on how many images."""
-    runs = {place: run for (_, place, _), some in groups.items() for run in some}
-    told = f"{sum(map(len, groups.values()))} of {planned} runs are finished, and {tried} that chose learning rates."
-    if not runs:
-        return told
-    counts = {place: run.job.manifest.table["split"].value_counts() for place, run in runs.items()}
-    test, most = (max(one[split] for one in counts.values()) for split in ("test", "val"))
-    some = [one for one in settings if one.name in counts and counts[one.name]["val"] < most]
-    fewer = "".join(f"; {one.title}: {counts[one.name]['val']:,}" for one in some)
-    return f"{told} {test:,} test images, the same for all; {most:,} images choose the epoch{fewer}."

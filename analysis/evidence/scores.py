@@ -1,4 +1,7 @@
-"""What a finished run says about one cell of the comparison. N test images, R ranks."""
+"""Scores of the finished runs, and differences between methods, paired by seed and test image.
+
+Shapes: N test images, R ranks, S seeds.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from analysis.estimates import Estimate, difference, mean_estimate, of_images, of_seeds
+from analysis.estimates import Estimate, difference_estimate, image_variance, mean_estimate, seed_variance
 from analysis.evidence.plan import Cell
-from analysis.tested import read_tested
+from analysis.image_results import read_image_results
 from ordinalclip.datasets.manifest import WHOLE_SPLIT
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.scoring.image_scores import per_image
@@ -18,16 +21,16 @@ Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredRun:
     """One finished run.
 
     Attributes:
-        cell: which.
-        job: of it.
+        cell: of the run.
+        job: of the run.
         errors: `mae` and `mae_argmax` of each test image [N], in the order of the images' hashes.
-        weak: which of these images [N] are of weak ranks.
-        family: number of each image's subject or group [N]; None where none is known.
-        stats: scores by name, as in test_stats.json and ordinality.json; `mae_weak` is of weak ranks alone.
+        weak: whether each image [N] has a weak rank.
+        family: index of each image's subject or group [N]; None if there are none.
+        stats: scores by name, as in test_stats.json and ordinality.json; `mae_weak` is over weak ranks only.
     """
 
     cell: Cell
@@ -39,18 +42,18 @@ class Scored:
 
     @property
     def rank_features(self) -> Floats:
-        """After training [R, D]."""
+        """Rank features after training [R, D]."""
         features: Floats = load_file(self.job.run.directory / "rank_features.safetensors")["rank_features"]
         return features
 
 
-Group = dict[tuple[str, str, str], list[Scored]]
+RunGroups = dict[tuple[str, str, str], list[ScoredRun]]
 """(variant, setting, method) → its runs, by seed."""
 
 
-def read(cell: Cell, job: Job) -> Scored:
-    """The scores of a finished run."""
-    tested = read_tested(job.run.directory)
+def read_scores(cell: Cell, job: Job) -> ScoredRun:
+    """Reads the scores of a finished run."""
+    tested = read_image_results(job.run.directory)
     scores = per_image(tested.predictions)
     errors = {name: scores[name][tested.order] for name in ("mae", "mae_argmax")}
     stats, ordinality = job.run.read_json("test_stats.json"), job.run.read_json("ordinality.json")
@@ -62,11 +65,11 @@ def read(cell: Cell, job: Job) -> Scored:
     weak = weak_ranks(job)[tested.predictions.rank[tested.order]]
     if weak.any():
         values |= {f"{name}_weak": float(found[weak].mean()) for name, found in errors.items()}
-    return Scored(cell, job, errors, weak, tested.subject, values)
+    return ScoredRun(cell, job, errors, weak, tested.subject, values)
 
 
 def weak_ranks(job: Job) -> npt.NDArray[np.bool_]:
-    """Which ranks [R] have lost more than half of their training images to the setting, however rare they were."""
+    """Returns whether the setting has removed more than half of each rank's training images [R]."""
     table, num_ranks = job.manifest.table, job.manifest.num_ranks
     rank, left = table["rank"].to_numpy(), (table["split"] == "train").to_numpy()
     before = (table[WHOLE_SPLIT] == "train").to_numpy() if WHOLE_SPLIT in table else left
@@ -75,14 +78,14 @@ def weak_ranks(job: Job) -> npt.NDArray[np.bool_]:
     return few
 
 
-def images_a_rank(job: Job) -> int:
-    """Training images of a rank, in the mean."""
+def images_per_rank(job: Job) -> int:
+    """Returns the mean number of training images per rank, rounded."""
     return round((job.manifest.table["split"] == "train").sum() / job.manifest.num_ranks)
 
 
-def grouped(scored: Iterable[Scored]) -> Group:
-    """Runs by variant, setting and method, each group in the order of its seeds."""
-    groups: Group = {}
+def group_runs(scored: Iterable[ScoredRun]) -> RunGroups:
+    """Groups runs by variant, setting and method, each sorted by seed."""
+    groups: RunGroups = {}
     for one in sorted(scored, key=lambda one: one.cell.seed):
         groups.setdefault((one.cell.variant, one.cell.setting, one.cell.method), []).append(one)
     return groups
@@ -92,44 +95,43 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-# MERGED: """How far one method is ahead of another in one setting: paired by seed and by test image. S seeds, N images."""
-
-
-def mean_of(runs: Sequence[Scored], name: str) -> Estimate:
-    """The mean of a score over seeds with Student's t interval; nan without runs."""
+def mean_of(runs: Sequence[ScoredRun], name: str) -> Estimate:
+    """Returns the mean of a score over seeds with Student's t interval; nan without runs."""
     return mean_estimate(np.array([run.stats.get(name, np.nan) for run in runs]))
 
 
-def error_difference(a: Sequence[Scored], b: Sequence[Scored], name: str = "mae", *, weak: bool = False) -> Estimate:
-    """Mean absolute error of `a` less that of `b`, below 0 where `a` is ahead.
+def error_difference(
+    a: Sequence[ScoredRun], b: Sequence[ScoredRun], name: str = "mae", *, weak: bool = False
+) -> Estimate:
+    """Returns the mean absolute error of `a` minus that of `b`, which is negative if `a` is better.
 
-    Both have seen the same training images under a seed and are tested on the same images. The interval counts what
-    seeds change and what other test images, or other people, would.
+    Runs with the same seed have the same training images, and all have the same test images. The interval includes the
+    variance over seeds and over test subjects.
 
     Args:
-        a: runs of one method in a setting.
-        b: runs of another in the same setting.
+        a: runs of a method in a setting.
+        b: runs of another method in the same setting.
         name: of the error, `mae` or `mae_argmax`.
-        weak: on images of weak ranks alone, which may be others under each seed.
+        weak: only on images of weak ranks, which may differ between seeds.
     """
     pairs = _pairs(a, b)
     if not pairs:
-        return difference(float("nan"), [])
+        return difference_estimate(float("nan"), [])
     deltas_SN = np.stack([one.errors[name] - other.errors[name] for one, other in pairs])
     counted_SN = np.stack([one.weak for one, _ in pairs]) if weak else np.ones(deltas_SN.shape, dtype=bool)
     if not counted_SN.any(axis=1).all():
-        return difference(float("nan"), [])
+        return difference_estimate(float("nan"), [])
     share_S = counted_SN.mean(axis=1)
     by_seed_S = (deltas_SN * counted_SN).mean(axis=1) / share_S
-    # What each image adds to the mean, to first order: under a seed an image counts by 1 / share, or not at all.
+    # Contribution of each image to the mean, to first order: its weight under a seed is 1 / share or 0.
     added_N = (counted_SN * (deltas_SN - by_seed_S[:, None]) / share_S[:, None]).mean(axis=0)
-    seeds = of_seeds(by_seed_S, np.zeros_like(by_seed_S), paired=True)
-    images = of_images(added_N, pairs[0][0].family) if seeds else []
-    return difference(float(by_seed_S.mean()), [*seeds, *images])
+    seeds = seed_variance(by_seed_S, np.zeros_like(by_seed_S), paired=True)
+    images = image_variance(added_N, pairs[0][0].family) if seeds else []
+    return difference_estimate(float(by_seed_S.mean()), [*seeds, *images])
 
 
 def verdict(estimate: Estimate) -> str:
-    """Whether a difference of errors is one: `ahead`, `behind`, `not told apart`, or nothing where it is not known."""
+    """Returns `ahead`, `behind`, `not told apart`, or "" if a difference of errors has no interval."""
     if not np.isfinite(estimate.low):
         return ""
     if estimate.high < 0:
@@ -137,6 +139,6 @@ def verdict(estimate: Estimate) -> str:
     return "behind" if estimate.low > 0 else "not told apart"
 
 
-def _pairs(a: Sequence[Scored], b: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
+def _pairs(a: Sequence[ScoredRun], b: Sequence[ScoredRun]) -> list[tuple[ScoredRun, ScoredRun]]:
     others = {run.cell.seed: run for run in b}
     return [(run, others[run.cell.seed]) for run in a if run.cell.seed in others]

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.choose import choose_runs, directories
 from analysis.compare import compare_command, less_is_better
 from analysis.frame import frame_of_folder
-from analysis.groups import differing, minimal
+from analysis.groups import differing_settings, minimal_keys
+from analysis.run_selection import find_runs_named, select_runs
 from ordinalclip.errors import ConfigError
 from tests.analysis.made_runs import made_run, with_predictions, write
 
@@ -104,9 +104,9 @@ def test_settings_that_tell_groups_apart_are_found(runs: Path, capsys: pytest.Ca
         (["metric=test/num_images"], "is less of it better, or more"),
         (["format=docx"], "format=docx: there is no such format"),
         (["format=xlsx"], "format=xlsx: is a file"),
-        (["level=95"], "level=95: is no level"),
+        (["level=95"], "level=95: is not a level"),
         (["prompt"], "prompt=: is not of the form key=value"),
-        (["by=prompt", "by=seed"], "by=seed: stands there twice"),
+        (["by=prompt", "by=seed"], "by=seed: is given twice"),
         (["store=sqlite:///x.db"], "and runs= both name runs"),
     ],
 )
@@ -117,17 +117,17 @@ def test_mistakes(runs: Path, words: list[str], told: str) -> None:
 
 def test_runs_are_named_in_many_ways(runs: Path, tmp_path: Path) -> None:
     one = runs / "made-rank0"
-    assert directories([str(one), "made-rank1", "rank2"], runs) == [one, runs / "made-rank1", runs / "made-rank2"]
-    assert len(directories([str(runs)], tmp_path)) == 7
+    assert find_runs_named([str(one), "made-rank1", "rank2"], runs) == [one, runs / "made-rank1", runs / "made-rank2"]
+    assert len(find_runs_named([str(runs)], tmp_path)) == 7
     with pytest.raises(ConfigError, match="there is no such run"):
-        directories(["rank9"], runs)
+        find_runs_named(["rank9"], runs)
     with pytest.raises(ConfigError, match="there are no runs here"):
-        choose_runs({}, {}, tmp_path)
+        select_runs({}, tmp_path)
 
 
 def test_filters(runs: Path) -> None:
     def seeds(**filters: str) -> list[int]:
-        return choose_runs({}, {key.replace("__", "."): value for key, value in filters.items()}, runs)["seed"].tolist()
+        return select_runs({key.replace("__", "."): value for key, value in filters.items()}, runs)["seed"].tolist()
 
     assert sorted(seeds(seed="1,7")) == [1, 1, 7]
     assert len(seeds(lr="1e-3")) == 7
@@ -146,8 +146,8 @@ def test_what_follows_from_another_difference_is_left_out(tmp_path: Path) -> Non
     made_run(tmp_path, "0", rank | {"epochs": 5, "num_workers": 1, "dataset.root": "/a"})
     made_run(tmp_path, "1", context | {"epochs": 7, "num_workers": 2, "dataset.root": "/b", "seed": 9})
     frame = frame_of_folder(tmp_path)
-    assert differing(frame) == ["prompt.name", "lr", "epochs"]
-    assert minimal(frame, differing(frame)) == ["prompt.name"]
+    assert differing_settings(frame) == ["prompt.name", "lr", "epochs"]
+    assert minimal_keys(frame, differing_settings(frame)) == ["prompt.name"]
 
 
 @pytest.mark.parametrize(

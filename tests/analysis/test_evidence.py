@@ -17,8 +17,8 @@ from analysis.evidence import plan
 from analysis.evidence import runs as rates
 from analysis.evidence.__main__ import arguments, evidence
 from analysis.evidence.report import error_table, filled, rates_table, sections, verdicts
-from analysis.evidence.runs import Choice, best_rates, learns_more, lower
-from analysis.evidence.scores import Scored, error_difference, grouped, mean_of, read, verdict, weak_ranks
+from analysis.evidence.runs import Choice, best_rates, improves_with_data, lower
+from analysis.evidence.scores import ScoredRun, error_difference, group_runs, mean_of, read_scores, verdict, weak_ranks
 from ordinalclip.preparation.checks import check
 from ordinalclip.runs.run import Run, find_runs
 from tests import ROOT
@@ -36,12 +36,12 @@ def made(
     weak: Any = None,
     family: Any = None,
     **values: float,
-) -> Scored:
+) -> ScoredRun:
     errors = np.asarray(errors, dtype=np.float64)
     values = {"mae": float(errors.mean()), "constant_mae": 25.0} | values
     weak = np.zeros(len(errors), dtype=bool) if weak is None else weak
     cell, job = plan.Cell(method, setting, seed, rate, ()), cast(Any, None)
-    return Scored(cell, job, {"mae": errors, "mae_argmax": 2 * errors}, weak, family, values)
+    return ScoredRun(cell, job, {"mae": errors, "mae_argmax": 2 * errors}, weak, family, values)
 
 
 @pytest.mark.slow
@@ -96,8 +96,8 @@ def test_a_rate_is_chosen_on_val_by_the_mean_over_seeds() -> None:
 
 def test_a_rate_that_does_worse_with_more_images_is_dropped() -> None:
     tried = [made("linear", 0, [0], rate=rate, **{"val/mae": 18.0}) for rate in ("3e-2", "1e-1")]
-    assert not learns_more(made("linear", 0, [0], rate="1e-1", **{"val/mae": 24.6}), tried)
-    assert learns_more(made("linear", 0, [0], rate="3e-2", **{"val/mae": 16.0}), tried)
+    assert not improves_with_data(made("linear", 0, [0], rate="1e-1", **{"val/mae": 24.6}), tried)
+    assert improves_with_data(made("linear", 0, [0], rate="3e-2", **{"val/mae": 16.0}), tried)
     assert (lower("1e-1"), lower("1e-4")) == ("3e-2", "1e-4")
 
 
@@ -116,17 +116,17 @@ def test_rates_are_widened_proved_and_lowered(monkeypatch: pytest.MonkeyPatch) -
     whole = {("linear", "3e-1"): 24, ("linear", "1e-1"): 15, ("rank", "3e-3"): 21, ("rank", "1e-3"): 23}
     steps: list[list[str]] = []
 
-    def carry_out(cells: Sequence[plan.Cell], *_: Any, **__: Any) -> dict[plan.Cell, Any]:
+    def run_cells(cells: Sequence[plan.Cell], *_: Any, **__: Any) -> dict[plan.Cell, Any]:
         steps.append([f"{cell.method} {cell.rate} {cell.setting}" for cell in cells])
         return {cell: None for cell in cells if (cell.method, cell.rate) != ("context", "1e-2")}  # another's at work
 
-    def read_(cell: plan.Cell, _: Any) -> Scored:
+    def read_(cell: plan.Cell, _: Any) -> ScoredRun:
         small = few[cell.method].get(cell.rate, 30)
         error = small if cell.setting == "16_shots" else whole[cell.method, cell.rate]
         return made(cell.method, cell.seed, [0], rate=cell.rate, setting=cell.setting, **{"val/mae": error})
 
-    monkeypatch.setattr(rates, "carry_out", carry_out)
-    monkeypatch.setattr(rates, "read", read_)
+    monkeypatch.setattr(rates, "run_cells", run_cells)
+    monkeypatch.setattr(rates, "read_scores", read_)
     choice = rates.choose_rates(["linear", "rank", "context"], plan.FIRST_RATES, [], widen=True, dry=False)
     # linear's best was at the upper edge, and the next one is not learned with all images; rank's was at the lower
     # edge, is worse with all images as well, and kept, since the next lower one is worse still.
@@ -188,7 +188,7 @@ def test_verdicts_name_the_settings() -> None:
     runs += [made("linear", s, 12 + noise - s / 10) for s in range(3)]
     runs += [made("rank", s, 10 + noise + s, setting="1_shot") for s in range(3)]
     runs += [made("linear", s, 10 + noise + 2 - s, setting="1_shot") for s in range(3)]
-    groups = grouped(runs)
+    groups = group_runs(runs)
     text = verdicts(groups, [("rank", "linear"), ("rank", "context")], plan.SETTINGS)
     assert text.splitlines() == [
         "- rank against linear head: not told apart: 1 shot; ahead: all images.",
@@ -220,7 +220,7 @@ def test_what_is_read_of_a_run(tmp_path: Path) -> None:
     table["split_before_subset"] = ["train"] * 4
     table.loc[2, "split"] = None
     job: Any = SimpleNamespace(run=Run(directory), manifest=SimpleNamespace(table=table, num_ranks=10))
-    found = read(plan.Cell("rank", "shift", 0, "1", ()), job)
+    found = read_scores(plan.Cell("rank", "shift", 0, "1", ()), job)
     assert found.errors["mae"].tolist() == [0, 1, 0.5, 0]
     assert found.errors["mae_argmax"].tolist() == [0, 1, 0, 0]
     assert found.weak.tolist() == [False, True, True, False]

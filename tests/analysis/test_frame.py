@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 from analysis.frame import (
     frame_of_directories,
     frame_of_folder,
-    in_sweep,
+    runs_in_sweep,
     score_columns,
+    setting_column,
     setting_columns,
-    typed_column,
 )
-from analysis.record import flat, read_settings
+from analysis.record import flatten, read_settings
 from tests.analysis.made_runs import made_run, write
 from tests.conftest import Compose
 
@@ -72,7 +72,7 @@ def test_types_are_what_the_docstring_says(tmp_path: Path) -> None:
     ],
 )
 def test_typed_column(cells: list[Any], dtype: str, read: list[Any]) -> None:
-    column = typed_column(cells)
+    column = setting_column(cells)
     assert column.dtype == dtype
     assert [None if pd.isna(cell) else cell for cell in column] == [None if pd.isna(cell) else cell for cell in read]
 
@@ -131,8 +131,8 @@ def test_a_run_belongs_to_many_sweeps(tmp_path: Path) -> None:
     (tmp_path / "sweeps" / "torn.json").write_text("{", encoding="utf-8")
     frame = frame_of_folder(tmp_path)
     assert frame["sweep"].fillna("").tolist() == ["first,second", "second", ""]
-    assert in_sweep(frame, "second")["run_id"].tolist() == ["0", "1"]
-    assert in_sweep(frame, "sec").empty
+    assert runs_in_sweep(frame, "second")["run_id"].tolist() == ["0", "1"]
+    assert runs_in_sweep(frame, "sec").empty
 
 
 def test_ordinality_is_one_score_and_its_parts(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_settings_are_read_as_yaml_reads_them(compose_cfg: Compose) -> None:
     words = "a sentence that is long enough to be folded over lines by whoever writes it: " * 3
     cfg = compose_cfg("prompt=rank", "tags=[one,two]", f"prompt.context='{words}'") | {"text": "two\n\nlines\n", "5": 1}
     text = OmegaConf.to_yaml(OmegaConf.create(cfg))
-    assert read_settings(text) == dict(flat(yaml.safe_load(text)))
+    assert read_settings(text) == dict(flatten(yaml.safe_load(text)))
     assert json.dumps(read_settings(text)["tags"]) == '["one", "two"]'
 
 

@@ -64,7 +64,7 @@ def test_a_slice_of_the_ranks(root: Path) -> None:
         (["made-z"], "there is no such run"),
         (["made-c"], "none has rank features"),
         (["made-a", "sweep=x"], "chooses among runs, which are named already"),
-        (["made-a", "ranks=5"], "is no slice of ranks"),
+        (["made-a", "ranks=5"], "is not a slice of ranks"),
         (["made-a", "ranks=5:9"], "is no slice of the ranks"),
     ],
 )

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.frame import frame_of_folder
-from analysis.our_scores import PublishedCell as Cell
-from analysis.our_scores import belongs, cells_of, telling_keys
+from analysis.paper_cells import PublishedCell as Cell
+from analysis.paper_cells import distinguishing_keys, matches_cell, published_cells
 from analysis.paper_table import LAYOUTS, paper_table, table_sheet
 from analysis.tables import _TABLES, tables_command
 from ordinalclip.errors import ConfigError
@@ -24,7 +24,7 @@ def cells() -> dict[str, list[Cell]]:
     left_out += tuple(f"{kind} K={number}" for kind in ("linear", "inv_prop") for number in range(5, 10))
     scores = [score for score in read_published() if score.setting not in left_out]
     found = defaultdict(list)
-    for cell in cells_of(scores):
+    for cell in published_cells(scores):
         found[cell.score.table].append(cell)
     return found
 
@@ -40,14 +40,14 @@ def run_of(root: Path, cell: Cell, number: int, score: float, **other: Any) -> P
 def test_a_run_by_a_cell_s_command_belongs_to_that_cell_alone(cells: dict[str, list[Cell]]) -> None:
     told = 0
     for table, of_table in cells.items():
-        keys = telling_keys(of_table)
+        keys = distinguishing_keys(of_table)
         for cell in (cell for cell in of_table if cell.settings):
             other_data = {
                 "dataset.name": "gauge",
                 "prompt.context": cell.settings.get("prompt.context") and "the needle is",
             }
             for run in (dict(cell.settings), dict(cell.settings) | other_data | {"lr": 3e-3, "backbone.name": "tiny"}):
-                found = {(c.score.method, c.score.setting) for c in of_table if belongs(run, c, keys)}
+                found = {(c.score.method, c.score.setting) for c in of_table if matches_cell(run, c, keys)}
                 parts = {setting for _, setting in found} if table == "Image Aesthetics" else {cell.score.setting}
                 # The mean over the categories has all of their runs; a category's data set setting is checked beside.
                 assert found == {(cell.score.method, setting) for setting in parts}, (table, cell.score)

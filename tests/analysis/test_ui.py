@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.ui import Shown, addresses, newest_sweep, show_heat_maps, start, views
+from analysis.ui import StoredRun, add_heat_maps, build_views, newest_sweep, page_addresses, start
 from ordinalclip.errors import ConfigError
 from ordinalclip.tracking import MLflowMirror
 from ordinalclip.tracking.copying import HEAT_MAP
@@ -15,9 +15,11 @@ from tests.made_record import made_record
 def test_views_average_what_repeats_a_run() -> None:
     repeats = [{"seed": str(seed), "subset.seed": str(seed), "protocol.split.fold": str(seed)} for seed in (0, 1)]
     runs = [
-        Shown("id", {"prompt": prompt, **repeat}, ["test/mae"]) for prompt in ("rank", "linear") for repeat in repeats
+        StoredRun("id", {"prompt": prompt, **repeat}, ["test/mae"])
+        for prompt in ("rank", "linear")
+        for repeat in repeats
     ]
-    made = views(runs, "first")
+    made = build_views(runs, "first")
     assert made["groups"]["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "prompt"}]
     assert made["groups"]["selectedColumns"] == ["params.`prompt`", "metrics.`test/mae`"]
 
@@ -29,18 +31,18 @@ def test_runs_of_a_sweep_get_their_maps_when_somebody_looks(tmp_path: Path, comp
     MLflowMirror(uri=store.uri, experiment="one", every_s=0).sync(run, final=True)
     name, shown = newest_sweep(store)
     assert (name, len(shown)) == (None, 1)
-    assert show_heat_maps(store, shown) == 1
+    assert add_heat_maps(store, shown) == 1
     assert {file.stem for file in (run.directory / "figures").iterdir()} == {HEAT_MAP}
     (one,) = newest_sweep(store)[1]
     images = store.open()[0].list_artifacts(one.info.run_id, "images")
     assert any(HEAT_MAP in image.path for image in images)
-    assert show_heat_maps(store, [one]) == 0  # they are there
-    assert set(addresses(store, "http://here", name, [one])) == {"table", "charts"}
+    assert add_heat_maps(store, [one]) == 0  # they are there
+    assert set(page_addresses(store, "http://here", name, [one])) == {"table", "charts"}
     store.open()[0].create_registered_model("grades")
-    assert addresses(store, "http://here", name, [one])["models"] == "http://here/#/models"
+    assert page_addresses(store, "http://here", name, [one])["models"] == "http://here/#/models"
 
     run.directory.rename(tmp_path / "elsewhere")
-    assert show_heat_maps(store, shown) == 0  # the record lies on another machine, say
+    assert add_heat_maps(store, shown) == 0  # the record lies on another machine, say
 
 
 def test_a_port_that_is_taken_is_told_before_addresses_are(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.tested import read_tested
+from analysis.image_results import read_image_results
 from ordinalclip.errors import DataError
 from ordinalclip.metrics.collection import rank_metrics
 from ordinalclip.scoring.scores import compute_scores
@@ -15,7 +15,7 @@ from tests.analysis.made_runs import made_run, with_predictions
 def test_mean_scores_of_images_are_the_run_s(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rank, given = rng.integers(10, size=50), rng.uniform(0, 9, 50)
-    tested = read_tested(with_predictions(made_run(tmp_path, "0"), rank, given))
+    tested = read_image_results(with_predictions(made_run(tmp_path, "0"), rank, given))
     probs = torch.from_numpy(tested.predictions.probs)
     reference = rank_metrics(probs, torch.from_numpy(rank), torch.arange(10, dtype=torch.float64))
     for name in ("mae", "mae_argmax", "mae_median", "accuracy", "accuracy_within_1", "rps"):
@@ -38,12 +38,12 @@ def test_mean_scores_of_images_are_the_run_s(tmp_path: Path) -> None:
 
 
 def test_a_test_set_is_its_images_whatever_their_order(tmp_path: Path) -> None:
-    one = read_tested(with_predictions(made_run(tmp_path, "0"), [1, 2, 3], [1, 2, 3], subject=["a", "b", "a"]))
-    other = read_tested(with_predictions(made_run(tmp_path, "1"), [1, 2, 4], [1, 2, 3]))
+    one = read_image_results(with_predictions(made_run(tmp_path, "0"), [1, 2, 3], [1, 2, 3], subject=["a", "b", "a"]))
+    other = read_image_results(with_predictions(made_run(tmp_path, "1"), [1, 2, 4], [1, 2, 3]))
     again = with_predictions(made_run(tmp_path, "2"), [1, 2, 3], [1, 2.5, 3])
     table = pd.read_parquet(again / "predictions.parquet")
     table.iloc[::-1].to_parquet(again / "predictions.parquet")
-    turned = read_tested(again)
+    turned = read_image_results(again)
     assert one.test_set == turned.test_set != other.test_set
     np.testing.assert_allclose(turned.scores("mae"), [0, 0.5, 0])
     assert one.subject is not None
@@ -53,7 +53,7 @@ def test_a_test_set_is_its_images_whatever_their_order(tmp_path: Path) -> None:
 
 def test_a_record_without_predictions(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"predictions\.parquet is not there"):
-        read_tested(made_run(tmp_path, "0"))
+        read_image_results(made_run(tmp_path, "0"))
 
 
 def test_weights_follow_the_images_whatever_their_order(tmp_path: Path) -> None:
@@ -64,6 +64,6 @@ def test_weights_follow_the_images_whatever_their_order(tmp_path: Path) -> None:
         other / "predictions.parquet"
     )
     weights = rng.integers(0, 3, size=30).astype(float)
-    scores = [read_tested(directory).weighted("spearman") for directory in (one, other)]
+    scores = [read_image_results(directory).weighted("spearman") for directory in (one, other)]
     found = [score(weights) for score in scores if score is not None]
     assert found[0] == pytest.approx(found[1])

@@ -1,4 +1,4 @@
-"""What a run was tested on and how it did there, image by image: the material of paired comparisons."""
+"""The test results of a run per image, for paired comparisons and bootstrap intervals. N test images."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from ordinalclip.scoring.predictions import Predictions, read_predictions
 
 Floats = npt.NDArray[np.floating]
 
-_ROUNDING = 1e-9  # of an error that is as large as a threshold
+_TOLERANCE = 1e-9  # an error equal to a threshold counts as within it
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
-    """A run's test split.
+class ImageResults:
+    """A run's predictions on its test split.
 
     Attributes:
-        directory: the run's.
+        directory: of the run.
         images: SHA-256 of each image [N].
         predictions: of the images, in the same order.
-        num_train: training images; None where the record does not say.
+        num_train: number of training images; None if not recorded.
     """
 
     directory: Path
@@ -40,12 +40,12 @@ class Tested:
 
     @cached_property
     def order(self) -> npt.NDArray[np.intp]:
-        """The images in the order of hash and rank, in which the same test set of another run has the same rows."""
+        """Indices [N] that sort the images by hash and rank, so that runs with the same test set have equal rows."""
         return np.lexsort((self.predictions.rank, self.images))
 
     @cached_property
     def test_set(self) -> str:
-        """A hash of which images with which labels were tested, whatever their order."""
+        """A hash of the test images and their ranks, independent of their order."""
         digest = hashlib.sha256("".join(self.images[self.order]).encode())
         digest.update(self.predictions.rank[self.order].astype("<i8").tobytes())
         return digest.hexdigest()[:16]
@@ -55,41 +55,41 @@ class Tested:
         return per_image(self.predictions)
 
     def scores(self, name: str) -> Floats | None:
-        """A score of each image [N] in `order`, whose mean is the run's; None for scores that are no such mean."""
+        """A score per image [N], in `order`, whose mean is the run's score; None if the score is not such a mean."""
         found = self._scores.get(name)
         if found is None:
             family, at = threshold_of(name)
             if family is not None and at is not None:
-                found = self._within(family, at)
+                found = self._within_threshold(family, at)
         return None if found is None else found[self.order]
 
-    def _within(self, family: str, at: float) -> Floats:
-        """Whether each image [N] is at most so far off: `cs` in the unit by the protocol's readout, else in ranks."""
+    def _within_threshold(self, family: str, at: float) -> Floats:
+        """Whether each error [N] is at most `at`: in ranks for `accuracy_within`, in the unit for `cs`."""
         predictions = self.predictions
         if family == "accuracy_within":
             error = readouts(predictions.probs)["argmax"] - predictions.rank
         else:
             values = predictions.rank_values
             error = readouts(predictions.probs, values)[predictions.readout] - values[predictions.rank]
-        return (np.abs(error) <= at + _ROUNDING).astype(float)
+        return (np.abs(error) <= at + _TOLERANCE).astype(float)
 
     @property
     def subject(self) -> npt.NDArray[np.int64] | None:
-        """Number of each image's subject or group [N] in `order`; None where none is known."""
+        """Index of each image's subject or group [N], in `order`; None if there are none."""
         family = self.predictions.family
         return None if family is None else family[self.order]
 
     def weighted(self, name: str) -> Callable[[Floats], float] | None:
-        """A score as a function of how often each image [N], in `order`, is drawn; None for scores without one."""
+        """A score as a function of the weights of the images [N], in `order`; None if it cannot be weighted."""
         score, place = weighted_score(name, self.predictions), np.argsort(self.order)
         return None if score is None else lambda weights: score(weights[place])
 
 
-def read_tested(directory: Path) -> Tested:
-    """The test split of a run, from its record alone.
+def read_image_results(directory: Path) -> ImageResults:
+    """Reads the test results of a run from its record.
 
     Raises:
-        DataError: the record lacks it, as those of unfinished and of old runs do.
+        DataError: if the record lacks predictions or image hashes, as for unfinished and old runs.
     """
     run = Run(directory)
     predictions = read_predictions(run)
@@ -100,4 +100,4 @@ def read_tested(directory: Path) -> Tested:
     if manifest.is_file():
         num_train = int((pd.read_parquet(manifest, columns=["split"])["split"] == "train").sum())
     images = pd.read_parquet(file, columns=["sha256"])["sha256"].to_numpy(dtype=str)
-    return Tested(directory, images, predictions, num_train)
+    return ImageResults(directory, images, predictions, num_train)
