@@ -1,4 +1,9 @@
-"""From a table's numbers to ranks 0…R-1 with names and values."""
+"""From the numbers of a table to ranks 0…R-1 with names and values.
+
+The column `rank` holds integers, whose smallest becomes rank 0 (`grade_ranks`). The column `value` holds integers, each
+a rank (`grade_values`), or numbers that are cut into bins (`bin_values`). `name_ranks` then names the ranks by the
+configuration, by columns of the table, or by their numbers.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -11,19 +16,19 @@ import pandas as pd
 from ordinalclip.errors import ConfigError, DataError
 
 MAX_RANKS = 1000
-_CORRECT = "  what to do: correct them, or take their rows out"
+_NUM_EXAMPLES = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Grading:
-    """Ranks of a table's rows, and what the ranks are called.
+    """Ranks of a table's rows, and the names and values of the ranks.
 
     Args:
-        rank: [N] from 0.
-        value: [N] label in the data set's own unit.
-        names: [R] of the ranks.
-        values: [R] of the ranks, in that unit.
-        notes: what was done to get there.
+        rank: of each row, from 0 [N].
+        value: label of each row in the data set's unit [N].
+        names: of the ranks [R].
+        values: of the ranks in that unit [R].
+        notes: how the ranks were made.
     """
 
     rank: np.ndarray
@@ -32,27 +37,29 @@ class Grading:
     values: list[float]
     notes: tuple[str, ...] = ()
 
-    def renamed(self, names: list[str], values: list[float]) -> "Grading":
-        """The same ranks under other names and values, of which there may be more."""
-        return replace(self, names=names, values=values)
-
 
 def grade_ranks(table: pd.DataFrame, file: Path, *, first_rank: int | None = None) -> Grading:
-    """Take the column `rank`: integers, of which the smallest (or `first_rank`) becomes 0.
+    """Returns the ranks in the column `rank`, integers of which the smallest (or `first_rank`) becomes 0.
+
+    Names are the integers, values too; if the table has a column `value`, a rank's value is the mean of its rows.
 
     Args:
-        table: with `rank` as text and perhaps `value`.
+        table: with `rank`, and optionally `value`, as text.
         file: named in errors.
-        first_rank: the integer that becomes 0.
-
-    Returns:
-        Names and values are the integers themselves; with a column `value`, the mean value of each rank.
+        first_rank: integer that becomes rank 0.
 
     Raises:
-        DataError: where a cell is no integer.
+        ConfigError: a rank is below `first_rank`.
+        DataError: a cell is not an integer, or there are more than `MAX_RANKS` ranks.
     """
     numbers = _numbers(table["rank"], "rank", file)
-    _check_whole(numbers, "rank", file, "grades such as 0, 1, 2; numbers with decimals go into a column called value")
+    wrong = np.flatnonzero(numbers != np.round(numbers))
+    if len(wrong):
+        examples = ", ".join(f"{numbers[row]:g} (row {row + 1})" for row in wrong[:_NUM_EXAMPLES])
+        raise DataError(
+            f"{file}: column rank has {len(wrong)} cells that are not integers: {examples}; it takes grades such as "
+            "0, 1, 2; numbers with decimals go into a column called value"
+        )
     grading = _span(numbers, "rank", file, first_rank)
     if "value" not in table:
         return grading
@@ -63,19 +70,18 @@ def grade_ranks(table: pd.DataFrame, file: Path, *, first_rank: int | None = Non
 
 
 def grade_values(table: pd.DataFrame, file: Path, *, first_rank: int | None = None) -> Grading:
-    """Take the column `value` where it holds integers: every integer from min to max is a rank.
+    """Returns the ranks of a column `value` of integers: every integer from minimum to maximum is a rank.
+
+    Names and values are the integers.
 
     Args:
         table: with `value` as text.
         file: named in errors.
-        first_rank: the integer that becomes rank 0, where not the smallest.
-
-    Returns:
-        Names and values are the integers.
+        first_rank: integer that becomes rank 0; None for the smallest.
 
     Raises:
-        ConfigError: for values with decimals, which need bins.
-        DataError: where a cell is no number.
+        ConfigError: values have decimals, which needs bins, or are below `first_rank`.
+        DataError: a cell is not a number, or there are more than `MAX_RANKS` ranks.
     """
     numbers = _numbers(table["value"], "value", file)
     if (numbers != np.round(numbers)).any():
@@ -83,25 +89,25 @@ def grade_values(table: pd.DataFrame, file: Path, *, first_rank: int | None = No
         raise ConfigError(
             "dataset.bins",
             None,
-            f"the values of {file.name} are not all integers ({example:g}), so what is a rank has to be said",
+            f"the values of {file.name} are not all integers ({example:g}), so the ranks have to be given",
             allowed="edges, such as [0,2.5,5,10], or a number of quantiles, such as 5",
         )
     return replace(_span(numbers, "value", file, first_rank), notes=())
 
 
 def bin_values(table: pd.DataFrame, file: Path, bins: Sequence[float] | int) -> Grading:
-    """Cut the column `value` at edges, or into quantiles.
+    """Returns the ranks of a column `value` that is cut at edges or into quantiles.
+
+    A rank is named by its edges and has the value of its middle.
 
     Args:
         table: with `value` as text.
         file: named in errors.
         bins: increasing edges, one more than ranks, or the number of quantiles.
 
-    Returns:
-        A rank is called by its edges and has the value of its middle.
-
     Raises:
-        ConfigError: for edges that do not increase, too many quantiles, or values outside of the edges.
+        ConfigError: edges do not increase, quantiles coincide, or values are outside the edges.
+        DataError: a cell is not a number.
     """
     numbers = _numbers(table["value"], "value", file)
     if isinstance(bins, int):
@@ -124,7 +130,7 @@ def bin_values(table: pd.DataFrame, file: Path, bins: Sequence[float] | int) -> 
             "dataset.bins",
             edges.tolist(),
             f"{outside.sum()} values of {file.name} lie outside, such as {numbers[outside][0]:g}",
-            allowed=f"edges from {numbers.min():g} or less to {numbers.max():g} or more (-.inf and .inf will do)",
+            allowed=f"edges from {numbers.min():g} or less to {numbers.max():g} or more (-.inf and .inf are allowed)",
         )
     rank = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     finite = np.clip(edges, numbers.min(), numbers.max())
@@ -133,6 +139,61 @@ def bin_values(table: pd.DataFrame, file: Path, bins: Sequence[float] | int) -> 
     names = [_edge_name(low, high) for low, high in itertools.pairwise(edges)]
     note = f"values were cut into {len(names)} ranks at {', '.join(f'{edge:.6g}' for edge in edges)}"
     return Grading(rank, numbers, names, middles.tolist(), (note,))
+
+
+def name_ranks(
+    grading: Grading,
+    table: pd.DataFrame,
+    rank_names: Sequence[str | int | float] | None,
+    rank_values: Sequence[float] | None,
+    *,
+    may_exceed: bool,
+) -> Grading:
+    """Returns a grading with other names and values of the ranks.
+
+    Args:
+        grading: ranks named by their numbers.
+        table: with optional columns `rank_name` and `rank_value`, equal in all rows of a rank.
+        rank_names: from the configuration; overrides the column.
+        rank_values: from the configuration; overrides the column.
+        may_exceed: whether there may be more names than ranks in the table; the further ranks have no image.
+
+    Raises:
+        ConfigError: the lists do not fit the table.
+        DataError: a rank has two names in the table.
+    """
+    names, values = list(grading.names), list(grading.values)
+    if "rank_name" in table:
+        for rank, name in _per_rank(grading, table["rank_name"]).items():
+            names[rank] = name
+    if "rank_value" in table:
+        for rank, text in _per_rank(grading, table["rank_value"]).items():
+            try:
+                values[rank] = float(text)
+            except ValueError:
+                raise DataError(f"rank_value of rank {grading.names[rank]} is not a number: {text}") from None
+    total = len(names) if rank_names is None else len(rank_names)
+    span = f"the {len(names)} ranks {grading.names[0]}…{grading.names[-1]} of the table"
+    if rank_names is not None and (total < len(names) or (total > len(names) and not may_exceed)):
+        raise ConfigError(
+            "dataset.rank_names",
+            list(rank_names),
+            f"{total} for {span}",
+            allowed=f"a list of {len(names)}",
+            remedy="ranks without images: dataset.allow_empty=true dataset.first_rank=… (the integer that comes first)",
+        )
+    if rank_values is not None and len(rank_values) != total:
+        raise ConfigError(
+            "dataset.rank_values", list(rank_values), f"{len(rank_values)} for {span}", allowed=f"a list of {total}"
+        )
+    # Ranks above the table's greatest continue its values in equal steps.
+    step = values[-1] - values[-2] if len(values) > 1 else 1.0
+    values += [values[-1] + step * more for more in range(1, total - len(values) + 1)]
+    return replace(
+        grading,
+        names=names if rank_names is None else [str(name) for name in rank_names],
+        values=values if rank_values is None else [float(value) for value in rank_values],
+    )
 
 
 def _span(numbers: np.ndarray, column: str, file: Path, first_rank: int | None) -> Grading:
@@ -148,8 +209,8 @@ def _span(numbers: np.ndarray, column: str, file: Path, first_rank: int | None) 
         low = first_rank
     if high - low >= MAX_RANKS:
         raise DataError(
-            f"{file}: column {column} spans {low}…{high}, which is {high - low + 1} ranks; at most {MAX_RANKS} are\n"
-            "  what to do: look for a stray number, or put values together: a column value and dataset.bins"
+            f"{file}: column {column} spans {low}…{high}: {high - low + 1} ranks; at most {MAX_RANKS} are allowed\n"
+            "  what to do: look for a wrong number, or join values into bins: a column value and dataset.bins"
         )
     integers = range(low, high + 1)
     notes = (f"ranks {low}…{high} of {file.name} were shifted to 0…{high - low}",) if low != 0 else ()
@@ -162,18 +223,12 @@ def _numbers(cells: pd.Series, column: str, file: Path) -> np.ndarray:
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if len(wrong):
         words = cells.astype(object).where(cells.notna(), "(empty)")
-        told = ", ".join(f"{words.iloc[row]} (row {row + 1})" for row in wrong[:20])
-        raise DataError(f"{file}: {len(wrong)} cells of column {column} are no numbers: {told}\n{_CORRECT}")
-    return numbers
-
-
-def _check_whole(numbers: np.ndarray, column: str, file: Path, allowed: str) -> None:
-    wrong = np.flatnonzero(numbers != np.round(numbers))
-    if len(wrong):
-        told = ", ".join(f"{numbers[row]:g} (row {row + 1})" for row in wrong[:20])
+        examples = ", ".join(f"{words.iloc[row]} (row {row + 1})" for row in wrong[:_NUM_EXAMPLES])
         raise DataError(
-            f"{file}: column {column} has {len(wrong)} cells that are no integers: {told}; it takes {allowed}"
+            f"{file}: {len(wrong)} cells of column {column} are not numbers: {examples}\n"
+            "  what to do: correct them, or remove their rows"
         )
+    return numbers
 
 
 def _edge_name(low: float, high: float) -> str:
@@ -182,3 +237,14 @@ def _edge_name(low: float, high: float) -> str:
     if high == np.inf:
         return f"{low:g} or more"
     return f"{low:g} to {high:g}"
+
+
+def _per_rank(grading: Grading, column: pd.Series) -> dict[int, str]:
+    """Returns the cell of each rank that has one."""
+    found: dict[int, str] = {}
+    for rank, cell in zip(grading.rank, column, strict=True):
+        if pd.isna(cell):
+            continue
+        if found.setdefault(int(rank), cell) != cell:
+            raise DataError(f"column {column.name}: rank {grading.names[rank]} has both {found[int(rank)]} and {cell}")
+    return found

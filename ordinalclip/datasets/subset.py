@@ -1,7 +1,9 @@
-"""Less of a data set: few-shot training, shifted or unseen ranks, label noise, a test of high ranks only.
+"""Subsets of a data set: few-shot training, shifted or unseen ranks, label noise, a test of high ranks only.
 
-A subset is taken after the protocol and only removes rows from splits, so that features of all images are shared. Label
-noise is drawn from the images' content and a seed.
+A subset is taken after the protocol. It sets the split of left-out rows to NA and keeps the rows, so that all subsets
+share the cached images and features. Every draw depends on a seed and on the images' content alone, and smaller subsets
+are nested in larger ones: the images of one shot are among those of two, the wrong labels of 10 % noise among those of
+20 %.
 """
 
 import hashlib
@@ -15,49 +17,6 @@ import pandas as pd
 from ordinalclip.datasets.bad_rows import NUM_LISTED
 from ordinalclip.datasets.manifest import CALIBRATION, CLEAN_RANK, WHOLE_SPLIT, Manifest
 from ordinalclip.errors import ConfigError
-
-NEIGHBOUR, UNIFORM = "neighbour", "uniform"
-
-
-def add_noise(manifest: Manifest, share: float, kernel: str, seed: int) -> tuple[pd.DataFrame, str]:
-    """Give training images a wrong rank.
-
-    Which images, and which wrong rank, depends on the seed and their content alone; those of a smaller share are among
-    those of a larger one and are wrong in the same way.
-
-    Args:
-        manifest: with its split; only rows of "train" change.
-        share: the chance of an image to be given a wrong rank.
-        kernel: "neighbour": one rank up or down with equal chance, inwards at the ends of the scale; "uniform": any
-            other rank with equal chance.
-        seed: of the draw.
-
-    Returns:
-        The table, the ranks as they were in the column `rank_before_noise`, `raw` untouched; and a note.
-    """
-    table, num_ranks = manifest.table, manifest.num_ranks
-    training = np.flatnonzero((table["split"] == "train").to_numpy())
-    images = table["sha256"].to_numpy()[training]
-    noisy = training[draws(images, f"{seed} noise ") / 2.0**64 < share]
-    chance = draws(table["sha256"].to_numpy()[noisy], f"{seed} wrong ") / 2.0**64
-    clean = table["rank"].to_numpy()
-    rank = clean.copy()
-    if kernel == NEIGHBOUR:
-        moved = clean[noisy] + np.where(chance < 0.5, -1, 1)
-        rank[noisy] = np.where(moved < 0, 1, np.where(moved == num_ranks, num_ranks - 2, moved))
-    else:
-        other = (chance * (num_ranks - 1)).astype(np.int64)  # among the ranks that are not its own
-        rank[noisy] = other + (other >= clean[noisy])
-    value = table["value"].to_numpy().copy()
-    value[noisy] = np.asarray(manifest.rank_values, dtype=float)[rank[noisy]]
-    note = f"label noise: {len(noisy):,} of {len(training):,} training images have a wrong rank ({kernel})"
-    return table.assign(**{CLEAN_RANK: clean, "rank": rank, "value": value}), note
-
-
-def draws(images: Iterable[str], word: str) -> np.ndarray:
-    """A random number of 64 bits for each image [N], from its SHA-256 and a word alone."""
-    digests = b"".join(hashlib.sha256((word + image).encode()).digest()[:8] for image in images)
-    return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
 
 
 def take_subset(
@@ -75,32 +34,29 @@ def take_subset(
     label_noise: float | None = None,
     label_noise_kernel: Literal["neighbour", "uniform"] = "neighbour",
 ) -> Manifest:
-    """Take images out of their splits; with nothing but nulls, none.
-
-    Which images stay depends on the seed and their content alone, and fewer are always among more: the images of one
-    shot are among those of two.
+    """Leaves images out of their splits and adds label noise; with only nulls, does nothing.
 
     Args:
         manifest: with its split.
-        shots: training images of each rank; all of them where there are fewer.
-        shift_ranks: how many ranks are thinned.
-        shift_keep: the share of their training images that they keep, rounded down, at least one image.
-        eval_min_rank: val and test keep ranks from this one on.
+        shots: number of training images per rank; all of a rank's images if it has fewer.
+        shift_ranks: number of ranks that keep only a share of their training images.
+        shift_keep: that share, rounded down, at least one image.
+        eval_min_rank: lowest rank in val and test.
         seed: of the draw.
-        shift_which: the most "frequent" ranks in training, of equally frequent ones the lower, or ranks at "random".
-        hide_every: n; every n-th rank, but not the highest, is left out of training and val: to interpolate.
-        hide_below: ranks below this one are left out of training and val: to extrapolate.
-        hide_above: ranks above this one are.
-        label_noise: share of the training images whose rank is made a wrong one; see `datasets.noise`.
-        label_noise_kernel: which wrong one.
+        shift_which: the most "frequent" ranks in training, the lower of equally frequent ones, or ranks at "random".
+        hide_every: n; every n-th rank except the highest is left out of training and val, for interpolation.
+        hide_below: ranks below this one are left out of training and val, for extrapolation.
+        hide_above: ranks above this one likewise.
+        label_noise: probability that a training image's rank is replaced by a wrong one.
+        label_noise_kernel: "neighbour" for one rank up or down with equal probability, inwards at the ends of the
+            scale; "uniform" for any other rank.
 
     Returns:
-        The manifest, the split of what is left out NA, and a note of what was done. Where anything was left out, the
-        column `split_before_subset` has the split that was; where labels were made wrong, `rank_before_noise` has the
-        right ones.
+        The manifest, the split of left-out rows NA, with notes. The column `split_before_subset` is added if rows were
+        left out, `rank_before_noise` if labels were replaced.
 
     Raises:
-        ConfigError: for settings that do not go together, or a rank that no test image has.
+        ConfigError: settings exclude each other, or no test image has the lowest rank.
     """
     if (shift_ranks is None) != (shift_keep is None):
         key, value = ("shift_ranks", shift_ranks) if shift_ranks is None else ("shift_keep", shift_keep)
@@ -108,7 +64,7 @@ def take_subset(
     if shots is not None and shift_ranks is not None:
         raise ConfigError("subset.shots", shots, "cannot go with subset.shift_ranks", allowed="one of the two")
     table, notes = manifest.table, []
-    kept, hidden = _visible(manifest, hide_every, hide_below, hide_above)
+    kept, hidden = _hide_ranks(manifest, hide_every, hide_below, hide_above)
     if hidden:
         names = ", ".join(manifest.rank_names[rank] for rank in hidden[:NUM_LISTED])
         more = f" … and {len(hidden) - NUM_LISTED} more" if len(hidden) > NUM_LISTED else ""
@@ -116,7 +72,6 @@ def take_subset(
     training = (table["split"] == "train").to_numpy() & kept
     counts = np.bincount(table["rank"].to_numpy()[training], minlength=manifest.num_ranks)
     quota = counts
-    drawn = shots is not None or shift_ranks is not None
     if shots is not None:
         quota = np.minimum(counts, shots)
         notes.append(f"few-shot: {shots} training images a rank, {quota.sum():,} of {counts.sum():,}")
@@ -124,14 +79,14 @@ def take_subset(
         order = np.argsort(-counts, kind="stable")
         if shift_which == "random":
             order = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(counts))
-        quota = _thinned(counts, shift_ranks, shift_keep, order)
+        quota = _shift_quota(counts, shift_ranks, shift_keep, order)
         which = "most frequent ranks" if shift_which == "frequent" else "ranks drawn at random"
         notes.append(
             f"shift: the {shift_ranks} {which} keep {shift_keep:.0%} of their training images, "
             f"{quota.sum():,} of {counts.sum():,} in all"
         )
-    if drawn:
-        kept[training] = _places(table[training], seed) < quota[table["rank"].to_numpy()[training]]
+    if shots is not None or shift_ranks is not None:
+        kept[training] = _order_in_rank(table[training], seed) < quota[table["rank"].to_numpy()[training]]
     if eval_min_rank is not None:
         evaluated = table["split"].isin(["val", CALIBRATION, "test"]).to_numpy()
         low = evaluated & (table["rank"] < eval_min_rank).to_numpy()
@@ -144,13 +99,13 @@ def take_subset(
     if not kept.all():
         table = table.assign(**{WHOLE_SPLIT: table["split"], "split": table["split"].where(kept)})
     if label_noise is not None and label_noise > 0:
-        table, note = add_noise(replace(manifest, table=table), label_noise, label_noise_kernel, seed)
+        table, note = _add_label_noise(replace(manifest, table=table), label_noise, label_noise_kernel, seed)
         notes.append(note)
     return replace(manifest, table=table, notes=(*manifest.notes, *notes))
 
 
 def changed_rows(manifest: Manifest) -> pd.DataFrame:
-    """The images that a subset left out or gave a wrong label, for the record: what they were and what they are."""
+    """Returns the images that a subset left out or gave a wrong label, before and after, for the run's record."""
     table = manifest.table
     left_out, noisy = WHOLE_SPLIT in table, CLEAN_RANK in table
     changed = np.zeros(len(table), dtype=bool)
@@ -162,10 +117,10 @@ def changed_rows(manifest: Manifest) -> pd.DataFrame:
     return table.loc[changed, ["path", "sha256", *columns]].reset_index(drop=True)
 
 
-def _visible(
+def _hide_ranks(
     manifest: Manifest, every: int | None, below: int | None, above: int | None
 ) -> tuple[np.ndarray, list[int]]:
-    """Rows that stay [N], and the ranks that are hidden from training and val."""
+    """Returns which rows stay [N], and the ranks that are hidden from training and val."""
     rank = np.arange(manifest.num_ranks)
     hidden = np.zeros(manifest.num_ranks, dtype=bool)
     if every is not None:
@@ -178,8 +133,8 @@ def _visible(
     return ~(fitted & hidden[manifest.table["rank"].to_numpy()]), np.flatnonzero(hidden).tolist()
 
 
-def _thinned(counts: np.ndarray, num_ranks: int, keep: float, order: np.ndarray) -> np.ndarray:
-    """[R] how many images each rank keeps; the first ranks in order are thinned."""
+def _shift_quota(counts: np.ndarray, num_ranks: int, keep: float, order: np.ndarray) -> np.ndarray:
+    """Returns the number of training images that each rank keeps [R]; the first ranks in `order` keep a share."""
     present = int((counts > 0).sum())
     if num_ranks > present:
         problem = f"only {present} ranks have training images"
@@ -190,8 +145,38 @@ def _thinned(counts: np.ndarray, num_ranks: int, keep: float, order: np.ndarray)
     return quota
 
 
-def _places(table: pd.DataFrame, seed: int) -> np.ndarray:
-    """[N] the place of each image in the shuffled order of its rank, from 0."""
-    order = draws(table["sha256"], f"{seed} ")
+def _order_in_rank(table: pd.DataFrame, seed: int) -> np.ndarray:
+    """Returns the position of each image in the shuffled order of its rank, from 0 [N]."""
+    order = _draw_bits(table["sha256"], f"{seed} ")
     frame = pd.DataFrame({"rank": table["rank"], "order": order, "path": table["path"]})
     return frame.sort_values(["order", "path"]).groupby("rank").cumcount().reindex(table.index).to_numpy()
+
+
+def _add_label_noise(manifest: Manifest, share: float, kernel: str, seed: int) -> tuple[pd.DataFrame, str]:
+    """Returns the table with wrong ranks in training and the clean ones in `rank_before_noise`, and a note.
+
+    `raw` is not changed. See `take_subset` for the arguments.
+    """
+    table, num_ranks = manifest.table, manifest.num_ranks
+    training = np.flatnonzero((table["split"] == "train").to_numpy())
+    images = table["sha256"].to_numpy()[training]
+    noisy = training[_draw_bits(images, f"{seed} noise ") / 2.0**64 < share]
+    chance = _draw_bits(table["sha256"].to_numpy()[noisy], f"{seed} wrong ") / 2.0**64
+    clean = table["rank"].to_numpy()
+    rank = clean.copy()
+    if kernel == "neighbour":
+        moved = clean[noisy] + np.where(chance < 0.5, -1, 1)
+        rank[noisy] = np.where(moved < 0, 1, np.where(moved == num_ranks, num_ranks - 2, moved))
+    else:
+        other = (chance * (num_ranks - 1)).astype(np.int64)  # index among the wrong ranks
+        rank[noisy] = other + (other >= clean[noisy])
+    value = table["value"].to_numpy().copy()
+    value[noisy] = np.asarray(manifest.rank_values, dtype=float)[rank[noisy]]
+    note = f"label noise: {len(noisy):,} of {len(training):,} training images have a wrong rank ({kernel})"
+    return table.assign(**{CLEAN_RANK: clean, "rank": rank, "value": value}), note
+
+
+def _draw_bits(images: Iterable[str], word: str) -> np.ndarray:
+    """Returns 64 random bits per image [N] that depend on its SHA-256 and a word alone."""
+    digests = b"".join(hashlib.sha256((word + image).encode()).digest()[:8] for image in images)
+    return np.frombuffer(digests, dtype=">u8").astype(np.uint64)

@@ -1,6 +1,6 @@
 """dataset=manifest: the user's own images, listed in a table of `path,rank` or `path,value`.
 
-Ranks are named by the configuration, by columns of the table, or by their numbers.
+`load_table` reads the table, `save_table` writes one from a manifest.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import pandas as pd
 
 from ordinalclip.config.kinds import Between
 from ordinalclip.datasets.bad_rows import refuse
-from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values
+from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values, name_ranks
 from ordinalclip.datasets.manifest import ALL_SPLITS, WHOLE_SPLIT, Manifest, build_manifest
-from ordinalclip.datasets.table_files import columns_told, normal_paths, read_table, table_file
+from ordinalclip.datasets.table_files import describe_columns, normal_paths, read_table, table_file
 from ordinalclip.errors import ConfigError, DataError
 
 SPLIT_WORDS = {
@@ -42,40 +42,40 @@ def load_table(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read a table of images.
+    """Reads a table of images.
 
-    Columns: `path` and `rank` (integers) or `value` (numbers); where both stand, `rank` decides and `value` is the
-    label in its own unit. Optional: `split`, `subject`, `group`, and `rank_name` and `rank_value`, alike in all rows
-    of a rank. `raw`, `deviation` and `fold` are what `columns.OPTIONAL` says (`raw` is the cell of `rank` or `value`
-    where it is not given). `labels` are several annotators' integers, separated by blanks, as `rank` or `value` counts
-    them; with bins, ranks from 0. Further columns are kept as attributes.
+    Columns: `path`, and `rank` (integers) or `value` (numbers). If both are given, `rank` decides and `value` is the
+    label in its own unit. Optional columns: `split`, `subject`, `group`; `rank_name` and `rank_value`, equal in all
+    rows of a rank; `raw` (by default the cell of `rank` or `value`), `deviation` and `fold`, see `manifest.OPTIONAL`;
+    `labels`, the integers of several annotators separated by blanks, on the scale of `rank` or `value`, with bins ranks
+    from 0. Further columns are kept as attributes.
 
     Args:
         path: a .csv, .tsv or .parquet file; text is UTF-8.
         root: folder of the images; by default that of the table.
         unit: of the values, for tables and figures.
-        rank_names: a word per rank for prompts; by default the column `rank_name`, or the numbers themselves.
-        rank_values: a number per rank; by default the column `rank_value`, or the numbers themselves.
-        bins: for values: edges of the ranks (each from its lower edge up to below the next, the last one closed), or
-            how many ranks of about equal size to cut them into.
-        first_rank: the integer that becomes rank 0; by default the smallest.
-        allow_empty: let there be ranks without any image.
-        on_error: "raise" about broken images, or "skip" and note them.
-        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
+        rank_names: a word per rank for prompts; by default the column `rank_name`, or the numbers.
+        rank_values: a number per rank; by default the column `rank_value`, or the numbers.
+        bins: of the values: edges of the ranks, each including its lower edge and the last its upper one too; or the
+            number of ranks of about equal size.
+        first_rank: integer that becomes rank 0; by default the smallest.
+        allow_empty: whether ranks may have no image.
+        on_error: "raise" about broken images, or "skip" them with a note.
+        allow_outside: whether paths may lead out of the folder of the images, for example by symbolic links.
         data_dir: not used.
-        cache_dir: remembers the inspection.
+        cache_dir: caches the inspection of the images.
 
     Returns:
-        The manifest, its `split` NA where the table has no such column.
+        The manifest, its `split` NA if the table has no such column.
 
     Raises:
-        ConfigError: for settings that do not fit the table.
-        DataError: for a table that cannot be used, naming rows.
+        ConfigError: settings do not fit the table.
+        DataError: the table cannot be used; the message names rows.
     """
     file = table_file(path)
     table = read_table(file)
     if "path" not in table or not {"rank", "value"} & set(table):
-        raise DataError(f"{file}: needs the columns path and rank, or path and value; {columns_told(table)}")
+        raise DataError(f"{file}: needs the columns path and rank, or path and value; {describe_columns(table)}")
     table["path"] = normal_paths(table["path"], file)
     folder = Path(root).expanduser() if root is not None else file.parent
     if not folder.is_dir():
@@ -95,8 +95,8 @@ def load_table(
     first = int(grading.names[0]) if bins is None else 0
     grading = name_ranks(grading, table, rank_names, rank_values, may_exceed=first_rank is not None)
     if "labels" in table:
-        table["labels"] = _from_first_rank(table, first, len(grading.names), file)
-    if bins is None and not {"rank", "value"} <= set(table):  # the label is the rank's value, whatever that was set to
+        table["labels"] = _labels_from_zero(table, first, len(grading.names), file)
+    if bins is None and not {"rank", "value"} <= set(table):  # the label is the rank's value
         grading = replace(grading, value=np.array(grading.values)[grading.rank])
     if not allow_empty:
         _check_gaps(grading, file)
@@ -122,13 +122,11 @@ def load_table(
 
 
 def save_table(manifest: Manifest, file: Path) -> None:
-    """Write a manifest as a .csv that `dataset=manifest` reads back, given the manifest's root as `dataset.root`.
-
-    Images that a subset left without a split are left out.
+    """Writes a manifest as a .csv that `dataset=manifest` reads back with the manifest's root as `dataset.root`.
 
     Args:
-        manifest: with or without its split.
-        file: where to; its folder must exist.
+        manifest: with or without a split. If it has one, rows without a split are not written.
+        file: path of the .csv in an existing folder.
     """
     table = manifest.table.drop(columns=["sha256", WHOLE_SPLIT], errors="ignore")
     if table["split"].notna().any():
@@ -139,8 +137,8 @@ def save_table(manifest: Manifest, file: Path) -> None:
     table.to_csv(file, index=False, encoding="utf-8")
 
 
-def _from_first_rank(table: pd.DataFrame, first: int, num_ranks: int, file: Path) -> pd.Series:
-    """Annotators' labels as ranks from 0, which the numbers in the table need not be."""
+def _labels_from_zero(table: pd.DataFrame, first: int, num_ranks: int, file: Path) -> pd.Series:
+    """Returns the column `labels` as ranks from 0; the integers in the table count from `first`."""
     ranks: dict[str, str | None] = {}
     for cell in table["labels"].dropna().unique():
         try:
@@ -149,12 +147,12 @@ def _from_first_rank(table: pd.DataFrame, first: int, num_ranks: int, file: Path
             given = [-1]
         ranks[cell] = " ".join(map(str, given)) if all(0 <= rank < num_ranks for rank in given) else None
     found = table["labels"].map(ranks)
-    told = table["path"] + ": " + table["labels"].fillna("(none)")
+    offenders = table["path"] + ": " + table["labels"].fillna("(none)")
     refuse(
         file,
-        told[found.isna()].tolist(),
+        offenders[found.isna()].tolist(),
         f"rows have labels that are not integers {first}…{first + num_ranks - 1} with blanks between them",
-        remedy="correct these; where the scale begins lower or ends higher, dataset.first_rank and dataset.rank_names",
+        remedy="correct these; if the scale begins lower or ends higher, set dataset.first_rank and dataset.rank_names",
     )
     return found.astype("str")
 
@@ -167,72 +165,5 @@ def _check_gaps(grading: Grading, file: Path) -> None:
             "dataset.allow_empty",
             False,
             f"{len(missing)} of {len(grading.names)} ranks have no image in {file.name}: {names}",
-            remedy="dataset.allow_empty=true keeps them as ranks; dataset.bins puts values together",
+            remedy="dataset.allow_empty=true keeps them as ranks; dataset.bins joins values",
         )
-
-
-def name_ranks(
-    grading: Grading,
-    table: pd.DataFrame,
-    rank_names: Sequence[str | int | float] | None,
-    rank_values: Sequence[float] | None,
-    *,
-    may_exceed: bool,
-) -> Grading:
-    """Give the ranks their names and values.
-
-    Args:
-        grading: the ranks, called by their numbers.
-        table: perhaps with the columns `rank_name` and `rank_value`.
-        rank_names: from the configuration; go before the column.
-        rank_values: likewise.
-        may_exceed: whether more names than the table's span may be given; the further ranks have no image.
-
-    Returns:
-        The grading under its new names and values.
-
-    Raises:
-        ConfigError: where the lists do not fit the table.
-        DataError: where a rank has two names in the table.
-    """
-    names, values = list(grading.names), list(grading.values)
-    if "rank_name" in table:
-        for rank, name in _per_rank(grading, table["rank_name"]).items():
-            names[rank] = name
-    if "rank_value" in table:
-        for rank, text in _per_rank(grading, table["rank_value"]).items():
-            try:
-                values[rank] = float(text)
-            except ValueError:
-                raise DataError(f"rank_value of rank {grading.names[rank]} is no number: {text}") from None
-    total = len(names) if rank_names is None else len(rank_names)
-    span = f"the {len(names)} ranks {grading.names[0]}…{grading.names[-1]} of the table"
-    if rank_names is not None and (total < len(names) or (total > len(names) and not may_exceed)):
-        raise ConfigError(
-            "dataset.rank_names",
-            list(rank_names),
-            f"{total} for {span}",
-            allowed=f"a list of {len(names)}",
-            remedy="ranks without images: dataset.allow_empty=true dataset.first_rank=… (the integer that comes first)",
-        )
-    if rank_values is not None and len(rank_values) != total:
-        raise ConfigError(
-            "dataset.rank_values", list(rank_values), f"{len(rank_values)} for {span}", allowed=f"a list of {total}"
-        )
-    # More names than the table's span: ranks above its greatest, their values going on in equal steps.
-    step = values[-1] - values[-2] if len(values) > 1 else 1.0
-    values += [values[-1] + step * more for more in range(1, total - len(values) + 1)]
-    return grading.renamed(
-        names=names if rank_names is None else [str(name) for name in rank_names],
-        values=values if rank_values is None else [float(value) for value in rank_values],
-    )
-
-
-def _per_rank(grading: Grading, column: pd.Series) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for rank, cell in zip(grading.rank, column, strict=True):
-        if pd.isna(cell):
-            continue
-        if found.setdefault(int(rank), cell) != cell:
-            raise DataError(f"column {column.name}: rank {grading.names[rank]} has both {found[int(rank)]} and {cell}")
-    return found

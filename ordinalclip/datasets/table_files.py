@@ -1,6 +1,8 @@
-"""Reading text, tables and list files from users and data sets: found, decoded, every cell as text.
+"""Reading the text files, tables and lists of users and data sets: decoding, separators, cells as text, paths.
 
-A list file has a path and its labels on each line.
+Errors name the file, the line or byte, and what to do. `read_lines` and `read_text` read text in a known encoding;
+`read_table` reads .csv, .tsv, .txt and .parquet with every cell as text, so that a subject "007" or "NA" is kept;
+`read_list` reads a path and integer labels per line.
 """
 
 import codecs
@@ -15,116 +17,99 @@ import pandas as pd
 from ordinalclip.datasets.bad_rows import refuse
 from ordinalclip.errors import ConfigError, DataError
 
-_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF8: "UTF-8"}
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF8: "UTF-8"}
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 SEPARATORS = {"\t": "tab", ";": "semicolon", ",": "comma"}
-# Labels are the integers at a line's end, so that paths may hold blanks. Blanks, tabs, commas and semicolons separate.
+# Labels are the integers at the end of a line, so paths may contain blanks, tabs, commas and semicolons.
 _LINE = re.compile(r"\s*(?P<path>.*?\S)(?P<labels>(?:[\s,;]+[+-]?\d+)+)[\s,;]*")
 
 
 def read_lines(file: Path, *, encoding: str = "utf-8") -> list[str]:
-    """The lines of a text file with LF, CRLF or CR line ends, without a byte order mark.
+    """Returns the lines of a text file with LF, CRLF or CR line ends.
 
     Args:
-        file: a text file; where it may be missing, ask `layout.find_root` for it first.
-        encoding: that the data set was published in.
+        file: a text file; `layout.find_root` checks that it exists.
+        encoding: that the data set was published in. A byte order mark of UTF-8 is removed.
 
     Raises:
-        DataError: the file cannot be read, is of another encoding, or is no text.
+        DataError: the file cannot be read, has another encoding, or is not text.
     """
     text = read_text(file, encoding=encoding).replace("\r\n", "\n").replace("\r", "\n")
-    return text.removesuffix("\n").split("\n") if text else []  # str.splitlines would cut at U+2028 and others, too
+    return text.removesuffix("\n").split("\n") if text else []  # str.splitlines also splits at U+2028 and others
 
 
 def read_text(file: Path, *, encoding: str = "utf-8") -> str:
-    """All of a text file, as `read_lines` takes it."""
+    """Returns the content of a text file; see `read_lines`."""
     try:
         data = file.read_bytes()
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
     if encoding.lower() in ("utf-8", "utf8"):
         data = data.removeprefix(codecs.BOM_UTF8)
-    marked = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+    marked = next((other for mark, other in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
     name = encoding.upper()
     remedy = f"  what to do: save it as {name}, or copy it again"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         found = f"it seems to be {marked}" if marked else f"byte {error.start} is 0x{data[error.start]:02x}"
-        raise DataError(
-            f"{file}: is not {encoding.upper()} ({error.reason} at byte {error.start}; {found})\n{remedy}"
-        ) from None
+        raise DataError(f"{file}: is not {name} ({error.reason} at byte {error.start}; {found})\n{remedy}") from None
     if "\0" in text:
-        found = f"it seems to be {marked or 'UTF-16, or no text'}"
-        raise DataError(
-            f"{file}: is not {encoding.upper()} text (a zero byte at {text.index(chr(0))}; {found})\n{remedy}"
-        )
+        found = f"it seems to be {marked or 'UTF-16, or not text'}"
+        raise DataError(f"{file}: is not {name} text (a zero byte at {text.index(chr(0))}; {found})\n{remedy}")
     return text
 
 
 def table_file(path: str | None) -> Path:
-    """Check `dataset.path`.
-
-    Args:
-        path: as configured.
-
-    Returns:
-        The full path of a file of a known type.
+    """Returns the absolute path of the table that `dataset.path` names.
 
     Raises:
-        ConfigError: where there is none.
+        ConfigError: it is None, not a file, or of an unknown type.
     """
     allowed = f"a file of type {', '.join(SUFFIXES)} with the columns path,rank or path,value"
     if path is None:
         raise ConfigError("dataset.path", path, "dataset=manifest needs the table of your images", allowed=allowed)
     file = Path(path).expanduser()
     if file.suffix.lower() not in SUFFIXES:
-        raise ConfigError("dataset.path", path, f"the type {file.suffix or '(none)'} is not known", allowed=allowed)
+        raise ConfigError("dataset.path", path, f"unknown file type {file.suffix or '(none)'}", allowed=allowed)
     if not file.is_file():
         raise ConfigError("dataset.path", path, f"there is no such file (looked at {file.absolute()})", allowed=allowed)
     return file.absolute()
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """Read a table as text, so that a subject "007" or "NA" stays what it is.
+    """Returns a table with all cells as str, empty ones NA.
 
     Args:
-        file: .parquet, or UTF-8 text whose first line tells the separator: tab, semicolon or comma.
-
-    Returns:
-        All cells as str, empty ones NA.
+        file: .parquet, or UTF-8 text. The separator is the most frequent of tab, semicolon and comma in its first line.
 
     Raises:
-        DataError: where the file is no such table.
+        DataError: the file is not a table, or has no rows.
     """
     try:
         if file.suffix.lower() == ".parquet":
             typed = pd.read_parquet(file)
             table = typed.apply(lambda column: column.map(str, na_action="ignore").astype("str"))
         else:
-            table = _read_text(file)
+            table = _read_csv(file)
     except UnicodeDecodeError:
-        read_text(file)  # tells where, and what it seems to be
+        read_text(file)  # raises DataError with the position and the likely encoding
         raise
-    except (
-        ValueError,
-        OSError,
-        pd.errors.ParserWarning,
-    ) as error:  # pandas' and pyarrow's own errors are of these kinds
-        remedy = "see whether each row has as many cells as the first, and the same separator"
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:  # pandas' and pyarrow's errors are subclasses
+        remedy = "check that each row has as many cells as the first, and the same separator"
         raise DataError(f"{file}: cannot be read as a table: {error}\n  what to do: {remedy}") from None
     if table.empty:
-        raise DataError(f"{file}: has no rows\n  what to do: copy it again, or see whether it is the right file")
+        raise DataError(f"{file}: has no rows\n  what to do: copy it again, or check that it is the right file")
     table.columns = table.columns.str.strip()
     return table
 
 
-def _read_text(file: Path) -> pd.DataFrame:
+def _read_csv(file: Path) -> pd.DataFrame:
     with file.open(encoding="utf-8-sig") as stream:
         head = stream.readline()
     with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the header has names
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # raised for a row with more cells than the header
         return pd.read_csv(
             file,
             sep=max(SEPARATORS, key=head.count),
@@ -137,45 +122,39 @@ def _read_text(file: Path) -> pd.DataFrame:
 
 
 def require_columns(table: pd.DataFrame, file: Path, columns: Sequence[str]) -> None:
-    """See that a table has what a data set's layout says.
+    """Raises DataError if a table lacks a column.
 
     Args:
         table: from `read_table`.
         file: named in errors.
-        columns: that are needed.
-
-    Raises:
-        DataError: naming the missing columns, and those that are there.
+        columns: required columns.
     """
     missing = [column for column in columns if column not in table]
     if not missing:
         return
     raise DataError(
-        f"{file}: has no column {' and no '.join(missing)} (it needs {', '.join(columns)}); {columns_told(table)}"
+        f"{file}: has no column {' and no '.join(missing)} (it needs {', '.join(columns)}); {describe_columns(table)}"
     )
 
 
-def columns_told(table: pd.DataFrame) -> str:
-    """What columns a table has that lacks some, and what to do."""
-    remedy = "see whether it is the right file, and its first line the columns' names"
+def describe_columns(table: pd.DataFrame) -> str:
+    """Returns the part of an error message that lists a table's columns and what to do."""
+    remedy = "check that it is the right file, and that its first line holds the columns' names"
     if len(table.columns) == 1:
         separators = ", ".join(SEPARATORS.values())
-        remedy = f"it has one column, so it is separated by something else than {separators}: save it with one of these"
+        remedy = f"it has one column, so its separator is something else than {separators}: save it with one of these"
     return f"it has {', '.join(map(str, table.columns[:20]))}\n  what to do: {remedy}"
 
 
 def normal_paths(paths: pd.Series, file: Path) -> list[str]:
-    """Write paths in one way, so that `a/b.png` and `./a//b.png` are found to be the same.
+    """Returns the normalized path of each row, so that `a/b.png` and `./a//b.png` are equal.
 
     Args:
-        paths: the column.
+        paths: a column of paths.
         file: named in errors.
 
-    Returns:
-        A path per row.
-
     Raises:
-        DataError: where a row has none.
+        DataError: a row has no path.
     """
     empty = paths.isna() | (paths.str.strip() == "")
     if empty.any():
@@ -186,18 +165,18 @@ def normal_paths(paths: pd.Series, file: Path) -> list[str]:
 
 
 def read_list(file: Path, num_ranks: int) -> pd.DataFrame:
-    """Read a list.
+    """Reads a list file with a path and one or more integer labels per line.
 
     Args:
-        file: UTF-8 text with LF, CRLF or CR line ends; empty lines are passed over.
+        file: UTF-8 text with LF, CRLF or CR line ends; empty lines are skipped.
         num_ranks: R; labels are 0…R-1.
 
     Returns:
-        `path` (normalised, forward slashes), `rank` (the middle label in order, of an even number the upper of the two
-        in the middle) and `labels` (all of them as written, separated by a blank).
+        `path` (normalized, forward slashes), `rank` (the median label; the upper one of two) and `labels` (all labels
+        in the order of the line, separated by blanks).
 
     Raises:
-        DataError: naming the lines that are not a path and labels, and those whose labels are no ranks.
+        DataError: lines are not a path and labels, or labels are out of range.
     """
     lines = read_lines(file)
     paths, ranks, labels, unread, outside = [], [], [], [], []
@@ -217,7 +196,7 @@ def read_list(file: Path, num_ranks: int) -> pd.DataFrame:
         labels.append(" ".join(map(str, given)))
     separate = "put a blank, tab, comma or semicolon between a path and its labels, and between two labels"
     refuse(file, unread, "lines are not a path and integer labels", remedy=separate)
-    remedy = "correct these labels, or take the lines out; labels are ranks, and the first rank is 0"
+    remedy = "correct these labels, or remove the lines; labels are ranks, and the first rank is 0"
     refuse(file, outside, f"lines have a label outside 0…{num_ranks - 1}", remedy=remedy)
     if not paths:
         raise DataError(

@@ -107,6 +107,7 @@ def test_altered_photos_are_found_and_no_others(photos: Manifest, tmp_path: Path
     assert near_duplicates(replace(photos, table=table), tmp_path / "cache") == found  # remembered
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_search(photos: Manifest, tmp_path: Path) -> None:
     with pytest.raises(Stopped), signals_stop():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGUSR2)

@@ -196,9 +196,9 @@ def test_the_same_path_in_two_spellings(tmp_path):
         ("file,grade\na.png,1\n", "needs the columns path and rank, or path and value; it has file, grade"),
         (
             "path,rank\na.png,one\nb.png,\n",
-            r"2 cells of column rank are no numbers: one \(row 1\), \(empty\) \(row 2\)",
+            r"2 cells of column rank are not numbers: one \(row 1\), \(empty\) \(row 2\)",
         ),
-        ("path,rank\na.png,0\nb.png,1.5\n", r"no integers: 1.5 \(row 2\)"),
+        ("path,rank\na.png,0\nb.png,1.5\n", r"not integers: 1.5 \(row 2\)"),
         ("path,rank\n,0\n", "1 rows have no path"),
         ("path,rank\na.png,0\nb.png,20000\n", "20001 ranks"),
         ("path,rank\na,b.png,0\nc,d.png,1\n", "cannot be read as a table"),
