@@ -26,7 +26,7 @@ _NUM_DRAWS = 1000
 _WIDTH_PX = 640  # of a figure
 
 
-def chosen(*words: str) -> pd.DataFrame:
+def load_runs(*words: str) -> pd.DataFrame:
     """Returns the table of the runs selected by words of `python -m analysis.compare`.
 
     Args:

@@ -55,8 +55,8 @@ class RunEnded:
     error: Exception | None
 
 
-class Launcher:
-    """The launcher's end of the pipe; any thread may send.
+class LauncherPipe:
+    """The pipe to the launcher; any thread may send.
 
     Args:
         pipe: to the launcher.
@@ -78,7 +78,7 @@ def work(pipe: Connection, slot: Slot) -> None:
         pipe: receives `Task`s; sends `RunStarted`, `LogMessage` and `RunEnded`.
         slot: cores, threads and GPU to use.
     """
-    launcher = Launcher(pipe)
+    launcher = LauncherPipe(pipe)
     os.setsid()  # Ctrl-C in a terminal goes to the launcher, which closes the pipe
     _occupy(slot)
     # Imported here, since libraries count cores and GPUs at import.
@@ -121,7 +121,7 @@ def _receive(pipe: Connection, tasks: "queue.SimpleQueue[Task | None]") -> None:
         os._exit(130)
 
 
-def _train(task: Task, launcher: Launcher) -> Exception | None:
+def _train(task: Task, launcher: LauncherPipe) -> Exception | None:
     """Trains one run and returns its error, if any, in a form that can be pickled."""
     from ordinalclip.errors import Busy
     from ordinalclip.execution.job import run_job
@@ -152,7 +152,7 @@ def _picklable(error: Exception) -> Exception:
 class _LauncherHandler(logging.Handler):
     """Sends this project's log records and all warnings to the launcher."""
 
-    def __init__(self, launcher: Launcher) -> None:
+    def __init__(self, launcher: LauncherPipe) -> None:
         super().__init__(logging.INFO)
         self.launcher = launcher
 
@@ -180,7 +180,7 @@ class _LoggedStream:
         return False
 
 
-def _redirect_output(launcher: Launcher) -> None:
+def _redirect_output(launcher: LauncherPipe) -> None:
     """Sends log records to the launcher; stdout and stderr are logged, and so reach the run's own log only."""
     logging.basicConfig(level=logging.INFO, handlers=[_LauncherHandler(launcher)])
     logging.raiseExceptions = False

@@ -168,7 +168,7 @@ def _serve(settings: ServerSettings, folder: Path, database: str, users: str, st
     command = [sys.executable, "-m", "mlflow", "server", "-w", "1", "--backend-store-uri", database]
     command += ["--artifacts-destination", (folder / "artifacts").as_uri(), "--serve-artifacts"]
     command += ["--host", settings.host, "--port", str(settings.port)]
-    # One worker and no job service: 2 processes and 0.5 GB, in place of 15 and 3.1.
+    # One worker and no job service: 2 processes and 0.5 GB instead of 15 and 3.1.
     env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     if settings.host not in _LOOPBACK:
         command += ["--allowed-hosts", ",".join(_own_names())]

@@ -46,9 +46,9 @@ def select_runs(words: Sequence[str], *, all_by_default: bool = False, more: Seq
     where = [word for word in words if word.startswith(("paths=", "paths."))]
     root = Path(composed(where)["paths"]["runs"]).absolute()
     if "run" in typed:
-        return Selection(root, [_run(typed["run"], root)], {})
+        return Selection(root, [_find_run(typed["run"], root)], {})
     if "sweep" in typed:
-        overrides = _of_sweep(typed["sweep"], root)
+        overrides = _sweep_overrides(typed["sweep"], root)
         return Selection(root, [Run(root / name) for name in overrides], overrides)
     if not all_by_default:
         raise ConfigError("sweep", "", "which runs?", allowed="sweep=NAME, run=RUN")
@@ -75,7 +75,7 @@ def _check(words: Sequence[str], more: Sequence[str]) -> None:
             raise ConfigError(key, value, "is no setting of this command", allowed=allowed, remedy=hint)
 
 
-def _of_sweep(name: str, root: Path) -> dict[str, list[str]]:
+def _sweep_overrides(name: str, root: Path) -> dict[str, list[str]]:
     """Overrides of each run of a sweep: runs listed in `sweeps/<name>.json`, and runs with the sweep's name."""
     overrides = dict(noted_runs(name, root) or {})
     for run in runs_of_sweep(name, root, "sweep"):
@@ -83,7 +83,7 @@ def _of_sweep(name: str, root: Path) -> dict[str, list[str]]:
     return overrides
 
 
-def _run(name: str, root: Path) -> Run:
+def _find_run(name: str, root: Path) -> Run:
     """Finds a queued run or one that has begun."""
     for claim in Claims(root).read().values():
         if name in (claim.run_id, claim.run):

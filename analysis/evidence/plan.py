@@ -153,7 +153,7 @@ def rate_cells(rates: Mapping[str, Sequence[str]], place: Setting) -> list[Cell]
     ]
 
 
-def neighbours(best: Mapping[str, str], tried: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+def neighboring_rates(best: Mapping[str, str], tried: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """Returns method → untried rates next to its best one, for the methods that have any."""
     missing = {}
     for name, rate in best.items():

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from analysis.evidence.plan import PROVING_SETTING, RATE_SETTING, RATES, Cell, neighbours, rate_cells, setting
+from analysis.evidence.plan import PROVING_SETTING, RATE_SETTING, RATES, Cell, neighboring_rates, rate_cells, setting
 from analysis.evidence.scores import ScoredRun, read_scores
 from ordinalclip.cli.command import log_to_terminal
 from ordinalclip.config.compose import conf_dir
@@ -165,7 +165,7 @@ def try_rates(
         finished = run_cells(cells, overrides, dry=dry, at_once=at_once)
         lacking = {cell.method for cell in cells if cell not in finished}
         tried = [read_scores(cell, job) for cell, job in finished.items() if cell.method not in lacking]
-        more = neighbours(best_rates(tried), rates) if widen else {}
+        more = neighboring_rates(best_rates(tried), rates) if widen else {}
         if not more:
             return tried
         for name, some in more.items():

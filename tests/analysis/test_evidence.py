@@ -103,9 +103,9 @@ def test_a_rate_that_does_worse_with_more_images_is_dropped() -> None:
 
 def test_rates_are_tried_until_the_best_has_neighbours() -> None:
     tried = {"rank": ["3e-3", "1e-2", "3e-2", "1e-1"], "linear": ["3e-3", "1e-2", "3e-2", "1e-1"]}
-    assert plan.neighbours({"rank": "1e-2", "linear": "1e-1"}, tried) == {"linear": ["3e-1"]}
-    assert plan.neighbours({"rank": "3e-3", "linear": "3e-2"}, tried) == {"rank": ["1e-3"]}
-    assert plan.neighbours({"rank": "1"}, {"rank": ["1", "3e-1"]}) == {}  # the end of the ladder
+    assert plan.neighboring_rates({"rank": "1e-2", "linear": "1e-1"}, tried) == {"linear": ["3e-1"]}
+    assert plan.neighboring_rates({"rank": "3e-3", "linear": "3e-2"}, tried) == {"rank": ["1e-3"]}
+    assert plan.neighboring_rates({"rank": "1"}, {"rank": ["1", "3e-1"]}) == {}  # the end of the ladder
     cells = plan.rate_cells({"rank": ["1e-2", "3e-2"], "linear": ["1"]}, plan.setting("full"))
     assert [(cell.method, cell.rate) for cell in cells] == [("rank", "1e-2"), ("rank", "3e-2"), ("linear", "1")]
 
