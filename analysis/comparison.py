@@ -26,7 +26,7 @@ from analysis.estimates import (
 from analysis.groups import Group, differing_settings, format_setting, groups_of, overlap_of_folds
 from analysis.image_results import ImageResults
 from analysis.sheets import EMPTY, Cell, Sheet, format_interval, format_p, format_signed, format_spread
-from ordinalclip.config.identity import REPEATS
+from ordinalclip.config.identity import REPEAT_KEYS
 from ordinalclip.errors import ConfigError
 from ordinalclip.report.tables import ON_TEST
 from ordinalclip.scoring.intervals import bootstrap_scores, group_index
@@ -136,7 +136,7 @@ def _comparability_notes(groups: Sequence[Group], by: Sequence[str]) -> list[str
     notes = []
     runs = pd.concat([group.runs for group in groups], ignore_index=True)
     families = {key.partition(".")[0] for key in by if "." in key}
-    for key in differing_settings(runs, (*REPEATS, *by)):
+    for key in differing_settings(runs, (*REPEAT_KEYS, *by)):
         if key.partition(".")[0] in families or (key == "lr" and {"trainable", "lr"} & families):
             continue
         values = {group.name: format_setting(group.runs[key].iloc[0]) for group in groups}

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.estimates import Estimate, Floats, mean_estimate
 from analysis.frame import setting_columns
 from analysis.image_results import ImageResults, read_image_results
-from ordinalclip.config.identity import REPEATS, cannot_change_results
+from ordinalclip.config.identity import REPEAT_KEYS, cannot_change_results
 from ordinalclip.errors import ConfigError, DataError
 
 # Execution, paths and names. Data and weights are compared by hash.
@@ -34,7 +34,7 @@ def compared_settings(frame: pd.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: (not name.endswith(".name"), "." in name))
 
 
-def differing_settings(frame: pd.DataFrame, without: Sequence[str] = REPEATS) -> list[str]:
+def differing_settings(frame: pd.DataFrame, without: Sequence[str] = REPEAT_KEYS) -> list[str]:
     """Returns the settings whose values differ, without those that are determined by another one that differs.
 
     Args:
@@ -123,7 +123,7 @@ class Group:
 
     def repetition(self, row: int) -> tuple[str, ...]:
         """The seeds of a run, as text."""
-        return tuple(format_setting(self.runs[key].iloc[row]) for key in REPEATS if key in self.runs)
+        return tuple(format_setting(self.runs[key].iloc[row]) for key in REPEAT_KEYS if key in self.runs)
 
     def by_test_set(self) -> dict[str, float]:
         """Test set → score, mean over seeds."""

@@ -18,8 +18,8 @@ import yaml
 from analysis.frame import build_frame
 from analysis.groups import differing_settings, format_setting
 from analysis.record import flatten
-from ordinalclip.config.compose import composed, conf_dir
-from ordinalclip.config.identity import REPEATS
+from ordinalclip.config.compose import compose_config, conf_dir
+from ordinalclip.config.identity import REPEAT_KEYS
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.metrics.ordinality import REFERENCE_RANKS, REFERENCE_SLICE
 from ordinalclip.report.published import PublishedScore
@@ -58,7 +58,7 @@ class PublishedCell:
     @property
     def parts(self) -> tuple[str, ...]:
         """Settings that the cell's score is a mean over, such as categories."""
-        return tuple(key for key in self.swept if key not in REPEATS)
+        return tuple(key for key in self.swept if key not in REPEAT_KEYS)
 
 
 def published_cells(scores: Sequence[PublishedScore]) -> list[PublishedCell]:
@@ -92,7 +92,7 @@ def matches_cell(run: Mapping[str, Any], cell: PublishedCell, keys: Sequence[str
     always = [key for key in cell.settings if key.startswith("subset.")]
     if not any_method:
         always += [key for key in cell.settings if _is_part(key, cell.settings)]
-    checked = [key for key in {*keys, *always} if key not in REPEATS and key not in cell.swept]
+    checked = [key for key in {*keys, *always} if key not in REPEAT_KEYS and key not in cell.swept]
     return all(_agrees(key, run.get(key), cell.settings.get(key, _MISSING), cell.settings) for key in checked)
 
 
@@ -106,7 +106,7 @@ def recipe_differences(runs: pd.DataFrame, cell: PublishedCell) -> dict[str, tup
     settings = runs.iloc[0].to_dict()
     ours = {key: _plain(settings.get(key)) for key in cell.settings}
     pair = build_frame([({}, ours, {}), ({}, cell.settings, {})])
-    differing = differing_settings(pair, (*REPEATS, *cell.swept))
+    differing = differing_settings(pair, (*REPEAT_KEYS, *cell.swept))
     return {key: (format_setting(pair[key].iloc[0]), format_setting(pair[key].iloc[1])) for key in differing}
 
 
@@ -119,7 +119,7 @@ def _compose_command(command: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     for word in (word for word in words if word.startswith("sweep=")):
         text = (conf_dir() / "sweep" / f"{word.removeprefix('sweep=')}.yaml").read_text(encoding="utf-8")
         swept += yaml.safe_load(text)["hydra"]["sweeper"]["params"]
-    return dict(flatten(composed([word for word in words if not word.startswith("sweep=")]))), tuple(swept)
+    return dict(flatten(compose_config([word for word in words if not word.startswith("sweep=")]))), tuple(swept)
 
 
 def _may_distinguish(key: str) -> bool:
@@ -199,7 +199,7 @@ def scores_in_cell(runs: pd.DataFrame, cell: PublishedCell, where: str) -> OurSc
     Raises:
         ConfigError: if the runs differ in more than seed, fold and part.
     """
-    mixed = differing_settings(runs, (*REPEATS, *cell.parts))
+    mixed = differing_settings(runs, (*REPEAT_KEYS, *cell.parts))
     if mixed:
         values = ", ".join(dict.fromkeys(format_setting(value) for value in runs[mixed[0]]))
         remedy = f"{mixed[0]}=… or sweep=… chooses among them"

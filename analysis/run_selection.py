@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ordinalclip.config.compose import composed
+from ordinalclip.config.compose import compose_config
 from ordinalclip.config.signatures import did_you_mean
 from ordinalclip.errors import ConfigError
 
@@ -44,7 +44,7 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
 
 def runs_root() -> Path:
     """The folder of the runs, by `paths.runs`."""
-    return Path(composed([])["paths"]["runs"])
+    return Path(compose_config([])["paths"]["runs"])
 
 
 def select_runs(typed: Mapping[str, str], root: Path, own_words: Sequence[str] = ()) -> "pd.DataFrame":

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ordinalclip.cli.command import run_command
-from ordinalclip.config.compose import composed
+from ordinalclip.config.compose import compose_config
 from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.runs.run import Run
-from ordinalclip.system.files import Locked, held
+from ordinalclip.system.files import LockTimeout, file_lock
 from ordinalclip.tracking.store import Store
 from ordinalclip.tracking.sync import copy_all
 
@@ -52,9 +52,9 @@ def sync(words: Sequence[str]) -> int:
     started = time.monotonic()
     runs = [Run(path.parent) for path in sorted(root.glob("*/status.json"))]
     try:
-        with held(root, 0.0):
+        with file_lock(root, 0.0):
             copied, failed = copy_all(store, runs)
-    except Locked:
+    except LockTimeout:
         raise Busy(f"{root}: another process is copying these runs") from None
     there = len(runs) - copied - failed
     counts = [
@@ -75,7 +75,7 @@ def _read_words(words: Sequence[str]) -> tuple[Path, Store]:
         if not word.startswith(("paths.runs=", "tracking=", "tracking.")):
             key, _, value = word.partition("=")
             raise ConfigError(key, value, "is unknown", allowed="runs, tracking, tracking.uri, tracking.experiment")
-    cfg = composed(typed)
+    cfg = compose_config(typed)
     if "uri" not in cfg["tracking"]:
         raise ConfigError("tracking", "offline", "keeps no store to copy to", allowed="local, server")
     root = Path(cfg["paths"]["runs"])

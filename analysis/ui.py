@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ordinalclip.cli.command import run_command
-from ordinalclip.config.identity import REPEATS
+from ordinalclip.config.identity import REPEAT_KEYS
 from ordinalclip.config.signatures import did_you_mean
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs.run import Run
@@ -170,8 +170,8 @@ def varied_params(runs: Sequence[StoredRun]) -> list[str]:
     parts = [name for name in _PARTS if name in differ]
     # The settings and hashes of a part are determined by its name.
     others = [key for key in differ if key not in parts and key.partition(".")[0] not in (*parts, "manifest")]
-    seeds = [key for key in REPEATS if key in others]
-    return [*parts, *(key for key in others if key not in REPEATS), *seeds][:_MAX_PARAMS]
+    seeds = [key for key in REPEAT_KEYS if key in others]
+    return [*parts, *(key for key in others if key not in REPEAT_KEYS), *seeds][:_MAX_PARAMS]
 
 
 def build_views(runs: Sequence[StoredRun], sweep: str | None) -> dict[str, dict[str, Any]]:
@@ -188,10 +188,10 @@ def build_views(runs: Sequence[StoredRun], sweep: str | None) -> dict[str, dict[
     table |= {"searchFilter": "" if sweep is None else f"tags.`sweep.{sweep}` = 'true'"}
     if scores:
         table |= {"orderByKey": f"metrics.`{scores[0]}`", "orderByAsc": scores[0] == "test/mae"}
-    groups = [{"mode": "param", "groupByData": key} for key in choices if key not in REPEATS]
+    groups = [{"mode": "param", "groupByData": key} for key in choices if key not in REPEAT_KEYS]
     found = {"table": table}
     if groups:
-        kept = [column for column in columns if column not in [f"params.`{key}`" for key in REPEATS]]
+        kept = [column for column in columns if column not in [f"params.`{key}`" for key in REPEAT_KEYS]]
         by = {"groupBy": {"aggregateFunction": "average", "groupByKeys": groups}}
         found["groups"] = table | by | {"selectedColumns": kept, "columnOrder": kept}
     found["charts"] = table | _charts(runs, choices, scores)

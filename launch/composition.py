@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from launch.sweep import typed_axes
-from ordinalclip.cli.command import explain
+from ordinalclip.cli.command import explain_hydra_error
 from ordinalclip.cli.help import read_arguments
 from ordinalclip.config.compose import conf_dir
 from ordinalclip.errors import ConfigError
@@ -150,7 +150,7 @@ def read_sweep(
         parsed = [override for override in compose.parse([*axes, *overrides]) if not override.is_hydra_override()]
         product = BasicSweeper.split_arguments(parsed, None)[0]
     except (HydraException, ValueError) as error:
-        raise explain(error, overrides, arguments.config_dirs) or error from None
+        raise explain_hydra_error(error, overrides, arguments.config_dirs) or error from None
     if not product:
         raise ConfigError("-m", " ".join(overrides), "no option of the group fits")
     launcher = launcher_of(whole)

@@ -23,7 +23,7 @@ from ordinalclip.config.identity import uses_features
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.report.published import read_published
 from ordinalclip.runs.run import find_runs
-from ordinalclip.system.terminal import in_columns
+from ordinalclip.system.terminal import format_columns
 
 _RATES_FILE = Path(__file__).with_name("cost.yaml")
 _KEYS_WITHOUT_COST = ("seed", "optimizer", "schedule", "label_draw", "protocol")
@@ -235,7 +235,7 @@ def _table(groups: Mapping[str, Mapping[str, Cost]]) -> str:
     if len(groups) > 1:  # a run of two groups is counted once
         together = {key: cost for costs in groups.values() for key, cost in costs.items()}
         rows.append(_row("all, each run once", list(together.values())))
-    return in_columns(_HEADING, rows)
+    return format_columns(_HEADING, rows)
 
 
 def _row(name: str, costs: Sequence[Cost]) -> tuple[str, ...]:

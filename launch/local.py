@@ -28,7 +28,7 @@ from launch.devices import (
 )
 from launch.local_worker import GRACE_S, LogMessage, RunEnded, RunStarted, Task, work
 from launch.stores import Mirroring
-from ordinalclip.config.compose import plain
+from ordinalclip.config.compose import plain_config
 from ordinalclip.config.signatures import check_target
 from ordinalclip.preparation.prepare import tell_notes
 from ordinalclip.runs.run import Run
@@ -99,7 +99,7 @@ def launch(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]], setti
     """
     check_target({"_target_": "launch.devices.LocalSettings"} | settings, "hydra.launcher")
     jobs = zip(cfgs, overrides, strict=True)
-    tasks = [Task(number, plain(cfg), tuple(words)) for number, (cfg, words) in enumerate(jobs)]
+    tasks = [Task(number, plain_config(cfg), tuple(words)) for number, (cfg, words) in enumerate(jobs)]
     devices = [task.cfg["trainer"].get("devices", 1) for task in tasks if task.cfg["trainer"]["accelerator"] != "cpu"]
     gpus = group_gpus(available_gpus(), max(devices)) if devices else []
     slots = divide_into_slots(LocalSettings(**settings), available_cores(), gpus)

@@ -28,7 +28,7 @@ from ordinalclip.cli.command import run_command
 from ordinalclip.config.kinds import Between
 from ordinalclip.config.signatures import check_target
 from ordinalclip.errors import Busy, ConfigError
-from ordinalclip.system.files import Locked, held
+from ordinalclip.system.files import LockTimeout, file_lock
 
 log = logging.getLogger("ordinalclip")
 
@@ -90,12 +90,12 @@ def serve(words: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with held(folder / ".lock", 0):
+        with file_lock(folder / ".lock", 0):
             end_orphaned_server(folder)
             check_port(settings.host, settings.port)
             with _database(settings, folder) as (database, users):
                 _serve(settings, folder, database, users, stop)
-    except Locked:
+    except LockTimeout:
         raise Busy(f"{folder}: there is a server in it already") from None
 
 

@@ -8,7 +8,7 @@ from launch.composition import read_sweep
 from launch.cost import cost_table
 from launch.planned_runs import PlannedRun, plan_runs
 from ordinalclip.cli.command import run_command
-from ordinalclip.system.terminal import in_columns
+from ordinalclip.system.terminal import format_columns
 
 _USAGE = """\
 OrdinalCLIP lists what a run, or with -m a sweep, would do: every job is composed and checked, none is run.
@@ -67,7 +67,7 @@ def _table(planned: Sequence[PlannedRun]) -> str:
         name = one.job.run.directory.name if one.job is not None else ""
         action, why = _action(one)
         rows.append((title or name, action, why, name if title else ""))
-    return in_columns(("settings", "", "why", "run"), rows)
+    return format_columns(("settings", "", "why", "run"), rows)
 
 
 def _action(one: PlannedRun) -> tuple[str, str]:

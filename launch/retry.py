@@ -14,7 +14,7 @@ from launch.stores import check_store, without_sqlite
 from launch.submission import Submission, submit
 from launch.submit import DEFAULT_OVERRIDES, check_launcher, report_submission
 from ordinalclip.cli.command import run_command
-from ordinalclip.config.compose import plain
+from ordinalclip.config.compose import plain_config
 from ordinalclip.config.moved_names import current_names
 from ordinalclip.errors import ConfigError
 from ordinalclip.preparation.prepare import Job, prepare
@@ -54,7 +54,7 @@ def run(words: Sequence[str]) -> list[Submission]:
     selection = select_runs(words, more=_ALLOWED_KEYS)
     request = read_sweep(remaining_words(words), "python -m launch.retry", DEFAULT_OVERRIDES)
     check_launcher(request)
-    cfg = plain(request.compose(request.product[0]))
+    cfg = plain_config(request.compose(request.product[0]))
     states = read_run_states(selection.runs, selection.root)
     typed = {word.lstrip("+~").partition("=")[0] for word in words}
     jobs = [_job(one, selection, request, cfg, typed) for one in states if one.state in _RETRIED_STATES]
@@ -92,7 +92,7 @@ def _job(one: RunState, selection: Selection, request: SweepRequest, cfg: Mappin
         if one.slurm_id is None:  # not a job, so its recorded site has no meaning
             recorded["cluster"] = cfg["cluster"]
     elif overrides:
-        recorded = plain(request.compose(overrides))
+        recorded = plain_config(request.compose(overrides))
     else:
         raise ConfigError("run", name, "its settings are not known", remedy="type its command again")
     execution = {key: _execution_setting(key, recorded, cfg, typed) for key in _EXECUTION_KEYS}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.queue_claims import Claims
-from ordinalclip.config.compose import composed
+from ordinalclip.config.compose import compose_config
 from ordinalclip.config.signatures import did_you_mean
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs.find import find_run, noted_runs, runs_of_sweep
@@ -44,7 +44,7 @@ def select_runs(words: Sequence[str], *, all_by_default: bool = False, more: Seq
     _check(words, more)
     typed = dict(word.partition("=")[::2] for word in words)
     where = [word for word in words if word.startswith(("paths=", "paths."))]
-    root = Path(composed(where)["paths"]["runs"]).absolute()
+    root = Path(compose_config(where)["paths"]["runs"]).absolute()
     if "run" in typed:
         return Selection(root, [_find_run(typed["run"], root)], {})
     if "sweep" in typed:

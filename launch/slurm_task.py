@@ -27,7 +27,7 @@ class Task:
         """Trains, evaluates and registers the run.
 
         Args:
-            cfg: from `ordinalclip.config.compose.plain`.
+            cfg: from `plain_config`.
             overrides: of the run, for its record.
 
         Returns:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from launch.run_states import STATES, RunState, read_run_states
 from launch.selection import Selection, select_runs
 from ordinalclip.cli.command import run_command
-from ordinalclip.system.terminal import in_columns
+from ordinalclip.system.terminal import format_columns
 
 _REFRESH_S = 5.0
 _USAGE = """\
@@ -63,7 +63,7 @@ def table(selection: Selection, states: Sequence[RunState]) -> str:
     rows = [(*_cells(one, varied.get(one.run.directory.name, "")), one.error) for one in states]
     counts = Counter(one.state for one in states)
     summary = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    return f"{in_columns(heading, rows, width)}\n{len(states)} run{'s' if len(states) != 1 else ''}: {summary}"
+    return f"{format_columns(heading, rows, width)}\n{len(states)} run{'s' if len(states) != 1 else ''}: {summary}"
 
 
 def _cells(one: RunState, varied: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordinalclip.system.caches import GB, Store, list_stores, remove
+from ordinalclip.system.caches import GB, Store, list_stores, remove_store
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for store in stores:
         print(f"{_line(store)}{'  removed' if store in going else ''}")
         if store in going:
-            remove(store)
+            remove_store(store)
     left = sum(store.num_bytes for store in stores if store not in going)
     freed = sum(store.num_bytes for store in going)
     print(f"{_gb(left)} GB in {cache_dir}" + (f", {_gb(freed)} GB removed" if given.clean else ""))

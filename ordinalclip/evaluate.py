@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ordinalclip.cli.command import run_command
-from ordinalclip.config.compose import composed, plain, settings_here
+from ordinalclip.config.compose import compose_config, compose_defaults, plain_config
 from ordinalclip.datasets.corruption import KINDS, SEVERITIES, corrupt_manifest
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import SPLITS, Manifest, match_ranks
@@ -79,7 +79,7 @@ def evaluate_table(typed: Mapping[str, str]) -> dict[str, float]:
         raise ConfigError("split", split, "has no predictions in a record", allowed=", ".join(_RECORDED_SPLITS))
     words = [word for word in typed["metrics"].strip("[]").replace(" ", "").split(",") if word]
     names = checked_names(words) if words else checked_names(["all"])
-    here = settings_here(typed)
+    here = compose_defaults(typed)
     run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     check_finished(run, "run")
     predictions = read_predictions(run, split)
@@ -155,7 +155,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     other_data = "dataset" in typed
     changes = [word for word in words if word.partition("=")[0] not in _OURS]
     of_record = [word for word in changes if _changes_record(word, typed)]
-    here = composed([word for word in changes if word not in of_record])
+    here = compose_config([word for word in changes if word not in of_record])
     run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     recorded = _changed(recorded_cfg(run), of_record)
     cfg = recorded | {key: here[key] for key in _HERE}
@@ -215,7 +215,7 @@ def _changed(cfg: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
             allowed = ", ".join(map(str, keys)) if isinstance(keys, DictConfig) else f"{parent}=… as a whole"
             raise ConfigError(key, value, "the run has no such key", allowed=allowed)
         OmegaConf.update(node, key, yaml.safe_load(value))
-    return plain(node)
+    return plain_config(node)
 
 
 def _manifest(record: Record, split: str, *, is_own: bool) -> Manifest:

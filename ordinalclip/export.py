@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ordinalclip.cli.command import read_flag, read_words, run_command
-from ordinalclip.config.compose import settings_here
+from ordinalclip.config.compose import compose_defaults
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.export_folder import MODELS, PRECISIONS, is_only_exported
 from ordinalclip.inference.naming import RUN_WORDS, name_run
@@ -68,7 +68,7 @@ def export(words: Sequence[str]) -> Path:
     overwrite = read_flag(typed, "overwrite", False)
     _check_installed(format_)
     values = _values(typed)
-    here = settings_here(typed)
+    here = compose_defaults(typed)
     run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     out = Path(typed.get("out", f"exports/{run.directory.name}-{format_}-{precision}")).expanduser()

@@ -6,8 +6,8 @@ from typing import Any
 
 from ordinalclip.backbones.weights.find import find_weights
 from ordinalclip.cli.command import read_flag, read_words, run_command
-from ordinalclip.config.compose import composed
-from ordinalclip.config.identity import stamp
+from ordinalclip.config.compose import compose_config
+from ordinalclip.config.identity import selection_labels
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
@@ -22,7 +22,7 @@ from ordinalclip.reference.config import (
     read_settings,
     trainable_config,
 )
-from ordinalclip.system.checksums import sha256_of
+from ordinalclip.system.checksums import cached_sha256
 
 _OWN = ("ckpt", "config", "clip", "rank_names", "trust")
 _PASSED_ON = (
@@ -71,7 +71,7 @@ def import_reference(words: Sequence[str]) -> Record:
     trust = read_flag(typed, "trust", default=False)
     ckpt, config = (_file(typed, key) for key in ("ckpt", "config"))
     settings = read_settings(config)
-    here = composed(passed_on)
+    here = compose_config(passed_on)
     cache_dir = Path(here["paths"]["cache"])
     manifest = _manifest(here, settings) if any(word.startswith("dataset=") for word in words) else None
     names = read_rank_names(typed.get("rank_names"), settings, config)
@@ -94,7 +94,7 @@ def import_reference(words: Sequence[str]) -> Record:
         cfg["dataset"] = unknown
     check(cfg, known={"num_ranks": settings.num_ranks})
     files = {
-        key: {"path": str(path), "sha256": sha256_of(path, cache_dir)}
+        key: {"path": str(path), "sha256": cached_sha256(path, cache_dir)}
         for key, path in (("ckpt", ckpt), ("config", config))
     }
     weights = find_weights(cfg["backbone"], cache_dir)
@@ -150,7 +150,9 @@ def _show(record: Record, manifest: Manifest | None) -> None:
         print(f"note    {defect}")
     if manifest is not None:
         scores, ordinality = run.read_json("test_stats.json") or {}, run.read_json("ordinality.json") or {}
-        print_scores(manifest.name, "test", scores, ordinality, record.rank_names, on_test=bool(stamp(record.cfg)))
+        print_scores(
+            manifest.name, "test", scores, ordinality, record.rank_names, on_test=bool(selection_labels(record.cfg))
+        )
     print(f"run     {run.directory}")
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ordinalclip.cli.command import read_words, run_command
-from ordinalclip.config.compose import settings_here
+from ordinalclip.config.compose import compose_defaults
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs.find import find_run
 
@@ -60,7 +60,7 @@ def show_ordinality(words: Sequence[str], console: Console | None = None) -> pd.
         words, ("run", "ranks", "paths.runs"), {"run": "a run's directory, its name below paths.runs, or its id"}
     )
     ranks = _slice(typed["ranks"]) if "ranks" in typed else None
-    here = settings_here(typed)
+    here = compose_defaults(typed)
     run = find_run(typed["run"], Path(here["paths"]["runs"]), "run")
     scores = ordinality_of_run(run, ranks)
     console = console or Console(highlight=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from ordinalclip.cli.command import read_words, run_command
-from ordinalclip.config.compose import settings_here
+from ordinalclip.config.compose import compose_defaults
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs.find import check_finished, find_run, runs_of_sweep
 from ordinalclip.runs.run import Run
@@ -46,7 +46,7 @@ def write_reports(words: Sequence[str]) -> list[Path]:
         ConfigError: for what cannot be used.
     """
     typed = read_words(words, ("run", "sweep", "paths.runs"), {} if _names_sweep(words) else {"run": _WHICH})
-    here = settings_here(typed)
+    here = compose_defaults(typed)
     pages = []
     for run in _chosen(typed, Path(here["paths"]["runs"])):
         pages.append(_write_report(run))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ordinalclip.cli.command import read_words, run_command
-from ordinalclip.config.compose import composed
+from ordinalclip.config.compose import compose_config
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.naming import RUN_WORDS, name_run
 from ordinalclip.preparation.reopen import open_record, recorded_cfg
@@ -45,7 +45,7 @@ def register_run(words: Sequence[str]) -> str:
     """
     typed = read_words(words, _KEYS, {"run": RUN_WORDS})
     store = [f"tracking={typed['tracking']}"] if "tracking" in typed else []
-    here = composed(store, {key: word for key, word in typed.items() if key in ("paths.runs", "tracking.uri")})
+    here = compose_config(store, {key: word for key, word in typed.items() if key in ("paths.runs", "tracking.uri")})
     uri = here["tracking"].get("uri")
     if uri is None:
         raise ConfigError("tracking", "offline", "has no store to register in", allowed="local, server")

@@ -13,9 +13,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ordinalclip.cli.command import log_to_terminal, tell
+from ordinalclip.cli.command import log_to_terminal, report_error
 from ordinalclip.cli.help import Arguments, print_help, read_arguments
-from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.config.compose import conf_dir, plain_config
 from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import prepare
@@ -33,7 +33,7 @@ def task(cfg: DictConfig, typed: Arguments) -> None:
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
     if not in_sweep:
         _check_launcher(typed.overrides)
-    job = prepare(plain(cfg), overrides)
+    job = prepare(plain_config(cfg), overrides)
     if in_sweep:
         log.info("run %d: %s", hydra_cfg.job.num + 1, " ".join(typed.varied(overrides)) or job.run.directory.name)
     try:
@@ -88,7 +88,7 @@ def _run(typed: Arguments) -> None:
             if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             sys.exit(
-                tell(error, typed.overrides, typed.config_dirs)
+                report_error(error, typed.overrides, typed.config_dirs)
             )  # Hydra would let it through, but add a line of its own
 
     try:
@@ -101,7 +101,7 @@ def _run(typed: Arguments) -> None:
     except Exception as error:
         if wants_traceback:
             raise
-        sys.exit(tell(error, typed.overrides, typed.config_dirs))
+        sys.exit(report_error(error, typed.overrides, typed.config_dirs))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from ordinalclip.backbones.weights.find import WeightFile, find_weights, gather
-from ordinalclip.cli.command import explain
+from ordinalclip.cli.command import explain_hydra_error
 from ordinalclip.cli.help import Arguments, read_arguments
 from ordinalclip.config.checks import DESCRIPTIVE, RUNTIME
-from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.config.compose import conf_dir, plain_config
 from ordinalclip.config.signatures import check_target
 from ordinalclip.errors import ConfigError
 
@@ -33,7 +33,7 @@ def main() -> None:
         cfg, cache_dir = _compose(typed)
         found = find_weights(cfg, cache_dir)
     except Exception as error:
-        mistake = explain(error, typed.overrides, typed.config_dirs)
+        mistake = explain_hydra_error(error, typed.overrides, typed.config_dirs)
         if mistake is None and not isinstance(error, ConfigError):
             raise
         print(f"error: {mistake or error}", file=sys.stderr)
@@ -72,7 +72,7 @@ def _compose(typed: Arguments) -> tuple[dict[str, Any], Path]:
     places = [f"hydra.searchpath=[{','.join(f'file://{folder.absolute()}' for folder in typed.config_dirs)}]"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("train", [*typed.overrides, *(places if typed.config_dirs else [])])
-    backbone = plain(cfg.backbone)
+    backbone = plain_config(cfg.backbone)
     arguments = {key: value for key, value in backbone.items() if key not in DESCRIPTIVE["backbone"]}
     check_target(arguments, "backbone", runtime=RUNTIME["backbone"])
     return backbone, Path(cfg.paths.cache)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.config.compose import composed
+from ordinalclip.config.compose import compose_config
 
 os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"  # nobody's, lest tracking=server writes to somebody's server
 for _name in ("ORDINALCLIP_RUNS", "ORDINALCLIP_DATA", "ORDINALCLIP_CACHE"):  # the user's own folders are no test's
@@ -48,7 +48,7 @@ def compose_cfg(tmp_path: Path, shared_data: Path) -> Compose:
 
 
 def composed_with(folders: Mapping[str, Path], *overrides: str) -> dict[str, Any]:
-    """`composed` with these paths; composed once for all tests, since that takes 0.1 s."""
+    """`compose_config` with these paths; composed once for all tests, since that takes 0.1 s."""
     return _placed(_composed(*(f"paths.{name}={_FOLDERS}/{name}" for name in folders), *overrides), folders)
 
 
@@ -57,7 +57,7 @@ _FOLDERS = "/folders-of-a-test"
 
 @functools.cache
 def _composed(*overrides: str) -> dict[str, Any]:
-    return composed(overrides)
+    return compose_config(overrides)
 
 
 def _placed(node: Any, folders: Mapping[str, Path]) -> Any:

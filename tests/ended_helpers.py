@@ -6,7 +6,7 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from ordinalclip.system.distributed import Team
+from ordinalclip.system.distributed import World
 from ordinalclip.training.processes import join
 
 AT_BIRTH = signal.pthread_sigmask(signal.SIG_BLOCK, [])  # what this process does not hear
@@ -25,7 +25,7 @@ def never_come(pipe: Connection, *_: Any) -> None:
     pipe.recv()
 
 
-def meet_and_die(pipe: Connection, _cfg: Any, _overrides: Any, team: Team, folder: str, *_: Any) -> NoReturn:
+def meet_and_die(pipe: Connection, _cfg: Any, _overrides: Any, world: World, folder: str, *_: Any) -> NoReturn:
     pipe.send(None)
-    join(team, folder, timedelta(minutes=1))
+    join(world, folder, timedelta(minutes=1))
     die()

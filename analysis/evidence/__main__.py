@@ -30,7 +30,7 @@ _HEADINGS = {
 def main() -> None:
     """Entry point; exits with 2 on invalid arguments."""
     given = arguments().parse_args()
-    from ordinalclip.cli.command import log_to_terminal, tell
+    from ordinalclip.cli.command import log_to_terminal, report_error
 
     log_to_terminal()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -40,7 +40,7 @@ def main() -> None:
         print("interrupted; the same command, typed again, goes on from here", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        sys.exit(tell(error, given.overrides))
+        sys.exit(report_error(error, given.overrides))
 
 
 def evidence(given: argparse.Namespace) -> Path:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ordinalclip.bench.results import Row, Section
-from ordinalclip.config.compose import composed
+from ordinalclip.config.compose import compose_config
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import prepare
 from ordinalclip.runs.run import Run
@@ -71,10 +71,12 @@ def measure_tracking(*, quick: bool) -> Iterator[Section]:
 def _epochs(folder: Path, epochs: int) -> Row:
     words = ["dataset=digits", f"epochs={epochs}", "trainer=cpu", "num_workers=0"]
     words += [f"paths.{key}={folder / key}" for key in ("runs", "data", "cache")]
-    run_job(prepare(composed([*words, "epochs=1", "tracking=offline"])), in_sweep=True)  # features, and first times
+    run_job(
+        prepare(compose_config([*words, "epochs=1", "tracking=offline"])), in_sweep=True
+    )  # features, and first times
     mirror = TimedMirror(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="bench", every_s=EVERY_S)
     mirror.prepare()
-    job = prepare(composed(words))
+    job = prepare(compose_config(words))
     run_job(job, in_sweep=True, mirror=mirror)
     times = [line["time_ms"] / 1000 for line in job.run.metrics()][:epochs]
     epoch = median(later - earlier for earlier, later in pairwise(times))

@@ -1,7 +1,7 @@
 """Commands that take words of the form key=value: running one, reading its words, and reporting what ended it.
 
-`explain` turns Hydra's errors about typed words into key, value and what is allowed. `tell` prints any error as one
-message and returns the exit status.
+`explain_hydra_error` turns Hydra's errors about typed words into ConfigErrors with key, value and allowed values.
+`report_error` prints any error as one message and returns the exit status.
 """
 
 import logging
@@ -35,7 +35,9 @@ _COMPLETE = (
 )  # their messages need no class before them
 
 
-def explain(error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> ValueError | None:
+def explain_hydra_error(
+    error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+) -> ValueError | None:
     """Turns an error of Hydra's into ours.
 
     Args:
@@ -157,7 +159,7 @@ def log_to_terminal() -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
 
 
-def tell(error: Exception, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> int:
+def report_error(error: Exception, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> int:
     """Prints what went wrong in the words of who can mend it.
 
     Args:
@@ -168,7 +170,7 @@ def tell(error: Exception, overrides: Sequence[str], config_dirs: Sequence[Path]
     Returns:
         The exit status: 2 for a mistake of the user's, 1 for anything else.
     """
-    mistake = explain(error, overrides, config_dirs)
+    mistake = explain_hydra_error(error, overrides, config_dirs)
     if mistake is not None or isinstance(error, _COMPLETE):
         message, notes = str(mistake or error), getattr(error, "__notes__", [])
     else:
@@ -214,7 +216,7 @@ def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(tell(error, words))
+        sys.exit(report_error(error, words))
 
 
 def read_words(words: Sequence[str], allowed: Sequence[str], needed: Mapping[str, str]) -> dict[str, str]:

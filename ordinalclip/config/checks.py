@@ -17,7 +17,7 @@ RUNTIME = {
     "loss": (),
     "optimizer": ("params",),
     "schedule": (),
-    "trainer": ("run_directory", "max_epochs", "callbacks", "team"),
+    "trainer": ("run_directory", "max_epochs", "callbacks", "world"),
     "tracking": (),
 }
 # Keys of a group that describe it and are not arguments of its `_target_`.

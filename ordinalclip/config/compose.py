@@ -34,7 +34,7 @@ def conf_dir(package: Path = PACKAGE) -> Path:
     )
 
 
-def composed(overrides: Sequence[str], values: Mapping[str, str] | None = None) -> dict[str, Any]:
+def compose_config(overrides: Sequence[str], values: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The configuration of training with these overrides, as plain dicts and lists.
 
     A program that is itself Hydra's may ask for it: what it initialised is as it was afterwards.
@@ -65,15 +65,15 @@ def composed(overrides: Sequence[str], values: Mapping[str, str] | None = None) 
             raise ConfigError(
                 key, text, f"there is no such key{' with ' if overrides else ''}{' '.join(overrides)}"
             ) from None
-    return plain(cfg)
+    return plain_config(cfg)
 
 
-def settings_here(typed: Mapping[str, str]) -> dict[str, Any]:
+def compose_defaults(typed: Mapping[str, str]) -> dict[str, Any]:
     """The configuration of training, for its paths and its store, with the folder of runs that was typed."""
-    return composed([], {key: word for key, word in typed.items() if key == "paths.runs"})
+    return compose_config([], {key: word for key, word in typed.items() if key == "paths.runs"})
 
 
-def plain(cfg: "DictConfig | Mapping[str, Any]") -> dict[str, Any]:
+def plain_config(cfg: "DictConfig | Mapping[str, Any]") -> dict[str, Any]:
     """The configuration as resolved plain dicts and lists; a `_target_` that has moved gets its name of today.
 
     Raises:

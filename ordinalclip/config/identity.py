@@ -1,7 +1,7 @@
 """The identity of a run: what determines its result, the run id hashed from it, and the run's name.
 
-`cannot_change_results` and `REPEATS` say which settings are left out or only repeat an experiment. The small functions
-at the end derive facts from several settings, such as whether cached features are used. Imports no torch.
+`cannot_change_results` lists the settings that are left out of the id; `REPEAT_KEYS` those that only repeat an
+experiment. The small functions at the end derive facts from several settings, such as whether cached features are used. Imports no torch.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ _NEUTRAL: dict[str, Any] = {
 _VERSIONS = {"ordinalclip.backbones.mixed.build_mixed": 2}
 _MISSING = object()
 
-REPEATS = ("seed", "dataset.fold", "protocol.split.fold", "protocol.split.seed", "subset.seed")
+REPEAT_KEYS = ("seed", "dataset.fold", "protocol.split.fold", "protocol.split.seed", "subset.seed")
 
 
 def identity(
@@ -125,21 +125,21 @@ def _canonical(value: Any, key: str) -> Any:
     return value
 
 
-def stamp(cfg: Mapping[str, Any]) -> dict[str, str]:
+def selection_labels(cfg: Mapping[str, Any]) -> dict[str, str]:
     """The remark that every table with a run's scores must show: its epoch was selected on test; or empty."""
     return {"selected_on": "test"} if cfg["protocol"]["select_on"] == "test" else {}
 
 
-def selection(cfg: Mapping[str, Any]) -> tuple[str, bool]:
+def selection_metric(cfg: Mapping[str, Any]) -> tuple[str, bool]:
     """The validation score that an epoch is chosen by, as it is logged, and whether the largest is best."""
     protocol = cfg["protocol"]
     metric = protocol.get("metric", "mae")
     if metric != "mae":
         return f"val/{metric}", True
-    return f"val/{mae_of(protocol['readout'])}", False
+    return f"val/{mae_name(protocol['readout'])}", False
 
 
-def mae_of(readout: str) -> str:
+def mae_name(readout: str) -> str:
     """Name of a readout's mean absolute error in ranks, without its split: of the declared one, the primary score."""
     return "mae" if readout == "expectation" else f"mae_{readout}"
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ordinalclip.config.source import Definition, Module, find
+from ordinalclip.config.source import Definition, Module, find_definition
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def read_annotation(node: ast.expr | None, scope: Module, known: Mapping[str, fl
 
 
 def _alias(name: str, scope: Module, known: Mapping[str, float]) -> Kind | None:
-    match find(scope, name):
+    match find_definition(scope, name):
         case Definition(module=module, node=ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value)):
             return read_annotation(value, module, known)
     return None

@@ -7,7 +7,7 @@ from ordinalclip.config.kinds import Kind, read_annotation
 from ordinalclip.config.source import (
     Parameter,
     Signature,
-    find,
+    find_definition,
     imported_signature,
     is_read,
     source_signature,
@@ -64,7 +64,7 @@ def _signature(target: object, key: str) -> Signature | None:
             raise ConfigError(key, target, f"cannot be imported: {error}") from None
     module, rest, siblings = split_target(target)
     if module is not None and rest:
-        found = find(module, rest[0])
+        found = find_definition(module, rest[0])
         if found is not None:
             return source_signature(found, rest[1:])
         siblings = [*siblings, *(name for name in module.names if not name.startswith("_"))]

@@ -91,7 +91,7 @@ def read_module(name: str) -> Module | None:
     return Module(name, path, dict(_names(tree.body, package)))
 
 
-def find(module: Module, name: str) -> Definition | None:
+def find_definition(module: Module, name: str) -> Definition | None:
     """The definition of `name` in a module, followed through re-exports in modules that are read."""
     for _ in range(_MAX_REEXPORTS):
         node = module.names.get(name)
@@ -249,7 +249,7 @@ def _of_class(node: ast.ClassDef, module: Module) -> Signature | None:
 
 
 def _of_base(name: str, module: Module) -> Signature | None:
-    found = find(module, name)
+    found = find_definition(module, name)
     return source_signature(found, []) if found is not None and isinstance(found.node, ast.ClassDef) else None
 
 

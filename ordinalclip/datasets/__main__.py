@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from ordinalclip.cli.command import log_to_terminal, tell
+from ordinalclip.cli.command import log_to_terminal, report_error
 from ordinalclip.datasets.inspection import check_dataset, list_datasets, show_dataset
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -53,7 +53,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(tell(error, words[1:]))
+        sys.exit(report_error(error, words[1:]))
     sys.exit(status)
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ordinalclip.cli.help import read_options
 from ordinalclip.config.checks import check_groups
-from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.config.compose import conf_dir, plain_config
 from ordinalclip.datasets.bad_rows import ON_ERROR
 from ordinalclip.datasets.leakage import measure_leakage
 from ordinalclip.datasets.load import finish_manifest, split_manifest, summary
@@ -189,7 +189,7 @@ def _compose(words: Sequence[str]) -> dict[str, Any]:
             problem = "does not bear on the data" if equals else "needs a value"
             raise ConfigError(key, value, problem, allowed=", ".join(f"{name}=…" for name in _GROUPS))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = plain(compose("train", list(words)))
+        cfg = plain_config(compose("train", list(words)))
     check_groups(cfg)
     return cfg
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ordinalclip.calibration.calibration import calibration_record, stats_of
-from ordinalclip.config.identity import selection
+from ordinalclip.config.identity import selection_metric
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.datasets.manifest import CALIBRATION
 from ordinalclip.evaluation.evaluation import evaluate_split, ordinality_record, save_rank_features
@@ -21,7 +21,7 @@ from ordinalclip.preparation.prepare import Job
 from ordinalclip.scoring.details import details, jsonable
 from ordinalclip.scoring.ordinality import logged_ordinality
 from ordinalclip.scoring.predictions import Predictions, of_manifest, predictions_file
-from ordinalclip.system.distributed import Team, best_device
+from ordinalclip.system.distributed import World, best_device
 from ordinalclip.system.interruption import check_stop
 from ordinalclip.tracking import Mirror
 from ordinalclip.training.batches import evaluation_loader
@@ -95,17 +95,17 @@ def fit(job: Job, mirror: Mirror) -> None:
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
 
 
-def help_fit(job: Job, team: Team) -> None:
+def help_fit(job: Job, world: World) -> None:
     """What the other processes do of a fit on several devices: they train, and leave the rest to the first.
 
     Args:
         job: the same in all processes; its run is claimed by the first.
-        team: with this process's place in it.
+        world: with this process's place in it.
     """
     seal = Seal(job.manifest, closed=job.cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)
     model = _model_to_train(job)
-    train_share(job, model, SplitData(job, model.backbone, seal), team, [])
+    train_share(job, model, SplitData(job, model.backbone, seal), world, [])
 
 
 def _model_to_train(job: Job) -> OrdinalCLIP:
@@ -132,7 +132,7 @@ def build_model(job: Job) -> OrdinalCLIP:
 
 
 def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> OrdinalModule:
-    run, (score, largest) = job.run, selection(job.cfg)
+    run, (score, largest) = job.run, selection_metric(job.cfg)
     interrupted = Interrupted()
     callbacks = [
         interrupted,
@@ -144,8 +144,8 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> Ord
         for split in ("train", job.cfg["protocol"]["select_on"]):
             data.split(split)  # into the caches, where the other processes will find it
     try:
-        with gathered(job, help_fit) as team:
-            return train_share(job, model, data, team, callbacks)
+        with gathered(job, help_fit) as world:
+            return train_share(job, model, data, world, callbacks)
     except SystemExit:
         if isinstance(interrupted.cause, KeyboardInterrupt):
             raise KeyboardInterrupt from None

@@ -22,7 +22,7 @@ from ordinalclip.report.tables import print_run
 from ordinalclip.runs.provenance import code_version
 from ordinalclip.runs.run import Run, check_record_sums, write_record_sums
 from ordinalclip.system.interruption import Stopped, signals_stop
-from ordinalclip.system.slurm import why_stopped
+from ordinalclip.system.slurm import stop_reason
 from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
@@ -128,7 +128,7 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
             raise
         except (KeyboardInterrupt, SystemExit) as stop:
             _set_outcome(run, "interrupted", stop)
-            if isinstance(stop, Stopped) and (why := why_stopped(stop.by)):
+            if isinstance(stop, Stopped) and (why := stop_reason(stop.by)):
                 _set_outcome(run, "interrupted", stop, why=why)
             log.info("interrupted: %s, after epoch %d of %d", run.directory.name, run.epochs_done(), job.cfg["epochs"])
             mirror.sync(run, final=True)

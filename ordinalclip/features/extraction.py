@@ -36,7 +36,7 @@ from ordinalclip.features.store import (
 )
 from ordinalclip.images.cache import ImageSource
 from ordinalclip.images.preprocessing import Geometry, crop_batch, crop_numbers, stack_batch
-from ordinalclip.system.caches import describe, refusal
+from ordinalclip.system.caches import space_problem, write_about
 from ordinalclip.system.files import write_atomically
 from ordinalclip.system.interruption import check_stop
 from ordinalclip.system.terminal import progress
@@ -132,7 +132,7 @@ def _compute(
     masks = {missing: np.frombuffer(missing, dtype=bool) for missing in lacking}
     number = sum(int(masks[missing].sum()) * len(views) for missing, views in lacking.items())
     twice = max((int(mask.sum()) for mask in masks.values()), default=0)  # when joined, parts and the whole coexist
-    reason = refusal(cache_dir, (number + twice) * backbone.feature_dim * 4, how.limit_gb)
+    reason = space_problem(cache_dir, (number + twice) * backbone.feature_dim * 4, how.limit_gb)
     if reason:
         raise ConfigError("cache.limit_gb", how.limit_gb, f"features of {manifest.name}: {reason}")
     paths = manifest.files()
@@ -143,7 +143,7 @@ def _compute(
         targets = {view: folders[view] / hash_of(hashes) for view in views}
         for view, folder in targets.items():
             form = [how.label, *([] if view is None else [f"view {view}"]), how.precision]
-            describe(folder, name=manifest.name, form=", ".join(filter(None, form)), number=len(hashes))
+            write_about(folder, name=manifest.name, form=", ".join(filter(None, form)), number=len(hashes))
         files = [paths[row] for row in first[masks[missing]]]
         extract(backbone, files, hashes, targets, cache_dir=cache_dir, how=how, name=manifest.name)
 

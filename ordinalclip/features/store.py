@@ -22,7 +22,7 @@ import numpy as np
 
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.system.caches import mark_used
-from ordinalclip.system.files import sweep_drafts, write_atomically
+from ordinalclip.system.files import remove_abandoned_drafts, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def assemble(folder: Path, parts: Path, starts: Sequence[int], hashes: np.ndarra
         FileNotFoundError: a chunk was deleted before any process joined it.
     """
     target = folder / "features.npy"
-    sweep_drafts(folder)
+    remove_abandoned_drafts(folder)
     if not target.is_file():
         text = "\n".join(hashes) + "\n"
         write_atomically(folder / "images.txt", lambda path: path.write_text(text, encoding="ascii"))

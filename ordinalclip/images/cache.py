@@ -30,8 +30,8 @@ import numpy as np
 
 from ordinalclip.images.decoding import map_threads
 from ordinalclip.images.preprocessing import Geometry
-from ordinalclip.system.caches import GB, describe, mark_used, refusal
-from ordinalclip.system.files import sweep_drafts, write_atomically
+from ordinalclip.system.caches import GB, mark_used, space_problem, write_about
+from ordinalclip.system.files import remove_abandoned_drafts, write_atomically
 from ordinalclip.system.terminal import progress
 
 log = logging.getLogger(__name__)
@@ -150,14 +150,14 @@ def load_images(
     absent = ~source.stored[wanted]
     files = [paths[row] for row in wanted]
     num_bytes = geometry.num_bytes([path for path, is_absent in zip(files, absent, strict=True) if is_absent])
-    reason = refusal(cache_dir, num_bytes, limit_gb)
+    reason = space_problem(cache_dir, num_bytes, limit_gb)
     if reason:
         log.warning("images of %s are decoded anew in every epoch, which is slow: %s", manifest.name, reason)
         return source
     folder = cache_dir / "images" / geometry.key / hashlib.sha256("\n".join(unique).encode()).hexdigest()[:16]
     form = f"{geometry.size} px, {geometry.preprocessing.resize}, {geometry.preprocessing.interpolation}"
     purpose = "training" if geometry.augmented else "evaluation"
-    describe(folder, name=manifest.name, form=f"{form}, for {purpose}", number=len(unique))
+    write_about(folder, name=manifest.name, form=f"{form}, for {purpose}", number=len(unique))
     started = time.perf_counter()
     build_shards(files, unique, absent, geometry.pixels, folder, name=manifest.name)
     seconds, number = time.perf_counter() - started, int(absent.sum())
@@ -188,7 +188,7 @@ def build_shards(
         name: of the data set, for the progress bar.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sweep_drafts(folder)
+    remove_abandoned_drafts(folder)
     starts = list(range(0, len(paths), CHUNK))
     turn = os.getpid() % len(starts)
     chunks = [

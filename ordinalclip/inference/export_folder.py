@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.system.checksums import SUMS, check_sums, sums_of
+from ordinalclip.system.checksums import SUMS, check_sums, format_sums
 from ordinalclip.system.files import write_atomically
 
 CONFIG = "config.json"
@@ -58,7 +58,7 @@ def is_only_exported(folder: Path) -> bool:
 def write_sums(folder: Path) -> None:
     """Writes SHA256SUMS over all files of a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    text = sums_of(folder, [path.relative_to(folder).as_posix() for path in files])
+    text = format_sums(folder, [path.relative_to(folder).as_posix() for path in files])
     write_atomically(folder / SUMS, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ordinalclip.config.compose import settings_here
-from ordinalclip.config.identity import stamp
+from ordinalclip.config.compose import compose_defaults
+from ordinalclip.config.identity import selection_labels
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.export_folder import is_exported
 from ordinalclip.inference.model import RankModel
@@ -41,7 +41,7 @@ def load(
     place = _device(device)
     if is_exported(Path(source).expanduser()):
         return _told(load_exported(Path(source).expanduser(), place, trusted=trusted), source)
-    here = settings_here({} if runs is None else {"paths.runs": str(runs)})
+    here = compose_defaults({} if runs is None else {"paths.runs": str(runs)})
     run = name_run(str(source), Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     ranker, preprocessing = ranker_of(record)
@@ -72,7 +72,7 @@ def ranks_of(record: Record) -> Ranks:
 def facts_of(run: Run, cfg: dict[str, Any]) -> dict[str, Any]:
     """Where a model comes from, for whoever uses it."""
     names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
-    return {"run_id": run.run_id, "run": run.directory.name, "seed": cfg["seed"], **names, **stamp(cfg)}
+    return {"run_id": run.run_id, "run": run.directory.name, "seed": cfg["seed"], **names, **selection_labels(cfg)}
 
 
 def _device(name: str) -> Any:

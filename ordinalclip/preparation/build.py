@@ -151,7 +151,7 @@ def assemble(
     """Backbone and prompt of a configuration, with initial values drawn from its seed alone.
 
     Args:
-        cfg: a configuration from `ordinalclip.config.compose.plain`.
+        cfg: a configuration from `plain_config`.
         weights: part → file of the backbone's weights.
         rank_names: one for each of the R ranks; the prompt may have others of its own.
         initial: the checkpoint whose values come on top.

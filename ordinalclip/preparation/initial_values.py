@@ -11,7 +11,7 @@ from ordinalclip.config.schema import PARTS
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.checks import parts_of
 from ordinalclip.runs.find import check_finished, find_run
-from ordinalclip.system.checksums import sha256_of
+from ordinalclip.system.checksums import cached_sha256
 
 # Settings that decide what a part is made of. Shapes are compared besides, once the file has been read.
 _KINDS = {
@@ -69,7 +69,7 @@ def find_initial(cfg: Mapping[str, Any]) -> InitialFile | None:
         _check_kinds(source, cfg, parts, str(named))
         _check_there(parts, source["prompt"], "the run that it is to come from has no such part")
         _check_trained(parts, source)
-    sha256 = sha256_of(path, Path(cfg["paths"]["cache"]))
+    sha256 = cached_sha256(path, Path(cfg["paths"]["cache"]))
     return InitialFile(path, sha256, None if parts is None else tuple(sorted(parts)))
 
 

@@ -17,9 +17,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from ordinalclip.backbones.weights.find import WeightFile, find_weights
-from ordinalclip.cli.command import explain
-from ordinalclip.config.compose import plain
-from ordinalclip.config.identity import identity, readable_name, run_id, stamp
+from ordinalclip.cli.command import explain_hydra_error
+from ordinalclip.config.compose import plain_config
+from ordinalclip.config.identity import identity, readable_name, run_id, selection_labels
 from ordinalclip.datasets.leakage import MAX_PAIRS, measure_leakage, near_duplicates
 from ordinalclip.datasets.load import finish_manifest, split_manifest
 from ordinalclip.datasets.manifest import Manifest
@@ -69,7 +69,7 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
     """Checks a configuration to the end without importing torch.
 
     Args:
-        cfg: a configuration from `ordinalclip.config.compose.plain`.
+        cfg: a configuration from `plain_config`.
         overrides: what the user typed.
 
     Raises:
@@ -95,7 +95,7 @@ def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], Initi
     """Checks all that can be checked before any data is drawn or looked at.
 
     Args:
-        cfg: a configuration from `ordinalclip.config.compose.plain`.
+        cfg: a configuration from `plain_config`.
 
     Returns:
         Part → weight file of the backbone; the checkpoint of initial values, if one is named.
@@ -150,7 +150,7 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
     """
     run, cfg = job.run, job.cfg
     resumed = run.epochs_done()
-    run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"], **stamp(cfg))
+    run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"], **selection_labels(cfg))
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", list(job.overrides))
     # Absolute: a record may be read from another working directory, such as a notebook's.
@@ -160,7 +160,7 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
     if diff := code_diff():
         run.publish("code.diff", lambda draft: draft.write_bytes(diff))
     names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
-    run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | stamp(cfg))
+    run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | selection_labels(cfg))
     run.publish("manifest.parquet", job.manifest.table.to_parquet)
     run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
     if len(changed := changed_rows(job.manifest)):
@@ -253,10 +253,10 @@ def composed_jobs(
     cfgs, common = [], set.intersection(*map(set, product))
     for overrides in product:
         try:
-            cfgs.append(plain(compose(overrides)))
+            cfgs.append(plain_config(compose(overrides)))
             check(cfgs[-1])
         except (HydraException, ValueError) as error:
-            mistake = explain(error, overrides, config_dirs) or error
+            mistake = explain_hydra_error(error, overrides, config_dirs) or error
             if len(product) > 1:
                 varied = " ".join(override for override in overrides if override not in common)
                 mistake.add_note(f"one of {len(product)} runs: {varied}; nothing was started")

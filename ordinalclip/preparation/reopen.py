@@ -14,7 +14,7 @@ from ordinalclip.config.moved_names import current_names
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.runs.find import check_finished
 from ordinalclip.runs.run import Run, check_record_sums
-from ordinalclip.system.checksums import sha256_of
+from ordinalclip.system.checksums import cached_sha256
 
 if TYPE_CHECKING:  # a record is read without torch
     from ordinalclip.model import OrdinalCLIP
@@ -132,7 +132,7 @@ def rebuild(record: Record) -> "OrdinalCLIP":
         for name, tensor in state.items():
             own[name].copy_(tensor)
     if "image" in towers:  # its features are not those of the weight file
-        key = f"{model.backbone.tower_key} {sha256_of(path, Path(record.cfg['paths']['cache']))}"
+        key = f"{model.backbone.tower_key} {cached_sha256(path, Path(record.cfg['paths']['cache']))}"
         model.backbone.tower_key = hashlib.sha256(key.encode()).hexdigest()
     model.eval().requires_grad_(False)
     return model

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ordinalclip.backbones.weights.find import WeightFile
-from ordinalclip.config.identity import identity, readable_name, run_id, stamp
+from ordinalclip.config.identity import identity, readable_name, run_id, selection_labels
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError
 from ordinalclip.evaluation.evaluation import ordinality_record, save_rank_features
@@ -241,7 +241,7 @@ def _state(source: Import) -> tuple[dict[str, Tensor], list[str]]:
 
 def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor], doubts: list[str]) -> None:
     cfg, settings = source.cfg, source.settings
-    run.set_status("running", run_id=run.run_id, epoch=settings.epochs, epochs=settings.epochs, **stamp(cfg))
+    run.set_status("running", run_id=run.run_id, epoch=settings.epochs, epochs=settings.epochs, **selection_labels(cfg))
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", source.words)
     imported = {"files": source.files, "defects": known_defects(settings) + doubts, "config": settings.whole}
@@ -249,7 +249,7 @@ def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor], d
     run.write_json("provenance.json", provenance() | data | {"imported": imported})
     labels = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
     groups = {"sweep": cfg["sweep_name"], "tags": [*cfg["tags"], "imported"]}
-    run.write_json("labels.json", labels | groups | stamp(cfg))
+    run.write_json("labels.json", labels | groups | selection_labels(cfg))
     run.write_json("ranks.json", source.ranks)
     run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": state}))
     features_RD = rebuild(record).rank_features()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import yaml
 
-from ordinalclip.config.identity import selection
+from ordinalclip.config.identity import selection_metric
 from ordinalclip.metrics.ordinality import Features, Matrix
 from ordinalclip.report.figures.canvas import Scale
 from ordinalclip.runs.run import Run
@@ -192,7 +192,7 @@ def _interpolation(of: Drawn, stem: Path) -> object:
 def _learning(of: Drawn, stem: Path) -> object:
     from ordinalclip.report.figures.learning import learning_curves, learning_figure
 
-    name, largest = selection(of.cfg)
+    name, largest = selection_metric(of.cfg)
     curves = learning_curves(of.run.metrics(), name, largest=largest)
     if len(curves.epoch) == 0:
         return None

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from ordinalclip.config.identity import selection
+from ordinalclip.config.identity import selection_metric
 from ordinalclip.config.moved_names import current_names
 from ordinalclip.report.figures.canvas import COLUMN, PAGE
 from ordinalclip.report.page_facts import changed_settings, chosen_options, number, told_scores
@@ -107,7 +107,7 @@ def page_content(run: Run) -> dict[str, Any]:
         "changed": changed_settings(cfg),
         "data": _data(run, cfg, ranks),
         "readout": protocol["readout"],
-        "selection": selection(cfg)[0],
+        "selection": selection_metric(cfg)[0],
         "stamps": _stamps(run, protocol),
         "leakage": _leakage(run),
         "scores": told_scores(stats, details, readout=protocol["readout"], unit=ranks.get("unit", "")),

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ordinalclip.config.identity import REPEATS, stamp
+from ordinalclip.config.identity import REPEAT_KEYS, selection_labels
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.runs.run import Run
 
@@ -52,7 +52,7 @@ def print_run(job: Job, console: Console | None = None) -> None:
     """Prints a finished run's test scores, each beside the constant predictor's, and where its record is."""
     stats = job.run.read_json("test_stats.json") or {}
     ordinality = job.run.read_json("ordinality.json") or {}
-    names, on_test = job.manifest.rank_names, bool(stamp(job.cfg))
+    names, on_test = job.manifest.rank_names, bool(selection_labels(job.cfg))
     print_scores(job.cfg["dataset"]["name"], "test", stats, ordinality, names, console, on_test=on_test)
     _print(f"run     {job.run.directory}", console)
 
@@ -123,7 +123,7 @@ def sweep_rows(jobs: Sequence[Job]) -> list[tuple[str, list[Run]]]:
     hashed = len({_data_repeats(job) for job in jobs}) < 2  # a fold's or a draw's data have a hash of their own
     for job, title in zip(jobs, titles(jobs), strict=True):
         key = json.dumps(_without_repeats(job, hashed), sort_keys=True, default=str)
-        label = " ".join(word for word in title.split(" ") if word.partition("=")[0] not in REPEATS)
+        label = " ".join(word for word in title.split(" ") if word.partition("=")[0] not in REPEAT_KEYS)
         name = "-".join(str(job.cfg[group]["name"]) for group in ("dataset", "backbone", "prompt"))
         groups.setdefault(key, (name if title == job.run.directory.name else label or name, []))[1].append(job.run)
     return list(groups.values())
@@ -131,15 +131,15 @@ def sweep_rows(jobs: Sequence[Job]) -> list[tuple[str, list[Run]]]:
 
 def _without_repeats(job: Job, hashed: bool) -> dict[str, Any]:
     """A job's identity without what repeats it; its data by their hash, or by the settings that they are made by."""
-    kept = {key: value for key, value in job.identity.items() if key not in REPEATS}
+    kept = {key: value for key, value in job.identity.items() if key not in REPEAT_KEYS}
     if not hashed:
-        kept["manifest"] = {key: value for key, value in _data_settings(job).items() if key not in REPEATS}
+        kept["manifest"] = {key: value for key, value in _data_settings(job).items() if key not in REPEAT_KEYS}
     return kept
 
 
 def _data_repeats(job: Job) -> tuple[Any, ...]:
     settings = _data_settings(job)
-    return tuple(settings.get(key) for key in REPEATS)
+    return tuple(settings.get(key) for key in REPEAT_KEYS)
 
 
 def _data_settings(job: Job) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
     """Prints one row a setting: mean ± standard deviation over its seeds, of the runs that are finished."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     rows = sweep_rows(jobs)
-    on_test = {job.run.directory for job in jobs if stamp(job.cfg)}
+    on_test = {job.run.directory for job in jobs if selection_labels(job.cfg)}
     headings, settings = _columns([label for label, _ in rows])
     for heading in headings:
         table.add_column(heading, overflow="fold")

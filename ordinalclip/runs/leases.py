@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ordinalclip.errors import Busy, Superseded
-from ordinalclip.system import slurm as slurm_queue
-from ordinalclip.system.files import overwrite
+from ordinalclip.system import slurm
+from ordinalclip.system.files import overwrite_in_place
 
 HEARTBEAT_S = 30.0
 STALE_AFTER_S = 300.0
@@ -75,7 +75,7 @@ def is_alive(attempt: Mapping[str, Any], heartbeat_age_s: float) -> bool:
         return start is not None and start == attempt["pid_start"]
     if heartbeat_age_s > STALE_AFTER_S:
         return False
-    return job is None or same_job or slurm_queue.works(job, task) is not False
+    return job is None or same_job or slurm.may_be_running(job, task) is not False
 
 
 def newest_attempt(directory: Path) -> tuple[int, Path] | None:
@@ -179,4 +179,4 @@ class Lease:
                 os.replace(draft, self.path)
             except OSError:  # a full disk, on which the file's own place is left
                 draft.unlink(missing_ok=True)
-                overwrite(self.path, json.dumps(ended))
+                overwrite_in_place(self.path, json.dumps(ended))

@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 from ordinalclip.errors import ConfigError, Superseded
 from ordinalclip.runs.leases import Lease, living_attempt
-from ordinalclip.system.checksums import SUMS, check_sums, sums_of
-from ordinalclip.system.files import overwrite, told
+from ordinalclip.system.checksums import SUMS, check_sums, format_sums
+from ordinalclip.system.files import explain_write_errors, overwrite_in_place
 
 State = Literal["new", "running", "finished", "failed", "interrupted"]
 
@@ -151,11 +151,11 @@ class Run:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{self._owner().number:04d}-{target.name}")
         try:
-            with told(draft, target):
+            with explain_write_errors(draft, target):
                 make(draft)
                 _to_disk(draft)
             self._owner().check()
-            with told(draft, target):
+            with explain_write_errors(draft, target):
                 os.replace(draft, target)
         except OSError:
             self._owner().check()  # a newer attempt sweeps away the drafts of older ones
@@ -181,7 +181,7 @@ class Run:
         except OSError as error:  # a full disk is reported, too
             lease.check()
             try:
-                overwrite(self.directory / "status.json", json.dumps(content, ensure_ascii=False) + "\n")
+                overwrite_in_place(self.directory / "status.json", json.dumps(content, ensure_ascii=False) + "\n")
             except OSError:
                 raise error from None
 
@@ -194,7 +194,7 @@ class Run:
         self._owner().check()
         path = self.directory / "metrics.jsonl"
         line = json.dumps({"time_ms": int(time.time() * 1000), "epoch": epoch, "step": step, "values": dict(values)})
-        with told(path, path), path.open("a+b") as file:
+        with explain_write_errors(path, path), path.open("a+b") as file:
             if file.tell() > 0:
                 file.seek(-1, os.SEEK_END)
                 torn = file.read(1) != b"\n"  # a kill or a full disk cut the last line short
@@ -226,7 +226,7 @@ def find_runs(root: Path) -> list[Run]:
 
 def write_record_sums(run: Run) -> None:
     """Writes SHA256SUMS over what a claimed run is opened from; the last thing before it is called finished."""
-    run.write(SUMS, sums_of(run.directory, _there(run)))
+    run.write(SUMS, format_sums(run.directory, _there(run)))
 
 
 def check_record_sums(run: Run) -> None:

@@ -39,7 +39,7 @@ class Store:
     used: float
 
 
-def describe(folder: Path, **about: object) -> None:
+def write_about(folder: Path, **about: object) -> None:
     """Writes the description of a store unless it exists."""
     if not (folder / "about.json").is_file():
         text = json.dumps(about, ensure_ascii=False) + "\n"
@@ -58,14 +58,14 @@ def list_stores(cache_dir: Path) -> list[Store]:
     return sorted((_store(path, kind) for kind, path in folders), key=lambda store: store.used)
 
 
-def remove(store: Store) -> None:
+def remove_store(store: Store) -> None:
     """Deletes a store. A run that reads from it keeps what it has mapped, or decodes and computes again."""
     shutil.rmtree(store.path, ignore_errors=True)
     with contextlib.suppress(OSError):  # others lie beside it
         store.path.parent.rmdir()
 
 
-def refusal(cache_dir: Path, num_bytes: int, limit_gb: float | None) -> str:
+def space_problem(cache_dir: Path, num_bytes: int, limit_gb: float | None) -> str:
     """Why so many bytes more are too many for the cache, with what to do about it; "" where there is room.
 
     Args:

@@ -11,7 +11,7 @@ from ordinalclip.system.files import write_atomically
 SUMS = "SHA256SUMS"
 
 
-def sums_of(folder: Path, names: Iterable[str]) -> str:
+def format_sums(folder: Path, names: Iterable[str]) -> str:
     """Content of a SHA256SUMS over some files of a folder."""
     return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
 
@@ -53,7 +53,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_of(path: Path, cache_dir: Path) -> str:
+def cached_sha256(path: Path, cache_dir: Path) -> str:
     """SHA-256 of a file, from memory where its size and time of change are those remembered.
 
     Args:

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Team:
+class World:
     """A process's place among those that fit a model; alone, nothing here does anything.
 
     Attributes:
@@ -45,7 +45,7 @@ class Team:
             tensor /= self.size
 
 
-ALONE = Team()
+SINGLE_PROCESS = World()
 
 
 def gather_batch(logits_BR: Tensor, rank_B: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def sweep_drafts(folder: Path) -> None:
+def remove_abandoned_drafts(folder: Path) -> None:
     """Removes what killed processes were about to write into a folder: temporary files that are an hour old."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(OSError):
@@ -44,7 +44,7 @@ def sweep_drafts(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def told(draft: Path, what: Path) -> Iterator[None]:
+def explain_write_errors(draft: Path, what: Path) -> Iterator[None]:
     """Raises what a failed write failed of as an OSError that names the file.
 
     Args:
@@ -65,7 +65,7 @@ def told(draft: Path, what: Path) -> Iterator[None]:
         raise OSError(cause.errno, problem, str(what)) from error
 
 
-def overwrite(path: Path, text: str) -> None:
+def overwrite_in_place(path: Path, text: str) -> None:
     """Writes a small file where it lies, which a full disk has room for; what was there before is kept if it has not.
 
     Args:
@@ -97,12 +97,12 @@ def _cause(draft: Path) -> OSError | None:
     return None
 
 
-class Locked(RuntimeError):
+class LockTimeout(RuntimeError):
     """Another process holds the lock."""
 
 
 @contextlib.contextmanager
-def held(path: Path, patience_s: float) -> Iterator[None]:
+def file_lock(path: Path, patience_s: float) -> Iterator[None]:
     """Holds the lock of a file, which is made, or of a folder, which exists.
 
     Where the file system has no locks, nothing is held: what is guarded by it must bear that.
@@ -112,7 +112,7 @@ def held(path: Path, patience_s: float) -> Iterator[None]:
         patience_s: how long to wait for it.
 
     Raises:
-        Locked: another process, or thread, has held it all that time.
+        LockTimeout: another process, or thread, has held it all that time.
     """
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -132,7 +132,7 @@ def _take(handle: int, path: Path, patience_s: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() >= until:
-                raise Locked(f"{path}: another process has held its lock for {patience_s:g} s") from None
+                raise LockTimeout(f"{path}: another process has held its lock for {patience_s:g} s") from None
             time.sleep(_PAUSE_S)
         except OSError as error:
             if error.errno in _UNKNOWN_HERE:

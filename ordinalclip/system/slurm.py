@@ -38,7 +38,7 @@ def own_job() -> dict[str, str]:
     return dict(word.partition("=")[::2] for word in done.stdout.split())
 
 
-def why_stopped(by: signal.Signals) -> str:
+def stop_reason(by: signal.Signals) -> str:
     """Why SLURM asks the job to stop, while it still runs: preempted, timeout; "" where that is not known.
 
     Args:
@@ -51,7 +51,7 @@ def why_stopped(by: signal.Signals) -> str:
     return "timeout" if by == signal.SIGUSR2 and job.get("JobState") == "RUNNING" else ""
 
 
-def works(job: str, task: str | None) -> bool | None:
+def may_be_running(job: str, task: str | None) -> bool | None:
     """Whether a job's process may be alive, by the queue; None if that is not known.
 
     Args:

@@ -1,7 +1,7 @@
 """Output on the terminal: progress bars, and tables in columns.
 
-Progress is one line that moves on a terminal, and a plain line every half minute in a file. `in_columns` is quick with
-thousands of rows; the last column takes the remaining width.
+Progress is one line that moves on a terminal, and a plain line every half minute in a file. `format_columns` is quick
+with thousands of rows; the last column takes the remaining width.
 """
 
 import sys
@@ -57,7 +57,7 @@ def progress(description: str, total: int | None, unit: str, *, delay: float = 2
     return _Lines(desc=description, total=total, unit=unit, **(settings | pause | {"bar_format": shown}))
 
 
-def in_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+def format_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
     """Lines of columns two blanks apart.
 
     Args:

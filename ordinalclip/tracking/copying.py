@@ -40,7 +40,7 @@ def copy_run(store: Store, run: Run, shown: Any = None, *, patience_s: float = 6
         patience_s: how long another writer may keep us waiting.
 
     Raises:
-        Locked: another writer has been at it all that time.
+        LockTimeout: another writer has been at it all that time.
         Exception: whatever MLflow raises.
     """
     if not run.status():

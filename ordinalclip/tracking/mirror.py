@@ -13,7 +13,7 @@ from typing import Annotated, Protocol
 
 from ordinalclip.config.kinds import Between
 from ordinalclip.runs.run import Run
-from ordinalclip.system.files import Locked
+from ordinalclip.system.files import LockTimeout
 from ordinalclip.tracking.copying import copy_run
 from ordinalclip.tracking.describe import fingerprint
 from ordinalclip.tracking.store import Store, load_mlflow
@@ -215,7 +215,7 @@ class MLflowMirror:
         self._copied.pop(str(run.directory), None)
         try:
             copy_run(self.store, run, patience_s=self._patience_s if waited_for else _GLANCE_S)
-        except Locked:
+        except LockTimeout:
             if waited_for:
                 raise
             return  # another run's turn; there is a next time

@@ -16,7 +16,7 @@ from typing import Any
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.runs.run import Run
-from ordinalclip.system.files import held
+from ordinalclip.system.files import file_lock
 
 # By default a request to a server that is away is tried for four minutes, each try for two.
 _SETTINGS = {
@@ -72,10 +72,10 @@ def sole_writer(file: Path, patience_s: float) -> Iterator[None]:
     """Keeps all other writers of ours out of a store.
 
     Raises:
-        Locked: another one has been writing all that time.
+        LockTimeout: another one has been writing all that time.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with held(file.with_name(f".{file.name}.lock"), patience_s):
+    with file_lock(file.with_name(f".{file.name}.lock"), patience_s):
         yield
 
 
@@ -179,7 +179,7 @@ class Store:
         Raises:
             Locked: another one has been writing all that time.
         """
-        return sole_writer(self.file, patience_s) if self.file is not None else held(run.directory, patience_s)
+        return sole_writer(self.file, patience_s) if self.file is not None else file_lock(run.directory, patience_s)
 
     def _sqlite_client(self, file: Path) -> Any:
         if not file.exists():

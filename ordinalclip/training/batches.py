@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ordinalclip.features.store import StoredFeatures
 from ordinalclip.images.cache import ImageSource
 from ordinalclip.images.preprocessing import crop_batch, crop_numbers, stack_batch
-from ordinalclip.system.distributed import ALONE, Team
+from ordinalclip.system.distributed import SINGLE_PROCESS, World
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -183,29 +183,29 @@ class Share(Dataset[Batch]):
 
     Args:
         dataset: of whole batches.
-        team: whose member this process is.
+        world: whose member this process is.
     """
 
-    def __init__(self, dataset: "FeatureRows | ViewRows | ImageRows", team: Team) -> None:
-        self.dataset, self.team = dataset, team
+    def __init__(self, dataset: "FeatureRows | ViewRows | ImageRows", world: World) -> None:
+        self.dataset, self.world = dataset, world
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
-        own = self.team.share(keys)
+        own = self.world.share(keys)
         return self.dataset.__getitems__(own) if own else replace(self.dataset.__getitems__(keys[:1]), idle=True)
 
 
 def training_loader(
-    dataset: FeatureRows | ViewRows | ImageRows, sampler: EpochSampler, num_workers: int, team: Team = ALONE
+    dataset: FeatureRows | ViewRows | ImageRows, sampler: EpochSampler, num_workers: int, world: World = SINGLE_PROCESS
 ) -> DataLoader[Batch]:
     """Shuffled batches for fitting, or a process's share of each."""
-    return _loader(dataset, sampler, num_workers, team)
+    return _loader(dataset, sampler, num_workers, world)
 
 
 def evaluation_loader(
-    dataset: FeatureRows | ViewRows | ImageRows, batch_size: int | None, num_workers: int, team: Team = ALONE
+    dataset: FeatureRows | ViewRows | ImageRows, batch_size: int | None, num_workers: int, world: World = SINGLE_PROCESS
 ) -> DataLoader[Batch]:
     """Every item once, in order.
 
@@ -213,22 +213,22 @@ def evaluation_loader(
         dataset: what to evaluate on.
         batch_size: None: 256 rows of features; 32 images, as more at a time are slower on a CPU.
         num_workers: that decode images.
-        team: each of its processes gets its share of every batch.
+        world: each of its processes gets its share of every batch.
     """
     if batch_size is None:
         batch_size = 32 if isinstance(dataset, ImageRows) else 256
-    return _loader(dataset, InOrder(len(dataset), batch_size), num_workers, team)
+    return _loader(dataset, InOrder(len(dataset), batch_size), num_workers, world)
 
 
 def _loader(
-    dataset: FeatureRows | ViewRows | ImageRows, sampler: Sampler[list[tuple[int, int]]], num_workers: int, team: Team
+    dataset: FeatureRows | ViewRows | ImageRows, sampler: Sampler[list[tuple[int, int]]], num_workers: int, world: World
 ) -> DataLoader[Batch]:
     # Fetching by whole batches lets a dataset index its tensors at once; what it returns needs no collating. The
     # generator is the loader's own, so that building an iterator draws nothing from torch's global randomness.
     # Workers are for decoding: what is stored comes quicker than a worker can hand it over.
     workers = num_workers if isinstance(dataset, ImageRows) and not dataset.stored else 0
     return DataLoader(
-        dataset if team.size == 1 else Share(dataset, team),
+        dataset if world.size == 1 else Share(dataset, world),
         batch_sampler=sampler,
         collate_fn=_as_it_is,
         num_workers=workers,

@@ -25,7 +25,7 @@ from ordinalclip.model import OrdinalCLIP
 from ordinalclip.optimizers.parameter_groups import build_optimizer, build_scheduler
 from ordinalclip.preparation.build import build
 from ordinalclip.preparation.prepare import Job
-from ordinalclip.system.distributed import ALONE, Team
+from ordinalclip.system.distributed import SINGLE_PROCESS, World
 from ordinalclip.training.batches import EpochSampler, evaluation_loader, training_loader
 from ordinalclip.training.callbacks import checkpoint_to_resume
 from ordinalclip.training.module import OrdinalModule
@@ -89,7 +89,7 @@ def build_trainer(
     run_directory: Path,
     max_epochs: int,
     callbacks: Sequence[pl.Callback],
-    team: Team = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> pl.Trainer:
     """Builds a trainer on one device, that of this process where there are several.
 
@@ -104,7 +104,7 @@ def build_trainer(
         run_directory: Lightning's root, which nothing should be written to.
         max_epochs: passes over the training split.
         callbacks: ours.
-        team: this process's place among those of the run.
+        world: this process's place among those of the run.
 
     Raises:
         ConfigError: see `check_accelerator`.
@@ -116,7 +116,7 @@ def build_trainer(
         warnings.filterwarnings("ignore", message=message)
     return pl.Trainer(
         accelerator=accelerator,
-        devices=[team.rank] if team.size > 1 and accelerator != "cpu" and torch.cuda.is_available() else 1,
+        devices=[world.rank] if world.size > 1 and accelerator != "cpu" and torch.cuda.is_available() else 1,
         precision=precision,
         deterministic=deterministic,
         gradient_clip_val=gradient_clip_val,
@@ -152,7 +152,7 @@ def check_accelerator(accelerator: str, precision: str) -> None:
 
 
 def train_share(
-    job: Job, model: OrdinalCLIP, data: SplitData, team: Team, callbacks: Sequence[pl.Callback]
+    job: Job, model: OrdinalCLIP, data: SplitData, world: World, callbacks: Sequence[pl.Callback]
 ) -> OrdinalModule:
     """Trains a model from the run's last checkpoint or from the start, on this process's share of every batch.
 
@@ -160,14 +160,14 @@ def train_share(
         job: a checked job.
         model: with what is frozen frozen.
         data: the splits.
-        team: the processes that do so together.
+        world: the processes that do so together.
         callbacks: what else happens; the record is kept by one process's callbacks alone.
     """
     cfg = job.cfg
     train = data.split("train")
     sampler = EpochSampler(len(train), cfg["batch_size"], cfg["seed"])
     schedule = build(cfg["schedule"], "schedule")
-    if team.size > 1:
+    if world.size > 1:
         model.backbone.image = nn.SyncBatchNorm.convert_sync_batchnorm(model.backbone.image)
     module = OrdinalModule(
         model,
@@ -179,22 +179,22 @@ def train_share(
         seed=cfg["seed"],
         targets=_targets(job),
         paths=job.manifest.table["path"].tolist(),
-        team=team,
+        world=world,
     )
     trainer = build_trainer(
         **{k: v for k, v in cfg["trainer"].items() if k != "_target_"},
         run_directory=job.run.directory,
         max_epochs=cfg["epochs"],
         callbacks=callbacks,
-        team=team,
+        world=world,
     )
     module.train()  # frozen parts stay in eval mode; Lightning would train in whatever mode it finds
     with told_refusals():
         trainer.fit(
             module,
-            training_loader(train, sampler, cfg["num_workers"], team),
+            training_loader(train, sampler, cfg["num_workers"], world),
             # Logged as val/ in any case: the split that an epoch is chosen on, which published protocols let be test.
-            evaluation_loader(data.split(cfg["protocol"]["select_on"]), None, cfg["num_workers"], team),
+            evaluation_loader(data.split(cfg["protocol"]["select_on"]), None, cfg["num_workers"], world),
             ckpt_path=checkpoint_to_resume(job.run),
             weights_only=True,
         )

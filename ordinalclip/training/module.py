@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ordinalclip.metrics.collection import RankMetrics
 from ordinalclip.model import OrdinalCLIP, Output
-from ordinalclip.system.distributed import ALONE, Team, gather_batch
+from ordinalclip.system.distributed import SINGLE_PROCESS, World, gather_batch
 from ordinalclip.training.batches import Batch, EpochSampler
 
 _SHOWN = 5  # images
@@ -97,7 +97,7 @@ class OrdinalModule(pl.LightningModule):
         seed: of dropout and of everything else drawn while training.
         targets: what to train on in place of the ranks [B], from rows [B] of the manifest and the epoch.
         paths: image of each row of the manifest, for messages.
-        team: the processes that fit it together. Losses are those of the whole batch in each of them (`gather_batch`),
+        world: the processes that fit it together. Losses are those of the whole batch in each of them (`gather_batch`),
             gradients are averaged over them here, metrics gather their predictions themselves.
     """
 
@@ -113,12 +113,12 @@ class OrdinalModule(pl.LightningModule):
         seed: int,
         targets: Callable[[Tensor, int], Tensor] | None = None,
         paths: Sequence[str] = (),
-        team: Team = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.val_metrics = model, loss, metrics
         self.build_optimizer, self.build_scheduler = build_optimizer, build_scheduler
-        self.sampler, self.seed, self.targets, self.team = sampler, seed, targets, team
+        self.sampler, self.seed, self.targets, self.world = sampler, seed, targets, world
         self.strict_loading = False  # frozen towers are not in checkpoints; see load_state_dict
         self.epoch_values: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
@@ -161,7 +161,7 @@ class OrdinalModule(pl.LightningModule):
             if self._step_rank_features is None:
                 features_RD = self.model.rank_features()
                 self._step_rank_features = features_RD, features_RD.detach().requires_grad_(features_RD.requires_grad)
-            self._draw_anew(batch_idx, 1 + self.team.rank)
+            self._draw_anew(batch_idx, 1 + self.world.rank)
         assert self._step_rank_features is not None
         self._batch_idx = batch_idx
         _, rank_features_RD = self._step_rank_features
@@ -169,7 +169,7 @@ class OrdinalModule(pl.LightningModule):
         rank = batch.rank if self.targets is None else self.targets(batch.row, self.current_epoch)
         terms = self.loss(output, rank)
         # Weighted by images, so that a short last batch counts for what it is.
-        number = self.team.total(len(batch.rank), batch.rank.device)
+        number = self.world.total(len(batch.rank), batch.rank.device)
         for name, term in terms.items():
             self._sums[name] = self._sums.get(name, 0) + term.detach() * number
         self._num_images += number
@@ -186,7 +186,7 @@ class OrdinalModule(pl.LightningModule):
 
     def _draw_anew(self, batch_idx: int, stream: int) -> None:
         """Dropout of the text tower must be the same in all processes, that of the images' another in each."""
-        if self.team.size > 1:
+        if self.world.size > 1:
             words = [self.seed, self.current_epoch, batch_idx, stream]
             torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
@@ -204,11 +204,11 @@ class OrdinalModule(pl.LightningModule):
         features_RD, copy_RD = self._step_rank_features
         if features_RD.requires_grad:
             assert copy_RD.grad is not None
-            self.team.average([copy_RD.grad])  # so that what is behind it gets the whole batch's gradient everywhere
+            self.world.average([copy_RD.grad])  # so that what is behind it gets the whole batch's gradient everywhere
             features_RD.backward(copy_RD.grad)
             self._step_rank_features = None
         self._in_step = False
-        self.team.average(parameter.grad for parameter in self.parameters() if parameter.grad is not None)
+        self.world.average(parameter.grad for parameter in self.parameters() if parameter.grad is not None)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Stops at a loss that is not a number, before it enters the weights.

@@ -24,7 +24,7 @@ import torch.distributed as dist
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.preparation.prepare import Job, prepare
-from ordinalclip.system.distributed import ALONE, Team
+from ordinalclip.system.distributed import SINGLE_PROCESS, World
 from ordinalclip.system.interruption import SIGNALS, check_stop
 
 _PATIENCE = timedelta(hours=2)  # for one step of the slowest process, or an epoch's record
@@ -73,8 +73,8 @@ class _Helper:
 
 
 @contextlib.contextmanager
-def gathered(job: Job, help_fit: Callable[[Job, Team], None]) -> Iterator[Team]:
-    """The team of a fit, with this process as its first; all data must be in the caches by now.
+def gathered(job: Job, help_fit: Callable[[Job, World], None]) -> Iterator[World]:
+    """The world of a fit, with this process as its first; all data must be in the caches by now.
 
     Args:
         job: the fit's; each helper prepares it again.
@@ -86,23 +86,23 @@ def gathered(job: Job, help_fit: Callable[[Job, Team], None]) -> Iterator[Team]:
     """
     size = job.cfg["trainer"].get("devices", 1)
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     helpers: list[_Helper] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
             with _signals_held():
                 for rank in range(1, size):
-                    _start(helpers, job, Team(rank, size), folder, help_fit)
+                    _start(helpers, job, World(rank, size), folder, help_fit)
             for helper in helpers:
                 while not helper.pipe.poll(_LOOK_S):
                     check_stop()
                 if (failure := helper.hear()) is not None:
                     raise HelperFailed(failure)
             try:
-                join(Team(0, size), folder, _MEETING)
+                join(World(0, size), folder, _MEETING)
                 dist.set_timeout(_PATIENCE)
-                yield Team(0, size)
+                yield World(0, size)
             except RuntimeError as error:
                 check_stop()  # a signal that reached them before it was noticed here
                 heard = [helper.hear() for helper in helpers if helper.pipe.poll(1.0) or not helper.process.is_alive()]
@@ -129,12 +129,12 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(helpers: list[_Helper], job: Job, team: Team, folder: str, help_fit: Callable[[Job, Team], None]) -> None:
+def _start(helpers: list[_Helper], job: Job, world: World, folder: str, help_fit: Callable[[Job, World], None]) -> None:
     """Starts one more helper; it is in the list before it lives, lest Ctrl-C leave it behind."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    arguments = (theirs, job.cfg, job.overrides, team, folder, torch.get_num_threads(), help_fit)
-    process = context.Process(target=_help, args=arguments, name=f"process {team.rank} of {team.size}")
+    arguments = (theirs, job.cfg, job.overrides, world, folder, torch.get_num_threads(), help_fit)
+    process = context.Process(target=_help, args=arguments, name=f"process {world.rank} of {world.size}")
     helpers.append(_Helper(process, ours))
     process.start()
     theirs.close()  # else its end would not be noticed
@@ -151,32 +151,32 @@ def check_devices(cfg: Mapping[str, Any]) -> None:
         raise ConfigError("trainer.devices", size, problem, remedy="fewer devices, or trainer.accelerator=cpu")
 
 
-def join(team: Team, folder: str, patience: timedelta) -> None:
+def join(world: World, folder: str, patience: timedelta) -> None:
     """Meets the other processes by a file in a folder that is this fit's own; no signal is heard meanwhile."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     where = f"file://{folder}/meet"
-    dist.init_process_group(backend, init_method=where, rank=team.rank, world_size=team.size, timeout=patience)
+    dist.init_process_group(backend, init_method=where, rank=world.rank, world_size=world.size, timeout=patience)
 
 
 def _help(
     pipe: Connection,
     cfg: dict[str, Any],
     overrides: tuple[str, ...],
-    team: Team,
+    world: World,
     folder: str,
     threads: int,
-    help_fit: Callable[[Job, Team], None],
+    help_fit: Callable[[Job, World], None],
 ) -> None:
     threading.Thread(target=_end_with, args=(pipe,), name="process 0", daemon=True).start()
     try:
         torch.set_num_threads(threads)
         job = prepare(cfg, overrides)
         pipe.send(None)
-        join(team, folder, _PATIENCE)
-        help_fit(job, team)
+        join(world, folder, _PATIENCE)
+        help_fit(job, world)
     except BaseException:
         with contextlib.suppress(OSError):
-            pipe.send(f"process {team.rank} of {team.size}:\n{traceback.format_exc()}")
+            pipe.send(f"process {world.rank} of {world.size}:\n{traceback.format_exc()}")
         os._exit(1)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from ordinalclip.cli.command import explain
+from ordinalclip.cli.command import explain_hydra_error
 from ordinalclip.config.compose import conf_dir
 from ordinalclip.errors import ConfigError
 
@@ -19,7 +19,7 @@ def raised(*overrides: str) -> Exception:
 
 
 def explained(*overrides: str, **more: Any) -> ConfigError:
-    error = explain(raised(*overrides), overrides, **more)
+    error = explain_hydra_error(raised(*overrides), overrides, **more)
     assert isinstance(error, ConfigError)
     return error
 
@@ -58,7 +58,7 @@ def test_a_value_of_several_is_a_sweep_a_list_or_a_text() -> None:
     message = "Ambiguous value for argument 'prompt.context=a,b'\n1. To use it as a list, use key=[value1,value2]"
     from hydra.errors import ConfigCompositionException
 
-    error = explain(ConfigCompositionException(message), ["prompt.context=a,b"])
+    error = explain_hydra_error(ConfigCompositionException(message), ["prompt.context=a,b"])
     assert isinstance(error, ConfigError)
     assert (error.key, error.value) == ("prompt.context", "a,b")
     assert "-m" in error.remedy
@@ -73,7 +73,7 @@ def test_options_of_the_users_own(tmp_path: Path) -> None:
     assert "mine" in error.allowed
     assert error.remedy == "did you mean mine?"
     overrides = ["prompt=mine", "prompt.widht=3"]
-    refused = explain(raised("prompt.widht=3"), overrides, [folder])
+    refused = explain_hydra_error(raised("prompt.widht=3"), overrides, [folder])
     assert isinstance(refused, ConfigError)
     assert (refused.allowed, refused.remedy) == ("name, width", "did you mean width?")
 
@@ -87,5 +87,5 @@ def test_what_asks_for_a_file_that_is_not_there_is_named(tmp_path: Path) -> None
 
 
 def test_other_errors_are_not_ours_to_explain() -> None:
-    assert explain(RuntimeError("x"), []) is None
-    assert explain(ConfigError("seed", 1, "is odd"), []) is None
+    assert explain_hydra_error(RuntimeError("x"), []) is None
+    assert explain_hydra_error(ConfigError("seed", 1, "is odd"), []) is None

@@ -8,7 +8,7 @@ import pytest
 
 from ordinalclip.cache import main
 from ordinalclip.system import caches as module
-from ordinalclip.system.caches import describe, list_stores, mark_used, refusal
+from ordinalclip.system.caches import list_stores, mark_used, space_problem, write_about
 
 KB = 1000
 
@@ -26,7 +26,7 @@ def cache(tmp_path: Path) -> Path:
         (folder / "parts").mkdir(parents=True)
         (folder / "parts" / "0.bin").write_bytes(bytes(100 * KB))
         if name:
-            describe(folder, name=name, form="mini, fp32", number=7)
+            write_about(folder, name=name, form="mini, fp32", number=7)
         for path in (folder / "parts" / "0.bin", folder / "about.json"):
             if path.exists():
                 os.utime(path, (used, used))
@@ -79,16 +79,16 @@ def test_listing_removes_nothing_and_amounts_are_checked(cache: Path, capsys: py
 def test_the_room_for_more(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = sum(store.num_bytes for store in list_stores(cache))
     assert 300 * KB < held < 301 * KB  # weights are not counted
-    assert refusal(cache, 1000, (held + 1000) / 1e9) == ""
-    text = refusal(cache, 1001, (held + 1000) / 1e9)
-    assert refusal(tmp_path / "empty", 1000, 1e-7).endswith("hold 0 GB); raise it")
+    assert space_problem(cache, 1000, (held + 1000) / 1e9) == ""
+    text = space_problem(cache, 1001, (held + 1000) / 1e9)
+    assert space_problem(tmp_path / "empty", 1000, 1e-7).endswith("hold 0 GB); raise it")
     for word in ("1e-06 GB more", "cache.limit_gb=0.0003", "hold 0.0003 GB", "make clean-cache"):
         assert word in text
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage(0, 0, 2000))
-    assert refusal(cache, 1800, None) == ""
-    assert "disk" in refusal(cache, 1801, None)
-    assert refusal(tmp_path / "not" / "there" / "yet", 1800, 1) == ""
+    assert space_problem(cache, 1800, None) == ""
+    assert "disk" in space_problem(cache, 1801, None)
+    assert space_problem(tmp_path / "not" / "there" / "yet", 1800, 1) == ""
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from launch.sweep import typed_axes
-from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.config.compose import conf_dir, plain_config
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.report.published import read_published
@@ -56,7 +56,7 @@ def _hydra() -> Iterator[None]:
 
 
 def composed(*words: str) -> dict[str, Any]:
-    return plain(compose("train", list(words)))
+    return plain_config(compose("train", list(words)))
 
 
 def job(command: str, paths: tuple[str, ...], *more: str) -> Job:

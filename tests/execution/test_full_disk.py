@@ -19,7 +19,7 @@ import torch
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.runs.run import Run
-from ordinalclip.system.files import overwrite
+from ordinalclip.system.files import overwrite_in_place
 from tests.conftest import Compose
 
 
@@ -80,11 +80,11 @@ def test_a_small_file_is_written_where_it_lies_if_there_is_room(tmp_path: Path) 
     file = tmp_path / "status.json"
     file.write_text("a longer text than the one that follows")
     place = file.stat().st_ino
-    overwrite(file, "kürzer")
+    overwrite_in_place(file, "kürzer")
     assert file.read_text(encoding="utf-8") == "kürzer"
     assert file.stat().st_ino == place
     with pytest.raises(OSError, match="No space left"):
-        overwrite(file, "x" * (file.stat().st_blocks * 512 + 1))
+        overwrite_in_place(file, "x" * (file.stat().st_blocks * 512 + 1))
     assert file.read_text(encoding="utf-8") == "kürzer"
 
 

@@ -22,7 +22,7 @@ from ordinalclip.features.extraction import Extraction, load_features, load_view
 from ordinalclip.features.store import StoredFeatures, feature_key, find_features, folder_of, hash_of
 from ordinalclip.images.cache import load_images
 from ordinalclip.images.preprocessing import Geometry, Preprocessing
-from ordinalclip.system.caches import list_stores, remove
+from ordinalclip.system.caches import list_stores, remove_store
 from ordinalclip.training.batches import FeatureRows, ViewRows
 from tests import ROOT, warm
 from tests.fakes import FakeText
@@ -231,7 +231,7 @@ def test_a_cache_that_is_cleaned_during_an_extraction_costs_what_was_there(manif
             if not lost and self.num_images >= 10:
                 lost.append(self.num_images)
                 for store in list_stores(tmp_path / "cache"):
-                    remove(store)
+                    remove_store(store)
             return super().forward(images)
 
     model = backbone()

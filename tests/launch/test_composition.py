@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
 from launch.composition import Composer, read_sweep
-from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.config.compose import conf_dir, plain_config
 from ordinalclip.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def test_equals_what_hydra_composes(words: str, composer: Composer) -> None:
     composer(["seed=8", *overrides])  # a job before it leaves no trace in it
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        assert plain(composer(overrides)) == plain(compose("train", overrides))
+        assert plain_config(composer(overrides)) == plain_config(compose("train", overrides))
 
 
 @pytest.mark.parametrize("word", ["sed=1", "prompt=no", "prompt.no=1", "seed=[", "+seed=1"])
@@ -56,7 +56,7 @@ def test_a_sweeps_jobs(tmp_path: Path) -> None:
         "prompt=mine",
         "epochs=3",
     ]
-    assert plain(typed.compose(typed.product[0]))["prompt"]["name"] == "mine"
+    assert plain_config(typed.compose(typed.product[0]))["prompt"]["name"] == "mine"
     assert typed.launcher["array_limit"] == 1000
     assert typed.config_dirs == [tmp_path]
     assert not any(

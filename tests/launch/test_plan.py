@@ -10,7 +10,7 @@ import pytest
 from launch.composition import read_sweep
 from launch.cost import FinishedRuns, cost_of, cost_rates, total_hours
 from launch.plan import run as plan
-from ordinalclip.config.compose import plain
+from ordinalclip.config.compose import plain_config
 from ordinalclip.errors import ConfigError
 from ordinalclip.report.published import read_published
 from tests.launch.fake_slurm import FakeSlurm
@@ -96,7 +96,7 @@ def test_the_published_tables_of_several_experiments_are_added_up(
 def test_an_estimate_adds_up(where: str, tmp_path: Path) -> None:
     def seconds(*words: str) -> float:
         typed = read_sweep(["experiment=hci", "epochs=3", "batch_size=32", *words], "x")
-        cost = cost_of(plain(typed.compose(typed.product[0])), None, FinishedRuns(tmp_path))
+        cost = cost_of(plain_config(typed.compose(typed.product[0])), None, FinishedRuns(tmp_path))
         found = cost.cpu_s if where == "cpu" else cost.gpu_s
         assert found is not None
         return found

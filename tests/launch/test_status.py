@@ -16,7 +16,7 @@ from launch.retry import run as retry
 from launch.run_states import RunState, read_run_states
 from launch.status import run as status
 from launch.submit import run as submit
-from ordinalclip.config.compose import composed
+from ordinalclip.config.compose import compose_config
 from ordinalclip.errors import ConfigError
 from ordinalclip.preparation.prepare import prepare
 from ordinalclip.runs.run import Run
@@ -227,7 +227,7 @@ def test_what_is_queued_again_has_the_settings_that_it_had(tmp_path: Path, slurm
     runs, where = tmp_path / "runs", small[-2:]
     served = ["tracking=server", "tracking.uri=http://127.0.0.1:9", "cache.limit_gb=3", "cluster.qos=q"]
     words = (["seed=0", *served], ["seed=1", "sweep_name=mine"])
-    jobs = [prepare(composed([*small, *one])) for one in words]
+    jobs = [prepare(compose_config([*small, *one])) for one in words]
     for job, told in zip(jobs, words, strict=True):  # interrupted, the first as a job, the other here
         job.run.claim()
         job.run.set_status("interrupted", epochs=2)

@@ -11,15 +11,15 @@ import pytest
 from ordinalclip.errors import Busy, Superseded
 from ordinalclip.runs import leases as lease
 from ordinalclip.runs.leases import STALE_AFTER_S, Lease, identity, is_alive, living_attempt
-from ordinalclip.system import slurm as slurm_queue
+from ordinalclip.system import slurm
 
-ASK = slurm_queue._ask
+ASK = slurm._ask
 
 
 @pytest.fixture(autouse=True)
 def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs named here are not those of a cluster that this machine may belong to."""
-    monkeypatch.setattr(slurm_queue, "_ask", lambda job: None)
+    monkeypatch.setattr(slurm, "_ask", lambda job: None)
     for name in ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT"):
         monkeypatch.delenv(name, raising=False)
 
@@ -130,8 +130,8 @@ def test_of_a_job_elsewhere_slurm_is_asked_and_the_heartbeat_where_it_does_not_k
     (tmp_path / "squeue").write_text(SQUEUE)
     (tmp_path / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(slurm_queue, "_answers", {})
-    monkeypatch.setattr(slurm_queue, "_ask", ASK)
+    monkeypatch.setattr(slurm, "_answers", {})
+    monkeypatch.setattr(slurm, "_ask", ASK)
     attempt = elsewhere(slurm_job=job, slurm_task=task)
     assert is_alive(attempt, 1.0) == alive
     assert is_alive(attempt, 1.0) == alive

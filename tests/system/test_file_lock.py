@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.system.files import Locked, held
+from ordinalclip.system.files import LockTimeout, file_lock
 
 _HOLD = """
 import sys, time
 from pathlib import Path
-from ordinalclip.system.files import held
-with held(Path(sys.argv[1]), 0):
+from ordinalclip.system.files import file_lock
+with file_lock(Path(sys.argv[1]), 0):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -21,16 +21,16 @@ with held(Path(sys.argv[1]), 0):
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_one_at_a_time(kind: str, tmp_path: Path) -> None:
     path = tmp_path if kind == "folder" else tmp_path / "lock"
-    with held(path, 0), pytest.raises(Locked, match="another process"), held(path, 0.05):
+    with file_lock(path, 0), pytest.raises(LockTimeout, match="another process"), file_lock(path, 0.05):
         pass
-    with held(path, 0):
+    with file_lock(path, 0):
         pass
 
 
 def test_an_error_gives_it_back(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), held(tmp_path, 0):
+    with pytest.raises(KeyError), file_lock(tmp_path, 0):
         raise KeyError
-    with held(tmp_path, 0):
+    with file_lock(tmp_path, 0):
         pass
 
 
@@ -39,9 +39,9 @@ def test_it_dies_with_its_process(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", _HOLD, str(lock)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(Locked), held(lock, 0):
+        with pytest.raises(LockTimeout), file_lock(lock, 0):
             pass
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-        with held(lock, 0):
+        with file_lock(lock, 0):
             pass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ordinalclip.system.slurm import own_job, why_stopped
+from ordinalclip.system.slurm import own_job, stop_reason
 
 PREEMPTED = (
     "JobId=9 ArrayJobId=8 JobState=RUNNING Reason=None EndTime=2026-11-26T15:20:32 PreemptTime=2026-11-26T15:20:17"
@@ -42,7 +42,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_time_limit_is_told_from_a_preemption(by: signal.Signals, line: str, why: str, scontrol: Path) -> None:
     with scontrol.open("a") as file:
         file.write(f"echo '{line}'\n")
-    assert why_stopped(by) == why
+    assert stop_reason(by) == why
 
 
 def test_a_task_of_an_array_asks_by_its_own_name(scontrol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,4 +54,4 @@ def test_a_task_of_an_array_asks_by_its_own_name(scontrol: Path, monkeypatch: py
     assert own_job() == {}
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID")
     monkeypatch.delenv("SLURM_JOB_ID")
-    assert why_stopped(signal.SIGUSR2) == ""
+    assert stop_reason(signal.SIGUSR2) == ""

@@ -10,7 +10,7 @@ from launch.stores import copy_finished
 from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.runs.run import Run
-from ordinalclip.system.files import held
+from ordinalclip.system.files import file_lock
 from ordinalclip.tracking import RUN_ID_TAG
 from ordinalclip.tracking import sync as syncing
 from ordinalclip.tracking.copying import copy_run
@@ -179,7 +179,7 @@ def test_a_run_that_cannot_be_copied_is_named(root: Path, caplog: pytest.LogCapt
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
-    with held(tmp_path, 0), pytest.raises(Busy, match="another process"):
+    with file_lock(tmp_path, 0), pytest.raises(Busy, match="another process"):
         sync(words(tmp_path))
 
 

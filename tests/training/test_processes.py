@@ -38,10 +38,10 @@ def test_how_a_helper_ended_is_told(
 ) -> None:
     monkeypatch.setattr(processes, "_help", helper)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    with pytest.raises(HelperFailed) as failure, gathered(job, help_fit) as team:  # noqa: PT012
+    with pytest.raises(HelperFailed) as failure, gathered(job, help_fit) as world:  # noqa: PT012
         assert helper is ended_helpers.meet_and_die
         for _ in range(2):
-            team.total(1, torch.device("cpu"))
+            world.total(1, torch.device("cpu"))
     assert str(failure.value) == told
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 

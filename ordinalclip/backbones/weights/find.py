@@ -16,7 +16,7 @@ from ordinalclip.backbones.weights.paths import OR_RANDOM, is_torchscript, names
 from ordinalclip.backbones.weights.published import Owner, Published, check_origin, check_tag, owners_of
 from ordinalclip.backbones.weights.tokenizers import find_tokenizer, tokenizer_hash
 from ordinalclip.errors import ConfigError
-from ordinalclip.system.checksums import sha256_of
+from ordinalclip.system.checksums import cached_sha256
 from ordinalclip.system.files import write_atomically
 
 __all__ = ["RANDOM", "WeightFile", "find_weights", "is_torchscript", "names_a_path", "resolve"]
@@ -67,7 +67,7 @@ def find_weights(backbone_cfg: Mapping[str, Any], cache_dir: Path, *, download: 
     for part, source in sources.items():
         key = f"backbone.weights.{part}" if isinstance(weights, Mapping) else "backbone.weights"
         path = _find(source, key, owners.get(part), cache_dir, download)
-        found[part] = WeightFile(source, path, RANDOM if path is None else sha256_of(path, cache_dir))
+        found[part] = WeightFile(source, path, RANDOM if path is None else cached_sha256(path, cache_dir))
     reader = backbone_cfg.get("text_model", backbone_cfg.get("model"))
     folder = None if reader is None else find_tokenizer(reader, backbone_cfg.get("tokenizer"), cache_dir, download)
     if folder is not None:
@@ -127,7 +127,7 @@ def _find_published(where: Published, key: str, cache_dir: Path, download: bool)
             f"`{where.command(cache_dir)}`, then copy {where.folder(cache_dir)} here; {OR_RANDOM}",
         )
     expected = where.sha256 if found.name == where.url_file else hub_sha256(found)
-    if not sha256_of(found, cache_dir).startswith(expected):
+    if not cached_sha256(found, cache_dir).startswith(expected):
         problem = f"{found} is not the published file (its SHA-256 is not {expected[:12]}…): damaged or another's"
         raise ConfigError(key, where.tag, problem, remedy=f"fetch it again, or name it as a path: {key}={found}")
     return found

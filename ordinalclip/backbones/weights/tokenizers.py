@@ -10,7 +10,7 @@ from pathlib import Path
 from ordinalclip.backbones.weights.hub import fetch_folder
 from ordinalclip.backbones.weights.tables import text_config
 from ordinalclip.errors import ConfigError
-from ordinalclip.system.checksums import sha256_of
+from ordinalclip.system.checksums import cached_sha256
 
 # What vocabularies are stored as, best first.
 VOCABULARIES = ("tokenizer.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "vocab.txt")
@@ -84,7 +84,9 @@ def copy_tokenizer(folder: Path, target: Path) -> None:
 def tokenizer_hash(folder: Path, cache_dir: Path) -> str:
     """SHA-256 of what decides how a folder's tokenizer reads, and of a text encoder's settings beside it."""
     names = [_vocabulary(folder), "tokenizer_config.json", "config.json"]
-    digests = [sha256_of(folder / name, cache_dir) for name in names if name is not None and (folder / name).is_file()]
+    digests = [
+        cached_sha256(folder / name, cache_dir) for name in names if name is not None and (folder / name).is_file()
+    ]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ordinalclip.config.source import Signature, find, imported_signature, source_signature, split_target
+from ordinalclip.config.source import Signature, find_definition, imported_signature, source_signature, split_target
 
 SOURCE = """
 from abc import ABC
@@ -41,7 +41,7 @@ made = function(1, 2, d=3)
 def signature(package: str, name: str) -> Signature | None:
     module, (first, *rest), _ = split_target(f"{package}.code.{name}")
     assert module is not None
-    found = find(module, first)
+    found = find_definition(module, first)
     assert found is not None
     return source_signature(found, rest)
 
@@ -78,15 +78,15 @@ def test_reexports_are_followed(own_package: Callable) -> None:
     )
     module, rest, _ = split_target(f"{package}.work")
     assert module is not None
-    found = find(module, rest[0])
+    found = find_definition(module, rest[0])
     assert found is not None
     assert found.module.name == f"{package}.code"
     (module_of_child, _, _) = split_target(f"{package}.part.deep.Parent")
     assert module_of_child is not None
-    parent = find(module_of_child, "Parent")
+    parent = find_definition(module_of_child, "Parent")
     assert parent is not None
     assert source_signature(parent, []) is not None
-    assert find(module_of_child, "nothing") is None
+    assert find_definition(module_of_child, "nothing") is None
 
 
 def test_circular_reexports_end(own_package: Callable) -> None:
@@ -94,7 +94,7 @@ def test_circular_reexports_end(own_package: Callable) -> None:
     own_package(one=f"from {name}.two import x", two=f"from {name}.one import x")
     module, rest, _ = split_target(f"{name}.one.x")
     assert module is not None
-    assert find(module, rest[0]) is None
+    assert find_definition(module, rest[0]) is None
 
 
 def test_foreign_keywords() -> None:
