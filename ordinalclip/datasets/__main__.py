@@ -1,4 +1,4 @@
-"""`python -m ordinalclip.datasets`: which data sets there are, and whether one is sound, before anything is trained."""
+"""`python -m ordinalclip.datasets`: lists, checks and shows data sets without training."""
 
 import os
 import sys
@@ -33,19 +33,19 @@ Examples
 
 
 def main() -> None:
-    """Entry point; ends with 0, with 2 on a mistake of the user's, with 1 on anything else."""
+    """Runs a command. The exit status is 2 for errors of the user, 130 for Ctrl-C and 1 for other errors."""
     words = sys.argv[1:]
     if not words or {"-h", "--help"} & set(words):
         print(_USAGE)
         return
     if words[0] not in _COMMANDS:
-        print(f"error: {words[0]}: there is no such command\n  allowed: {', '.join(_COMMANDS)}", file=sys.stderr)
+        print(f"error: {words[0]}: unknown command\n  allowed: {', '.join(_COMMANDS)}", file=sys.stderr)
         sys.exit(2)
     log_to_terminal()
     try:
         status = _COMMANDS[words[0]](words[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # `… | head`; Python would complain once more when it closes stdout
+    except BrokenPipeError:  # `… | head`; without a stdout, Python prints no second error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     except KeyboardInterrupt:

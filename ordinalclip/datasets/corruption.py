@@ -1,4 +1,8 @@
-"""Images made worse, at five severities, to see how a model bears it: blur, noise, JPEG, low resolution."""
+"""Corrupted images at five severities, to measure robustness: blur, noise, JPEG, low resolution.
+
+The kinds and severities follow the idea of ImageNet-C (Hendrycks and Dietterich, 2019). Noise depends on an image's
+content alone, so a corrupted data set is the same everywhere.
+"""
 
 import hashlib
 import io
@@ -17,56 +21,53 @@ from ordinalclip.system.files import write_atomically
 from ordinalclip.system.terminal import progress
 
 SEVERITIES = (1, 2, 3, 4, 5)
-# Of severity 1…5. Blur is relative to the shorter side, so that it means the same at every size.
-BLUR = (0.004, 0.008, 0.012, 0.02, 0.03)  # standard deviation of a Gaussian, of the shorter side
-NOISE = (0.04, 0.08, 0.12, 0.18, 0.26)  # standard deviation of Gaussian noise, of the range of a channel
+# One value per severity.
+BLUR = (0.004, 0.008, 0.012, 0.02, 0.03)  # standard deviation of a Gaussian as a share of the shorter side
+NOISE = (0.04, 0.08, 0.12, 0.18, 0.26)  # standard deviation of Gaussian noise as a share of a channel's range
 JPEG = (25, 18, 15, 10, 7)  # Pillow's quality
-RESOLUTION = (0.5, 0.35, 0.25, 0.15, 0.1)  # sides, which are scaled back to what they were
+RESOLUTION = (0.5, 0.35, 0.25, 0.15, 0.1)  # factor of both sides, which are resized back
 
 
 def corrupt(image: Image.Image, kind: str, severity: int, seed: int) -> Image.Image:
-    """One image made worse.
+    """Returns a corrupted RGB image of the same size.
 
     Args:
         image: RGB.
         kind: one of `KINDS`.
         severity: 1…5.
         seed: of the noise.
-
-    Returns:
-        RGB of the same size.
     """
     return KINDS[kind](image, severity - 1, seed)
 
 
 def corrupt_manifest(manifest: Manifest, kind: str, severity: int, split: str, cache_dir: Path) -> Manifest:
-    """A data set whose images in a split are made worse; they are kept as PNG files, named by what they were.
+    """Returns a data set whose images in a split are corrupted, with new paths, root and hashes.
+
+    Corrupted images are cached as PNG files in `<cache_dir>/corrupted/<kind>-<severity>/`, named by the SHA-256 of the
+    original.
 
     Args:
         manifest: with its split.
         kind: one of `KINDS`.
         severity: 1…5.
-        split: of the images, or "all"; others stay as they are.
-        cache_dir: the images lie in `corrupted/<kind>-<severity>/` of it.
-
-    Returns:
-        The manifest with other paths, root and hashes; noise depends on an image's content alone.
+        split: name of the split, or "all".
+        cache_dir: the platform's cache.
     """
     table = manifest.table
     rows = np.arange(len(table)) if split == "all" else np.flatnonzero((table["split"] == split).to_numpy())
     root = cache_dir / "corrupted" / f"{kind}-{severity}"
     files, hashes = manifest.files(), manifest.hashes()
-    paths = [str(file.absolute()) for file in files]  # of those that stay, wherever the others are
+    paths = [str(file.absolute()) for file in files]  # images that are not corrupted are outside the new root
     with progress(f"{kind} of severity {severity}", len(rows), " images") as bar:
         for row in rows:
             name = f"{hashes[row][:2]}/{hashes[row]}.png"
             if not (root / name).is_file():
-                worse = corrupt(open_rgb(files[row]), kind, severity, int(hashes[row][:8], 16))
-                write_atomically(root / name, partial(worse.save, format="PNG"))
+                corrupted = corrupt(open_rgb(files[row]), kind, severity, int(hashes[row][:8], 16))
+                write_atomically(root / name, partial(corrupted.save, format="PNG"))
             paths[row], hashes[row] = name, hashlib.sha256((root / name).read_bytes()).hexdigest()
             bar.update()
-    worse_table = table.assign(path=pd.Series(paths, dtype="str"), sha256=pd.Series(hashes, dtype="str"))
-    return replace(manifest, name=f"{manifest.name}-{kind}{severity}", table=worse_table, root=root)
+    corrupted_table = table.assign(path=pd.Series(paths, dtype="str"), sha256=pd.Series(hashes, dtype="str"))
+    return replace(manifest, name=f"{manifest.name}-{kind}{severity}", table=corrupted_table, root=root)
 
 
 def _blur(image: Image.Image, level: int, seed: int) -> Image.Image:

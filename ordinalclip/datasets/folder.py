@@ -1,4 +1,8 @@
-"""dataset=folder: the user's own images, one folder for each rank."""
+"""dataset=folder: the user's own images, one folder per rank.
+
+Folders named train, val or test (also valid, validation, dev, training) are splits. They are either above the ranks'
+folders or in them. Below both, images may be in further folders.
+"""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +18,7 @@ from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.table import SPLIT_WORDS
 from ordinalclip.errors import ConfigError, DataError
 
-_LAYOUT = "a folder with a folder for each rank; train, val and test folders may stand above these or in them"
+_LAYOUT = "a folder with a folder for each rank; train, val and test folders may be above these or in them"
 
 
 def load_folder(
@@ -30,30 +34,27 @@ def load_folder(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read a folder of folders.
-
-    Folders called train, val or test (or valid, validation, dev, training) are splits, whether they stand above the
-    ranks' folders or in them. Below those, images may lie in further folders.
+    """Reads a folder of folders.
 
     Args:
         root: the folder.
-        order: names of the ranks' folders from the lowest to the highest; null takes their natural order, in which 2
-            stands before 10, and tells it.
+        order: names of the ranks' folders from the lowest to the highest; by default their natural order, in which 2 is
+            before 10. A note says which.
         rank_names: a word per rank for prompts; by default the folders' names, with blanks for underscores.
-        rank_values: a number per rank; by default the folders' names where all are numbers, else 0…R-1.
+        rank_values: a number per rank; by default the folders' names if all are numbers, else 0…R-1.
         unit: of the values.
-        subject: regular expression whose first group is the subject's id in an image's path; null where unknown.
-        on_error: "raise" about broken images, or "skip" and note them.
-        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
+        subject: regular expression whose first group is the subject's id in an image's path; null if unknown.
+        on_error: "raise" about broken images, or "skip" them with a note.
+        allow_outside: whether paths may lead out of the folder of the images, for example by symbolic links.
         data_dir: not used.
-        cache_dir: remembers the inspection.
+        cache_dir: caches the inspection of the images.
 
     Returns:
-        The manifest, its `split` NA where there are no split folders.
+        The manifest, its `split` NA if there are no split folders.
 
     Raises:
-        ConfigError: where there is no such folder, or `order` does not fit it.
-        DataError: where a rank's folder has no image.
+        ConfigError: there is no such folder, or `order` does not fit it.
+        DataError: some images are in a split's folder and others are not.
     """
     top = _top(root)
     images, others = walk_images(top)
@@ -63,14 +64,14 @@ def load_folder(
         columns=["path", "split", "folder"],
         dtype="str",
     )
-    notes = _passed_over([path for path, (_, rank) in zip(images, placed, strict=True) if rank is None], others)
+    notes = _skipped_notes([path for path, (_, rank) in zip(images, placed, strict=True) if rank is None], others)
     folders = _order(sorted(set(table["folder"]), key=natural), order, top)
     _check_splits(table, top)
     if order is None:
         notes.append(f"ranks in the natural order of their folders: {' < '.join(folders)}")
         if not all(re.search(r"\d", name) for name in folders):
             notes[-1] = (
-                f"warning: {notes[-1]}; names without numbers are in alphabetical order, so see that it is meant"
+                f"warning: {notes[-1]}; names without numbers are in alphabetical order, so check that it is intended"
             )
         notes[-1] += "; dataset.order=[…] sets another"
     table["rank"] = table["folder"].map({name: rank for rank, name in enumerate(folders)})
@@ -97,7 +98,7 @@ def load_folder(
 
 
 def natural(name: str) -> list[tuple[int, float, str]]:
-    """A key that sorts the numbers in names by their size: 9 before 10, -1 before 0 and 1.5 before 2."""
+    """Returns a sort key that orders the numbers in names by size: 9 before 10, -1 before 0 and 1.5 before 2."""
     parts = re.findall(r"^-?\d+(?:\.\d+)?|\d+(?:\.\d+)?|\D+", name)
     return [(0, float(part), "") if re.search(r"\d", part) else (1, 0.0, part.casefold()) for part in parts]
 
@@ -112,7 +113,7 @@ def _top(root: str | None) -> Path:
 
 
 def _place(path: str) -> tuple[str | None, str | None]:
-    """Split and rank's folder of an image; the rank is None for one that lies beside the ranks' folders."""
+    """Returns split and rank's folder of an image; the rank is None for images beside the ranks' folders."""
     first, *more = path.split("/")[:-1] or [""]
     if first.lower() in SPLIT_WORDS:
         return SPLIT_WORDS[first.lower()], more[0] if more else None
@@ -121,14 +122,12 @@ def _place(path: str) -> tuple[str | None, str | None]:
     return (SPLIT_WORDS.get(more[0].lower()) if more else None), first
 
 
-def _passed_over(beside: list[str], others: list[str]) -> list[str]:
-    told = []
-    for paths, what in ((beside, "images beside the ranks' folders"), (others, "files that are no images")):
+def _skipped_notes(beside: list[str], others: list[str]) -> list[str]:
+    notes = []
+    for paths, what in ((beside, "images beside the ranks' folders"), (others, "files that are not images")):
         if paths:
-            told.append(
-                f"{len(paths):,} {what} are passed over: {', '.join(paths[:5])}{' …' if len(paths) > 5 else ''}"
-            )
-    return told
+            notes.append(f"skipped {len(paths):,} {what}: {', '.join(paths[:5])}{' …' if len(paths) > 5 else ''}")
+    return notes
 
 
 def _order(folders: list[str], order: Sequence[str | int | float] | None, top: Path) -> list[str]:
@@ -141,9 +140,9 @@ def _order(folders: list[str], order: Sequence[str | int | float] | None, top: P
             raise ConfigError("dataset.root", top, problem, allowed=_LAYOUT)
         return folders
     given = [str(name) for name in order]
-    wrong = [f"{name} stands {given.count(name)} times" for name in dict.fromkeys(given) if given.count(name) > 1]
-    wrong += [f"{name} is no folder with images" for name in given if name not in folders]
-    wrong += [f"{name} is a folder with images and not in it" for name in folders if name not in given]
+    wrong = [f"{name} occurs {given.count(name)} times" for name in dict.fromkeys(given) if given.count(name) > 1]
+    wrong += [f"{name} is not a folder with images" for name in given if name not in folders]
+    wrong += [f"{name} is a folder with images and is missing" for name in folders if name not in given]
     if wrong:
         allowed = f"these in any order: {', '.join(folders)}"
         raise ConfigError("dataset.order", given, "; ".join(wrong), allowed=allowed)
@@ -154,7 +153,7 @@ def _check_splits(table: pd.DataFrame, top: Path) -> None:
     without = table["path"][table["split"].isna()]
     if 0 < len(without) < len(table):
         raise DataError(
-            f"{top}: {len(without):,} of {len(table):,} images are in no split's folder, while others are:\n"
+            f"{top}: {len(without):,} of {len(table):,} images are not in a split's folder, while others are:\n"
             f"{listed(without.tolist())}\n  what to do: put all images into train, val or test folders, or none"
         )
 

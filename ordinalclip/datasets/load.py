@@ -1,4 +1,8 @@
-"""From the dataset and protocol groups of a config to a checked manifest with its split."""
+"""From the groups `dataset`, `protocol` and `subset` of a config to a checked manifest with its split.
+
+`load_manifest` is `split_manifest`, which loads the data set and reads its images, and `finish_manifest`, which takes
+the subset and checks the result. Runs on subsets of one data set share the first part.
+"""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -16,7 +20,7 @@ from ordinalclip.datasets.splits import carve_calibration
 from ordinalclip.datasets.subset import take_subset
 from ordinalclip.errors import ConfigError, DataError
 
-# Keys of a dataset's yaml that describe it, and are no options of its loader.
+# Keys of a dataset's yaml that describe it and are not passed to its loader.
 DESCRIPTIVE = ("name", "context", "licence", "citation", "photos")
 
 
@@ -29,22 +33,22 @@ def load_manifest(
     cache_dir: Path,
     needed: Sequence[str] = SPLITS,
 ) -> Manifest:
-    """Load a data set, look at all of its images, split it by the protocol, take a subset, and check the outcome.
+    """Loads a data set, reads all of its images, splits it, takes a subset and checks the result.
 
     Args:
-        dataset_cfg: the group `dataset`: `_target_`, the loader's options, and the descriptive keys.
-        protocol_cfg: the group `protocol`, of which `split` and `select_on` are used.
-        subset_cfg: the group `subset`; None is all of the data set.
-        data_dir: where data sets lie or are made.
-        cache_dir: where findings are remembered.
-        needed: splits that must have images; without "train" there need be nothing to train on.
+        dataset_cfg: the group `dataset`: `_target_`, the loader's options, and the keys in `DESCRIPTIVE`.
+        protocol_cfg: the group `protocol`.
+        subset_cfg: the group `subset`; None uses the whole data set.
+        data_dir: folder of data sets that are unpacked or drawn.
+        cache_dir: the platform's cache.
+        needed: splits that must have images. Training images are only checked if it has "train".
 
     Returns:
         The manifest, each row with its split and the SHA-256 of its image.
 
     Raises:
-        ConfigError: for settings that cannot be used.
-        DataError: for broken images, ranks out of range, duplicate paths, an empty split.
+        ConfigError: settings cannot be used.
+        DataError: images are broken, ranks out of range, paths duplicated, or a split is empty.
     """
     manifest = split_manifest(dataset_cfg, protocol_cfg, data_dir=data_dir, cache_dir=cache_dir)
     return finish_manifest(manifest, protocol_cfg, subset_cfg, needed)
@@ -53,7 +57,7 @@ def load_manifest(
 def split_manifest(
     dataset_cfg: Mapping[str, Any], protocol_cfg: Mapping[str, Any], *, data_dir: Path, cache_dir: Path
 ) -> Manifest:
-    """The first part of `load_manifest`, which looks at the images; subsets of a data set share it."""
+    """Loads a data set, reads its images and splits it; see `load_manifest`."""
     options, split = _plain(dataset_cfg), _plain(protocol_cfg)["split"]
     loader = _find("dataset._target_", options.pop("_target_"))
     description = {key: options.pop(key) for key in DESCRIPTIVE if key in options}
@@ -70,11 +74,11 @@ def finish_manifest(
     subset_cfg: Mapping[str, Any] | None,
     needed: Sequence[str] = SPLITS,
 ) -> Manifest:
-    """The second part of `load_manifest`: the subset, what is set aside of val, and the check."""
+    """Takes the subset and the calibration split, and checks the result; see `load_manifest`."""
     if subset_cfg is not None:
         manifest = take_subset(manifest, **subset_cfg)
     split = protocol_cfg["split"]
-    share = protocol_cfg.get("calibration", 0)  # runs of before had none
+    share = protocol_cfg.get("calibration", 0)  # absent in the earliest runs
     manifest = carve_calibration(manifest, share, seed=split.get("seed", 0), block_size=split.get("block_size"))
     return check_split(manifest, protocol_cfg.get("select_on", "val"), protocol_cfg.get("leakage", "warn"), needed)
 
@@ -82,19 +86,19 @@ def finish_manifest(
 def check_split(
     manifest: Manifest, select_on: str = "val", leakage: str = "warn", needed: Sequence[str] = SPLITS
 ) -> Manifest:
-    """Check what a protocol and a subset made.
+    """Checks the splits that a protocol and a subset made.
 
     Args:
         manifest: with `split` filled.
-        select_on: the split that an epoch is chosen on; val may be empty where it is "test".
-        leakage: "warn" about what stands in two splits, or "forbid" it.
+        select_on: split that the epoch is chosen on; if it is "test", val may be empty.
+        leakage: "warn" about leakage between splits, or "forbid" it.
         needed: see `load_manifest`.
 
     Returns:
-        The manifest, with notes on ranks without a training image and on what stands in two splits.
+        The manifest, with notes on ranks without training images and on leakage.
 
     Raises:
-        DataError: where a split is empty, or training has fewer than two ranks, or what is forbidden leaks.
+        DataError: a split is empty, training has fewer than two ranks, or there is forbidden leakage.
     """
     table = manifest.table
     sizes = table["split"].value_counts()
@@ -115,12 +119,12 @@ def check_split(
     report = measure_leakage(manifest)
     if leakage == "forbid":
         forbid_leakage(manifest.name, report)
-    notes = [*(_untrained(manifest, trained) if "train" in needed else ()), *leakage_notes(report)]
+    notes = [*(_untrained_note(manifest, trained) if "train" in needed else ()), *leakage_notes(report)]
     return replace(manifest, notes=(*manifest.notes, *notes))
 
 
 def summary(manifest: Manifest) -> str:
-    """A text table: images per rank and split."""
+    """Returns a text table of the number of images per rank and split."""
     table, num_ranks = manifest.table, manifest.num_ranks
     splits = table["split"].fillna("none") if table["split"].isna().any() else table["split"]
     counts = pd.crosstab(table["rank"], splits)
@@ -141,7 +145,7 @@ def summary(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
-def _untrained(manifest: Manifest, trained: set[int]) -> list[str]:
+def _untrained_note(manifest: Manifest, trained: set[int]) -> list[str]:
     missing = [manifest.rank_names[rank] for rank in range(manifest.num_ranks) if rank not in trained]
     if not missing:
         return []
@@ -158,7 +162,7 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find(key: str, target: str) -> Any:
-    """The function that a `_target_` names; Hydra's own instantiate would wrap our errors in its."""
+    """Returns the function that a `_target_` names. Hydra's `instantiate` would wrap the function's errors."""
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)

@@ -79,8 +79,8 @@ def test_what_is_no_image_of_a_rank_is_told(tmp_path: Path) -> None:
     assert made.num_ranks == 2
     assert len(made.table) == 4
     assert made.notes[:2] == (
-        "1 images beside the ranks' folders are passed over: loose.png",
-        "2 files that are no images are passed over: 3 (a link), 1/notes.txt",
+        "skipped 1 images beside the ranks' folders: loose.png",
+        "skipped 2 files that are not images: 3 (a link), 1/notes.txt",
     )
 
 
@@ -98,9 +98,9 @@ def test_subjects(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"order": ["1", "2"]}, "10 is a folder with images and not in it"),
-        ({"order": ["1", "2", "10", "3"]}, "3 is no folder with images"),
-        ({"order": ["1", "2", "10", "1"]}, "1 stands 2 times"),
+        ({"order": ["1", "2"]}, "10 is a folder with images and is missing"),
+        ({"order": ["1", "2", "10", "3"]}, "3 is not a folder with images"),
+        ({"order": ["1", "2", "10", "1"]}, "1 occurs 2 times"),
         ({"rank_names": ["a"]}, "1 for the 3 folders 1 < 2 < 10"),
         ({"rank_values": [1, 2]}, "2 for the 3 folders"),
     ],
@@ -126,7 +126,7 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="in a single folder: 1"):
         load(root)
     write_image(root / "2" / "train" / "a.png", 1)
-    with pytest.raises(DataError, match=r"1 of 2 images are in no split's folder, while others are:\n  1/a.png"):
+    with pytest.raises(DataError, match=r"1 of 2 images are not in a split's folder, while others are:\n  1/a.png"):
         load(root)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ordinalclip.config.compose import conf_dir
 from ordinalclip.datasets.inspection import (
-    MAX_ROWS,
+    MAX_SHEET_RANKS,
     check_dataset,
     duplicates,
     findings,
@@ -80,7 +80,7 @@ def test_a_split_without_images_is_an_error_behind_the_counts(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["dataset=folder", "prompt=rank"], "does not bear on the data"),
+        (["dataset=folder", "prompt=rank"], "does not concern the data"),
         (["dataset"], "needs a value"),
         (["dataset=folder"], "needs the folder of your images"),
         (["dataset=folder", "dataset.on_error=never"], "on_error"),
@@ -131,7 +131,7 @@ def test_many_ranks_are_spread_over_the_scale(tmp_path: Path) -> None:
     for path in made.table["path"]:
         write_image(tmp_path / path, size=2)
     sheet = rank_sheet(type(made)(**{**made.__dict__, "root": tmp_path}), per_rank=1, size=16)
-    assert sheet.height == MAX_ROWS * 20 + 4
+    assert sheet.height == MAX_SHEET_RANKS * 20 + 4
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -173,7 +173,7 @@ def test_folders_and_ranks_called_by_numbers_are_typed_as_they_are(
     assert check_dataset([*words, "dataset.order=[10,1.5,2]", "dataset.rank_names=[3,2,one]"]) == 0
     rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[2:5]]
     assert rows == [["0", "3", "10"], ["1", "2", "1.5"], ["2", "one", "2"]]
-    with pytest.raises(ConfigError, match="10 is a folder with images and not in it"):
+    with pytest.raises(ConfigError, match="10 is a folder with images and is missing"):
         check_dataset([*words, "dataset.order=[1.5,2]"])
 
 
