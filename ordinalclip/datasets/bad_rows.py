@@ -17,11 +17,11 @@ ON_ERROR = "dataset.on_error=skip"
 
 
 def listed(lines: Sequence[object], number: int | None = None) -> str:
-    """The first offenders, a line each, and how many more there are.
+    """The first lines, indented, and how many more there are.
 
     Args:
-        lines: the offenders, or the first `NUM_LISTED` of them.
-        number: how many there are in all; None = as many as `lines`.
+        lines: all of them, or the first `NUM_LISTED`.
+        number: how many there are; None for as many as `lines`.
     """
     number = len(lines) if number is None else number
     shown = [f"  {line}" for line in lines[:NUM_LISTED]]
@@ -31,16 +31,16 @@ def listed(lines: Sequence[object], number: int | None = None) -> str:
 
 
 def refuse(where: Path | str, offenders: Sequence[object], problem: str, *, remedy: str) -> None:
-    """Nothing where there is no offender, else one error about all of them.
+    """Raise one error about all offenders, if there are any.
 
     Args:
-        where: the file or folder, or the data set's name.
+        where: file, folder or name of the data set.
         offenders: such as `line 7: a.jpg x`.
-        problem: what they are or do, behind their number: "lines have no label".
+        problem: follows their number in the message: "lines have no label".
         remedy: what to do.
 
     Raises:
-        DataError: for any offender.
+        DataError: there is an offender.
     """
     if len(offenders):
         raise DataError(f"{where}: {len(offenders):,} {problem}:\n{listed(offenders)}\n  what to do: {remedy}")
@@ -58,21 +58,21 @@ def usable(
     on_error: str,
     setting: str = ON_ERROR,
 ) -> pd.DataFrame:
-    """The rows that are not wrong.
+    """Return the rows that are not wrong.
 
     Args:
-        table: the rows.
-        wrong: [N] which of them cannot be used.
-        told: [N] what to print about each, such as its path and label.
-        notes: where a note is added if rows are left out.
-        where: the file or folder that the rows are from.
-        problem: what is wrong with them, behind their number: "images have no age in their names".
+        table: N rows.
+        wrong: [N], which of them cannot be used.
+        told: [N], a line for each in the error and the note, such as its path and label.
+        notes: a note is appended if rows are left out.
+        where: file or folder that the rows were read from.
+        problem: follows their number in the message: "images have no age in their names".
         remedy: what to do.
         on_error: "raise", or "skip" to leave them out.
-        setting: by which the user leaves them out; stands in the note and in the error.
+        setting: the option that leaves them out, for the note and the error.
 
     Raises:
-        DataError: where there are any, with on_error "raise"; where there are no others, in any case.
+        DataError: rows are wrong and `on_error` is "raise", or all rows are wrong.
     """
     mask = np.asarray(wrong, dtype=bool)
     if not mask.any():

@@ -57,7 +57,8 @@ def load_folder(
         DataError: some images are in a split's folder and others are not.
     """
     top = _top(root)
-    images, others = walk_images(top)
+    images, others, links = walk_images(top)
+    others = [*(f"{link} (a link)" for link in links), *others]
     placed = [_place(path) for path in images]
     table = pd.DataFrame(
         [(path, split, rank) for path, (split, rank) in zip(images, placed, strict=True) if rank is not None],

@@ -9,116 +9,104 @@ import numpy as np
 import pandas as pd
 
 from ordinalclip.datasets.bad_rows import NUM_LISTED, listed, usable
+from ordinalclip.datasets.layout import Source
 from ordinalclip.errors import ConfigError, DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-NUM_TOLD = 5
+NUM_EXAMPLES = 5  # missing images that a note names
 
 
-def list_images(root: Path, folder: str = ".", *, notes: list[str]) -> list[str]:
-    """All images below a folder, by the endings of their names in any case; links to folders are not followed.
-
-    Args:
-        root: folder of the data set.
-        folder: in it; this one may be a link.
-        notes: where a note is added about links to folders that were passed over.
+def walk_images(folder: Path) -> tuple[list[str], list[str], list[str]]:
+    """List the files below a folder. Links to folders are not followed; hidden files and folders are skipped.
 
     Returns:
-        Paths relative to `root`, with forward slashes, sorted. Hidden files (such as macOS's `._x.jpg`) are no images.
+        Images (by the suffix in any case), other files, and links to folders: paths relative to `folder` with forward
+        slashes, in order.
+    """
+    images: list[str] = []
+    others: list[str] = []
+    links: list[str] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(place).relative_to(folder)
+        links += [(below / name).as_posix() for name in folders if (Path(place) / name).is_symlink()]
+        for name in sorted(files):
+            if not name.startswith("."):
+                (images if name.lower().endswith(SUFFIXES) else others).append((below / name).as_posix())
+    return images, others, links
+
+
+def list_images(source: Source, folder: str = ".") -> list[str]:
+    """List all images below a folder of the data set; a note is added if links to folders are skipped.
+
+    Args:
+        source: the data set.
+        folder: relative to its root; this folder itself may be a link.
+
+    Returns:
+        Paths relative to the root, with forward slashes, sorted.
 
     Raises:
-        DataError: where there is none.
+        DataError: there is no image.
     """
-    found, links = [], []
-    for place, folders, files in os.walk(root / folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(place).relative_to(root)
-        links += [(below / name).as_posix() for name in folders if (Path(place) / name).is_symlink()]
-        found += [(below / name).as_posix() for name in files if name.lower().endswith(SUFFIXES) and name[0] != "."]
-    if not found:
+    images, _, links = walk_images(source.root / folder)
+    if not images:
         raise DataError(
-            f"{root / folder}: holds no image ({', '.join(SUFFIXES)}), nor does a folder in it\n"
+            f"{source.root / folder}: holds no image ({', '.join(SUFFIXES)}), nor does a folder in it\n"
             "  what to do: unpack the images there, or see whether dataset.root is the right folder"
         )
     if links:
-        told = f"{', '.join(sorted(links)[:NUM_LISTED])}{' …' if len(links) > NUM_LISTED else ''}"
-        notes.append(f"warning: {len(links):,} links to folders are not followed: {told}")
-    return sorted(found)
+        names = sorted((Path(folder) / link).as_posix() for link in links)
+        more = " …" if len(names) > NUM_LISTED else ""
+        source.notes.append(
+            f"warning: {len(names):,} links to folders are not followed: {', '.join(names[:NUM_LISTED])}{more}"
+        )
+    return sorted((Path(folder) / image).as_posix() for image in images)
 
 
-def parse_names(
-    paths: list[str], pattern: str, notes: list[str], *, root: Path, form: str, on_error: str
-) -> pd.DataFrame:
-    """Take paths apart.
+def parse_names(source: Source, paths: Sequence[str], pattern: str, form: str) -> pd.DataFrame:
+    """Parse labels from the names of images; names that do not match are an error or skipped, by `source.on_error`.
 
     Args:
-        paths: relative to `root`.
-        pattern: regular expression with named groups that has to fit the end of a path, from the start of a folder's or
-            file's name; case does not matter.
-        notes: where a note is added if images are left out.
-        root: folder of the data set.
+        source: the data set.
+        paths: relative to its root.
+        pattern: regular expression with named groups, matched against the end of a path from the start of a folder's
+            or file's name; case is ignored.
         form: the pattern in words, for the error.
-        on_error: what to do about names that the pattern does not fit.
 
     Returns:
         `path`, and a column of str for each named group.
 
     Raises:
-        DataError: for names that are not understood, all at once.
+        DataError: names do not match, all listed at once.
     """
     whole = re.compile(rf"(?:.*/)?(?:{pattern})", re.IGNORECASE)
     found = [whole.fullmatch(path) for path in paths]
-    groups = list(whole.groupindex)
-    table = pd.DataFrame(
-        {
-            "path": paths,
-            **{group: pd.Series([one and one[group] for one in found], dtype="str") for group in groups},
-        }
-    )
+    groups = {group: pd.Series([match and match[group] for match in found], dtype="str") for group in whole.groupindex}
     return usable(
-        table,
-        [one is None for one in found],
+        pd.DataFrame({"path": paths, **groups}),
+        [match is None for match in found],
         paths,
-        notes,
-        where=root,
+        source.notes,
+        where=source.root,
         problem=f"images whose names are not of the form {form}",
         remedy="mend their names, take them out",
-        on_error=on_error,
+        on_error=source.on_error,
     )
-
-
-def walk_images(folder: Path) -> tuple[list[str], list[str]]:
-    """All images below a folder, links to other folders not followed.
-
-    Returns:
-        Paths relative to it with forward slashes, in order; and those of files that are no images by their names.
-        Hidden ones are in neither.
-    """
-    images: list[str] = []
-    others: list[str] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        links = [Path(place) / name for name in folders if (Path(place) / name).is_symlink()]
-        others += [f"{link.relative_to(folder).as_posix()} (a link)" for link in links]
-        for name in sorted(files):
-            if not name.startswith("."):
-                path = (Path(place) / name).relative_to(folder).as_posix()
-                (images if name.lower().endswith(SUFFIXES) else others).append(path)
-    return images, others
 
 
 def named_images(root: Path, folder: str, names: Sequence[str], suffix: str) -> tuple[list[str], np.ndarray]:
-    """Where the images lie that a table calls by their names without a suffix.
+    """Find the images that a table names without a suffix.
 
     Args:
-        root: of the data set.
-        folder: in it, that holds them all.
+        root: folder of the data set.
+        folder: relative to it; holds all images.
         names: of the images.
-        suffix: that they were published with; copies in another format are found, too.
+        suffix: the published one; copies in another format are found, too.
 
     Returns:
-        The N paths relative to root, under the published suffix where there is none; [N] whether there is one.
+        N paths relative to root, with the published suffix if there is no such image; and [N], whether there is one.
     """
     stems: dict[str, str] = {}
     for name in sorted(os.listdir(root / folder), reverse=True):  # of two under one name, the first in order
@@ -131,43 +119,40 @@ def named_images(root: Path, folder: str, names: Sequence[str], suffix: str) -> 
     return paths, np.array([file is not None for file in found])
 
 
-def leave_out_missing(
-    table: pd.DataFrame, there: np.ndarray, *, name: str, obtain: str
-) -> tuple[pd.DataFrame, list[str]]:
-    """The rows whose image is there, for sets whose images vanish from where they are fetched.
+def leave_out_missing(source: Source, table: pd.DataFrame, is_there: np.ndarray) -> pd.DataFrame:
+    """Leave out rows whose image is missing, for data sets whose images disappear from their web site; adds a note.
 
     Args:
-        table: with `path`.
-        there: [N] whether a row's image is.
-        name: of the data set.
-        obtain: where the images come from.
-
-    Returns:
-        The rows, and a note of how many are missing.
+        source: the data set.
+        table: with the column `path`.
+        is_there: [N], whether the image of a row exists.
 
     Raises:
-        DataError: where none is there.
+        DataError: no image exists.
     """
-    missing = table["path"][~there].tolist()
+    missing = table["path"][~is_there].tolist()
     if not missing:
-        return table, []
+        return table
     if len(missing) == len(table):
-        told = f"{name}: none of its {len(table):,} images is there:\n{listed(missing[:NUM_TOLD], len(missing))}"
-        raise DataError(f"{told}\n  what to do: see dataset.images" + (f"; {obtain}" if obtain else ""))
-    examples = ", ".join(missing[:NUM_TOLD]) + (" …" if len(missing) > NUM_TOLD else "")
-    note = f"{len(missing):,} of {len(table):,} images are not there (any more): {examples}"
-    return table[there].reset_index(drop=True), [note]
+        remedy = "see dataset.images" + (f"; {source.obtain}" if source.obtain else "")
+        examples = listed(missing[:NUM_EXAMPLES], len(missing))
+        raise DataError(
+            f"{source.name}: none of its {len(table):,} images is there:\n{examples}\n  what to do: {remedy}"
+        )
+    examples = ", ".join(missing[:NUM_EXAMPLES]) + (" …" if len(missing) > NUM_EXAMPLES else "")
+    source.notes.append(f"{len(missing):,} of {len(table):,} images are not there (any more): {examples}")
+    return table[is_there].reset_index(drop=True)
 
 
 def subjects_of(paths: pd.Series, pattern: str) -> pd.Series:
-    """The subject's id in each path.
+    """Extract the subject's id from each path.
 
     Args:
         paths: of the images.
         pattern: regular expression whose first group is the id, `dataset.subject`.
 
     Raises:
-        ConfigError: where it fits no part of a path, or has no group.
+        ConfigError: it matches no part of a path, or has no group.
     """
     allowed = "a regular expression with one group, or null"
     try:

@@ -1,36 +1,83 @@
-"""What every layout of a public data set does with its folder: find it, check that it is complete, stay inside it.
+"""The folder of a public data set: it is found, checked for completeness, and nothing outside it is read.
 
-A loader calls, in this order, `find_root`, which checks that the lists it is given lie within the folder; `check_list`
-for other lists; readers of lists (`table_files`); `require_files` for the files that lists name; and `build_manifest`,
-which calls `check_inside` for every image before it opens one. `unlike_published` compares lists with the published
-ones to the byte; a difference is noted, not refused, since a copy may have other line ends.
+A loader calls `find_root`, which returns a `Source` and checks that the lists it names lie within the folder;
+`check_list` for other lists; readers of lists (`table_files`, `published_labels`) and of names (`image_files`);
+`Source.require` for the files that lists name; and `build_manifest(table, …, **source.options)`, which calls
+`check_inside` for every image before it is opened. `unlike_published` compares lists with the published ones; a
+difference is noted, not refused, since a copy may have other line ends.
 """
 
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from ordinalclip.datasets.bad_rows import listed
 from ordinalclip.errors import ConfigError, DataError
 
+OnError = Literal["raise", "skip"]
 
-def find_root(root: str, *, name: str, needs: Sequence[str], obtain: str = "", allow_outside: bool = False) -> Path:
-    """The folder of a data set, with all that makes it one.
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's folder, and how its loader treats what it cannot use.
 
     Args:
-        root: as configured, `dataset.root`.
         name: of the data set, for errors.
-        needs: what has to be in it: files, folders, or patterns such as `fold_*_data.txt`; `a|b` is one of the two.
-        obtain: where the data come from, told where they are missing.
-        allow_outside: let what is needed be links that lead out of the folder.
+        root: absolute folder that images and lists are relative to.
+        cache_dir: folder in which `build_manifest` caches checks of images.
+        obtain: where the data can be obtained, for errors about missing files.
+        on_error: "raise" for rows and images that cannot be used, or "skip" to leave them out with a note.
+        allow_outside: allow paths that lead out of `root`.
+        notes: recorded in the manifest; readers append to it.
+    """
 
-    Returns:
-        The absolute folder.
+    name: str
+    root: Path
+    cache_dir: Path
+    obtain: str = ""
+    on_error: OnError = "raise"
+    allow_outside: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of `build_manifest` that are the same for all tables of this data set."""
+        names = ("root", "cache_dir", "on_error", "allow_outside", "notes")
+        return {name: getattr(self, name) for name in names}
+
+    def require(self, paths: Sequence[str], what: str) -> None:
+        """With `on_error` "raise", raise if files are missing; see `require_files`."""
+        if self.on_error == "raise":
+            require_files(self.root, paths, what=what, obtain=self.obtain)
+
+
+def find_root(
+    root: str,
+    cache_dir: Path,
+    obtain: str = "",
+    on_error: OnError = "raise",
+    allow_outside: bool = False,
+    *,
+    name: str,
+    needs: Sequence[str],
+) -> Source:
+    """Find the folder of a data set and check that it is complete.
+
+    Args:
+        root: `dataset.root`.
+        cache_dir: see `Source`, as are `obtain`, `on_error` and `allow_outside`.
+        obtain: where the data can be obtained.
+        on_error: "raise" or "skip".
+        allow_outside: allow links that lead out of the folder.
+        name: of the data set, for errors.
+        needs: what must be in it: files, folders, or patterns such as `fold_*_data.txt`; `a|b` is one of the two.
 
     Raises:
-        ConfigError: there is no such folder, or none of `needs` is in it: it is another one.
-        DataError: some of `needs` are there and some are not: half of a copy; or some lead out of the folder.
+        ConfigError: there is no such folder, or it is another one: nothing of `needs` is in it.
+        DataError: some of `needs` are missing (an incomplete copy), or lead out of the folder.
     """
     folder = Path(root).expanduser().absolute()
     allowed = f"the folder of {name}, in which there are {', '.join(needs)}"
@@ -39,10 +86,11 @@ def find_root(root: str, *, name: str, needs: Sequence[str], obtain: str = "", a
         raise ConfigError("dataset.root", root, f"{folder} {kind}", allowed=allowed, remedy=obtain)
     missing = [need for need in needs if not _has(folder, need)]
     if not missing:
+        source = Source(name, folder, cache_dir, obtain, on_error, allow_outside)
         for pattern in (pattern for need in needs for pattern in need.split("|")):
             if (folder / pattern).exists():
-                check_list(folder, pattern, allow_outside=allow_outside)
-        return folder
+                check_list(source, pattern)
+        return source
     nearby = [*sorted(child for child in folder.iterdir() if child.is_dir()), folder.parent]
     nearer = next((place for place in nearby if all(_has(place, need) for need in needs)), None)
     if nearer is not None:
@@ -51,21 +99,21 @@ def find_root(root: str, *, name: str, needs: Sequence[str], obtain: str = "", a
     if len(missing) == len(needs):
         problem = f"{folder} is not {name}: it holds {contents(folder)}"
         raise ConfigError("dataset.root", root, problem, allowed=allowed, remedy=obtain)
-    told = f"{folder}: half of {name}; there is no {' and no '.join(missing)}\n  it holds {contents(folder)}"
-    raise DataError(f"{told}\n  what to do: copy or unpack the rest" + (f"; {obtain}" if obtain else ""))
+    problem = f"{folder}: half of {name}; there is no {' and no '.join(missing)}\n  it holds {contents(folder)}"
+    raise DataError(f"{problem}\n  what to do: copy or unpack the rest" + (f"; {obtain}" if obtain else ""))
 
 
 def require_files(root: Path, paths: Sequence[str], *, what: str, obtain: str = "") -> None:
-    """See that files are there, all at once, before any is opened.
+    """Check that files exist, all at once, before any is opened.
 
     Args:
         root: folder of the data set.
         paths: relative to it.
-        what: names them: "images that fold_0_data.txt names".
-        obtain: where the data come from.
+        what: the files in words: "images that fold_0_data.txt names".
+        obtain: where the data can be obtained.
 
     Raises:
-        DataError: with the number of files that are missing and the first of them, and what lies where they should.
+        DataError: with the number of missing files, the first of them, and what is in their folder.
     """
     missing = [path for path in paths if not (root / path).is_file()]
     if not missing:
@@ -82,14 +130,14 @@ def require_files(root: Path, paths: Sequence[str], *, what: str, obtain: str = 
 
 
 def check_inside(root: Path, paths: Sequence[str], *, allow_outside: bool = False) -> None:
-    """See that no path leads out of the data set's folder, through `..`, as an absolute path or by a symbolic link.
+    """Check that no path leads out of the data set's folder, through `..`, as an absolute path or by a symbolic link.
 
-    The folder itself may be a link. Links that stay within it are none of our business.
+    The folder itself may be a link, and links may lead to places within it.
 
     Args:
         root: folder of the data set.
         paths: relative to it; they need not exist.
-        allow_outside: the user has said that they may.
+        allow_outside: skip the check.
 
     Raises:
         DataError: with the number of such paths, the first of them, and where they lead.
@@ -117,19 +165,18 @@ def check_inside(root: Path, paths: Sequence[str], *, allow_outside: bool = Fals
         )
 
 
-def check_list(root: Path, name: str, *, allow_outside: bool = False) -> None:
-    """See that a list or table that is about to be read does not lie outside of the data set's folder by a link.
+def check_list(source: Source, name: str) -> None:
+    """Check that a list or table does not lie outside the data set's folder by a link, before it is read.
 
     Args:
-        root: folder of the data set.
-        name: of the file; one that is absolute or goes up through `..` has been named by the user.
-        allow_outside: the user has said that it may.
+        source: the data set.
+        name: of the file. One that is absolute or goes up through `..` is allowed: the user named it.
 
     Raises:
-        DataError: it does.
+        DataError: it lies outside.
     """
     if not Path(name).expanduser().is_absolute() and ".." not in name.split("/"):
-        check_inside(root, [name], allow_outside=allow_outside)
+        check_inside(source.root, [name], allow_outside=source.allow_outside)
 
 
 def contents(folder: Path, number: int = 8) -> str:
@@ -140,7 +187,7 @@ def contents(folder: Path, number: int = 8) -> str:
 
 
 def _has(folder: Path, need: str) -> bool:
-    # A name that is typed may be absolute, which is no pattern.
+    # A name from the command line may be absolute, which glob does not accept.
     return any(
         (folder / pattern).exists() or (not Path(pattern).is_absolute() and any(folder.glob(pattern)))
         for pattern in need.split("|")
@@ -152,11 +199,11 @@ def _within(path: str, folder: str) -> bool:
 
 
 def unlike_published(files: Sequence[Path], md5: Mapping[str, str]) -> list[str]:
-    """A note where files differ from what was published.
+    """A note if files differ from the published ones.
 
     Args:
-        files: that there are.
-        md5: file name → the published MD5, for those that have one.
+        files: existing files.
+        md5: file name → the published MD5; other files are not compared.
     """
     known = [file for file in files if file.name in md5]
     unlike = [

@@ -13,24 +13,26 @@ from scipy.io import loadmat
 
 from ordinalclip.datasets.bad_rows import refuse
 from ordinalclip.datasets.grading import Grading, bin_values
-from ordinalclip.datasets.table_files import read_table, require_columns
+from ordinalclip.datasets.layout import Source
+from ordinalclip.datasets.table_files import normal_paths, read_table, require_columns
 from ordinalclip.errors import ConfigError, DataError
 
+PARTS = {"train": "train", "valid": "val", "test": "test"}  # as data sets name them → the split
 REMEDY = "see whether it is the table that was published; correct these rows, or take them out"
 _AGAIN = "\n  what to do: see whether it is the file that was published; copy it again"
 _SHARE_ERROR = 1e-3  # of a vote: shares are written with a dozen digits
 
 
 def read_columns(file: Path, columns: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
-    """Columns of a table, some of which are numbers; spaces around cells do not count.
+    """Read a table some of whose columns are numbers; spaces around cells are removed.
 
     Args:
         file: .csv, .tsv or .txt with a header.
-        columns: that it has to have, of which `numbers` are to be numbers, the others text.
-        numbers: some of the columns.
+        columns: required columns.
+        numbers: those of them that are converted to float64; the others stay text.
 
     Raises:
-        DataError: for columns that are missing and for cells that are no numbers, naming rows.
+        DataError: columns are missing, or cells are not numbers; rows are named.
     """
     table = read_table(file)
     require_columns(table, file, columns)
@@ -44,8 +46,32 @@ def read_columns(file: Path, columns: Sequence[str], numbers: Sequence[str]) -> 
     return table
 
 
+def read_parts(
+    source: Source, tables: str, image: str, numbers: Sequence[str], *, texts: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read one table for each of the parts train, valid and test.
+
+    Args:
+        source: the data set.
+        tables: name of a table relative to its root, in which `{part}` is replaced.
+        image: column of paths.
+        numbers: columns of numbers.
+        texts: columns of text.
+
+    Returns:
+        The tables in one, with `path` (normalized), `part`, and `split` (train, val or test).
+    """
+    rows = []
+    for part, split in PARTS.items():
+        file = source.root / tables.replace("{part}", part)
+        table = read_columns(file, [image, *texts, *numbers], numbers)
+        paths = pd.Series(normal_paths(table[image], file), dtype="str")
+        rows.append(table.assign(path=paths, part=part, split=split))
+    return pd.concat(rows, ignore_index=True)
+
+
 def read_grades(file: Path, *, image: str, grade: str, num_ranks: int) -> pd.DataFrame:
-    """Read such a table; further columns are passed over.
+    """Read a table of medical grades; further columns are ignored.
 
     Args:
         file: with a header.
@@ -57,7 +83,7 @@ def read_grades(file: Path, *, image: str, grade: str, num_ranks: int) -> pd.Dat
         `image` (str), `rank` (int64) and `raw` (the grade as written).
 
     Raises:
-        DataError: naming the rows without an image or a grade on the scale, and images that stand in two rows.
+        DataError: rows have no image or no grade on the scale, or an image has two rows; rows are named.
     """
     table = read_table(file)
     require_columns(table, file, [image, grade])
@@ -76,18 +102,18 @@ def read_grades(file: Path, *, image: str, grade: str, num_ranks: int) -> pd.Dat
 
 
 def read_struct(file: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Columns of a struct, a row an image.
+    """Read columns of a struct in a MATLAB file before version 7.3; a row is an image.
 
     Args:
-        file: a MATLAB file before version 7.3, as all of these are.
+        file: the .mat file.
         name: of the struct, such as `celebrityImageData`.
         columns: of the struct; each an array of numbers, or of cells that hold a text or a row of numbers.
 
     Returns:
-        Numbers as float64, texts as str (blanks at their ends removed), rows of numbers as tuples.
+        Numbers as float64, texts as str (spaces at their ends removed), rows of numbers as tuples.
 
     Raises:
-        DataError: the file cannot be read, or has no such struct or column, or the columns are not of one length.
+        DataError: the file cannot be read, has no such struct or column, or the columns differ in length.
     """
     try:
         content = loadmat(str(file))
@@ -123,7 +149,7 @@ def vote_statistics(votes_NG: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean [N] and standard deviation [N] of the votes.
 
     Args:
-        votes_NG: how many, or which share, chose each of the grades 1…G.
+        votes_NG: number or share of the votes for each of the grades 1…G.
     """
     grades = np.arange(1, votes_NG.shape[1] + 1)
     shares = votes_NG / votes_NG.sum(axis=1, keepdims=True)
@@ -133,12 +159,12 @@ def vote_statistics(votes_NG: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def counts_of_shares(votes_NG: np.ndarray, total_N: np.ndarray) -> np.ndarray:
-    """How many chose each grade [N, G], where a row says which share did.
+    """Convert shares of votes to counts [N, G].
 
     Args:
         votes_NG: see `vote_statistics`.
-        total_N: how many voted; nan where that is not known. Rows that do not sum to 1, or whose shares are of another
-            number of votes than this, are left as they are.
+        total_N: number of votes, or nan. Rows that do not sum to 1, or whose shares are not whole counts of this
+            number, are returned unchanged.
     """
     counts = votes_NG * total_N[:, None]
     whole = np.isclose(counts, counts.round(), rtol=0, atol=_SHARE_ERROR).all(axis=1)
@@ -153,21 +179,21 @@ def votes_table(
     rank_names: Sequence[str] | None,
     rank_values: Sequence[float] | None,
 ) -> tuple[pd.DataFrame, Grading]:
-    """What votes make of an image.
+    """Cut ranks from the mean vote.
 
     Args:
-        votes_NG: see `vote_statistics`; every image has one at least.
-        file: that they come from.
-        bins: edges of the ranks, or how many ranks of about equal size.
+        votes_NG: see `vote_statistics`; every image has at least one vote.
+        file: that they were read from, for errors.
+        bins: edges of the ranks, or a number of ranks of about equal size.
         rank_names: by default the edges.
         rank_values: by default the middles.
 
     Returns:
-        `rank`, `value` (the mean), `deviation`, `raw` and `votes` (as written in the file, separated by a blank); and
-        the ranks.
+        A table of `rank`, `value` (the mean), `deviation`, `raw` and `votes` (counts separated by spaces), and the
+        ranks.
 
     Raises:
-        ConfigError: for bins that cannot be, or names and values that are not one for each.
+        ConfigError: invalid bins, or not one name and value for each rank.
     """
     mean, deviation = vote_statistics(votes_NG)
     # Rounded, so that a mean that is an edge falls on the same side everywhere.
@@ -188,14 +214,15 @@ def votes_table(
 
 
 def votes_as_labels(votes_NG: np.ndarray, bins: Sequence[float] | int) -> list[str] | None:
-    """Each vote as a rank, as the manifest's column `labels` has them, where ranks are the grades that were voted on.
+    """Write each vote as a rank, for the manifest's column `labels`.
 
     Args:
         votes_NG: see `vote_statistics`.
-        bins: edges of the ranks; only where each of G ranks holds one grade is a vote a rank.
+        bins: edges of the ranks.
 
     Returns:
-        The N rows' ranks in order, separated by blanks, or None where votes are no ranks, or shares and no counts.
+        The ranks of each row in order, separated by spaces; None unless each of G ranks holds exactly one grade and the
+        votes are counts.
     """
     grades = np.arange(1, votes_NG.shape[1] + 1)
     if isinstance(bins, int) or len(bins) != len(grades) + 1 or (votes_NG != votes_NG.round()).any():

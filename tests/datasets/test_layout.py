@@ -1,11 +1,12 @@
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ordinalclip.datasets.bad_rows import refuse
-from ordinalclip.datasets.layout import check_inside, check_list, find_root, require_files
+from ordinalclip.datasets.layout import Source, check_inside, check_list, find_root, require_files
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.table import load_table
 from ordinalclip.datasets.table_files import read_lines, read_table, read_text, require_columns
@@ -22,33 +23,37 @@ def make_set(folder: Path, *names: str) -> Path:
     return folder
 
 
+def find(root: Path | str, needs: Sequence[str] = NEEDS, **options: Any) -> Source:
+    return find_root(str(root), Path("cache"), name="x", needs=needs, **options)
+
+
 def test_a_whole_set_is_found(tmp_path: Path) -> None:
     folder = make_set(tmp_path / "set", "list.csv", "fold_0.txt", "faces/")
-    assert find_root(str(folder), name="x", needs=NEEDS) == folder
-    assert find_root(os.path.relpath(folder), name="x", needs=NEEDS).is_absolute()
+    assert find(folder).root == folder
+    assert find(os.path.relpath(folder)).root.is_absolute()
 
 
 def test_a_wrong_root(tmp_path: Path) -> None:
     whole = make_set(tmp_path / "up" / "set", "list.csv", "fold_0.txt", "aligned/")
     with pytest.raises(ConfigError, match="is no folder") as caught:
-        find_root(str(tmp_path / "none"), name="x", needs=NEEDS, obtain="ask them")
+        find(tmp_path / "none", obtain="ask them")
     assert caught.value.remedy == "ask them"
     assert "fold_*.txt" in caught.value.allowed
     with pytest.raises(ConfigError, match="is a file"):
-        find_root(str(whole / "list.csv"), name="x", needs=NEEDS)
+        find(whole / "list.csv")
     for wrong in (whole.parent, whole / "aligned"):  # one too high, one too low
         with pytest.raises(ConfigError, match="but in") as caught:
-            find_root(str(wrong), name="x", needs=NEEDS)
+            find(wrong)
         assert caught.value.remedy == f"dataset.root={whole}"
     other = make_set(tmp_path / "other", *(f"{letter}.png" for letter in "abcdefghij"), "k/")
     with pytest.raises(ConfigError, match=r"is not x: it holds a\.png, .*h\.png … and 3 more"):
-        find_root(str(other), name="x", needs=NEEDS)
+        find(other)
 
 
 def test_half_a_copy(tmp_path: Path) -> None:
     folder = make_set(tmp_path / "set", "list.csv")
     with pytest.raises(DataError, match=r"half of x; there is no fold_\*\.txt and no aligned\|faces") as caught:
-        find_root(str(folder), name="x", needs=NEEDS, obtain="ask them")
+        find(folder, obtain="ask them")
     assert "it holds list.csv" in str(caught.value)
     assert str(caught.value).endswith("unpack the rest; ask them")
 
@@ -91,12 +96,12 @@ def test_a_list_that_lies_elsewhere_by_a_link(tmp_path: Path) -> None:
     (tmp_path / "list.csv").touch()
     (root / "list.csv").symlink_to(tmp_path / "list.csv")
     with pytest.raises(DataError, match=r"1 of 1 paths lead out of this folder:\n  list\.csv → .*list\.csv"):
-        find_root(str(root), name="x", needs=NEEDS)
-    assert find_root(str(root), name="x", needs=NEEDS, allow_outside=True) == root
-    check_list(root, "fold_0.txt")
+        find(root)
+    assert find(root, allow_outside=True).root == root
+    source = find(root, needs=["fold_0.txt"])
     for typed in ("../list.csv", str(tmp_path / "list.csv")):  # who types such a name means it
-        check_list(root, typed)
-        find_root(str(root), name="x", needs=[typed])
+        check_list(source, typed)
+        find(root, needs=[typed])
 
 
 def test_a_table_may_be_allowed_to_lead_out(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 from ordinalclip.config.kinds import Between
 from ordinalclip.datasets.ages import SEX
 from ordinalclip.datasets.bad_rows import usable
-from ordinalclip.datasets.layout import find_root, require_files, unlike_published
+from ordinalclip.datasets.layout import Source, find_root, unlike_published
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.table_files import read_table, require_columns
 from ordinalclip.errors import DataError
@@ -43,32 +43,23 @@ def load_adience(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read Adience's folds: one is tested, the others train; val is the protocol's to take, users whole.
+    """Load Adience's folds: one is the test split, the others train; the protocol takes val from these, users whole.
 
-    Args:
-        root: folder of `aligned/` or `faces/` and of `fold_0_data.txt` …, which may also lie in `folds/`.
-        images: `aligned` by landmarks, or `faces`, turned upright only.
-        frontal: the lists `fold_frontal_0_data.txt` … of nearly frontal faces.
-        fold: the one that is tested.
-        labels: which column of the table of labels says what a label such as `(38, 48)` or `23` means.
-        md5: file name → the published MD5 of lists; where one differs, a note says so.
-        obtain: where the data come from, told where they are missing.
-        on_error: "raise" about labels and images that cannot be used, or "skip" and note them.
-        allow_outside: read images that a path or a link leads to outside of `root`.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
+    `root` has `aligned/` or `faces/`, and `fold_0_data.txt` …, which may also be in `folds/`. In the manifest `group`
+    is the Flickr user, `subject` a person in that user's albums, `fold` the published one.
 
-    Returns:
-        The manifest: `group` is the Flickr user, `subject` a person in that user's albums, `fold` the published one.
-
-    Raises:
-        ConfigError: for a folder that is not Adience's.
-        DataError: for missing lists or images, and labels that the table does not know.
+    Options:
+        images: `aligned` by landmarks, or `faces`, only rotated upright.
+        frontal: use the lists `fold_frontal_0_data.txt` … of nearly frontal faces.
+        fold: the test fold.
+        labels: the column of the table of labels that maps labels such as `(38, 48)` or `23` to ranks.
+        md5: file name → the published MD5 of lists; a note says which differ.
     """
     stem = "fold_frontal" if frontal else "fold"
     lists = [f"{stem}_{number}_data.txt" for number in range(NUM_FOLDS)]
     needs = [f"{images}/", *(f"{name}|folds/{name}" for name in lists)]
-    folder = find_root(root, name="Adience", needs=needs, obtain=obtain, allow_outside=allow_outside)
+    source = find_root(root, cache_dir, obtain, on_error, allow_outside, name="Adience", needs=needs)
+    folder = source.root
     files = [folder / name if (folder / name).is_file() else folder / "folds" / name for name in lists]
     rows = pd.concat([_read_fold(file, fold=str(number)) for number, file in enumerate(files)], ignore_index=True)
     path = images + "/" + rows["user_id"] + f"/{PREFIX[images]}." + rows["face_id"] + "." + rows["original_image"]
@@ -83,22 +74,10 @@ def load_adience(
             "split": (rows["fold"] == str(fold)).map({True: "test", False: "train"}),
         }
     )
-    notes = unlike_published(files, md5 or {})
-    table = _ranked(table, labels, notes, folder, on_error)
-    if on_error == "raise":
-        require_files(folder, list(table["path"]), what=f"images that {stem}_…_data.txt name", obtain=obtain)
-    return build_manifest(
-        table,
-        name="adience",
-        rank_names=NAMES,
-        rank_values=VALUES,
-        unit="year",
-        root=folder,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=notes,
-    )
+    source.notes.extend(unlike_published(files, md5 or {}))
+    table = _ranked(source, table, labels)
+    source.require(list(table["path"]), f"images that {stem}_…_data.txt name")
+    return build_manifest(table, name="adience", rank_names=NAMES, rank_values=VALUES, unit="year", **source.options)
 
 
 def _read_fold(file: Path, fold: str) -> pd.DataFrame:
@@ -107,8 +86,8 @@ def _read_fold(file: Path, fold: str) -> pd.DataFrame:
     return rows[list(COLUMNS)].apply(lambda column: column.str.strip()).assign(fold=fold)
 
 
-def _ranked(table: pd.DataFrame, labels: str, notes: list[str], folder: Path, on_error: str) -> pd.DataFrame:
-    """The rank of each label by the table of labels; what was mended and what was left out goes into the notes."""
+def _ranked(source: Source, table: pd.DataFrame, labels: str) -> pd.DataFrame:
+    """Map labels to ranks by the table of labels; notes say which were corrected or left out."""
     meaning = _meanings(labels)
     label = table["raw"].fillna("None").map(_canonical)
     unknown = ~label.isin(meaning.index)
@@ -116,29 +95,31 @@ def _ranked(table: pd.DataFrame, labels: str, notes: list[str], folder: Path, on
         table.assign(label=label),
         unknown,
         table["path"] + ": " + label,
-        notes,
-        where=folder,
+        source.notes,
+        where=source.root,
         problem=f"age labels are not in {LABELS}",
         remedy="see whether the lists are Adience's as published",
-        on_error=on_error,
+        on_error=source.on_error,
     )
     rank = known["label"].map(meaning)
     kept = rank.notna()
     if not kept.any():
         raise DataError(
-            f"{folder}: none of {len(known):,} faces has an age label that {LABELS} ({labels}) gives a rank\n"
+            f"{source.root}: none of {len(known):,} faces has an age label that {LABELS} ({labels}) gives a rank\n"
             "  what to do: see whether the lists are Adience's as published, or take another dataset.labels"
         )
-    mended = kept & ~known["label"].isin(list(meaning.index[: len(NAMES)]))
-    told = [f"{number} × {word} → {NAMES[int(meaning[word])]}" for word, number in _counts(known["label"][mended])]
+    corrected = kept & ~known["label"].isin(list(meaning.index[: len(NAMES)]))
+    changes = [
+        f"{number} × {word} → {NAMES[int(meaning[word])]}" for word, number in _counts(known["label"][corrected])
+    ]
     dropped = [f"{number} × {word}" for word, number in _counts(known["label"][~kept])]
-    notes.append(f"age labels by {LABELS}, column {labels}: " + ("; ".join(told) or "none to mend"))
+    source.notes.append(f"age labels by {LABELS}, column {labels}: " + ("; ".join(changes) or "none to mend"))
     if dropped:
-        notes.append(
+        source.notes.append(
             f"left out {int((~kept).sum()):,} of {len(known):,} faces, whose labels have no rank: {', '.join(dropped)}"
         )
-    done = known[kept].drop(columns="label").assign(rank=rank[kept].astype("int64"))
-    return done.reset_index(drop=True)
+    table = known[kept].drop(columns="label").assign(rank=rank[kept].astype("int64"))
+    return table.reset_index(drop=True)
 
 
 def _meanings(labels: str) -> pd.Series:
@@ -148,7 +129,7 @@ def _meanings(labels: str) -> pd.Series:
 
 
 def _canonical(label: str) -> str:
-    """One spelling: `(25 23)` and `(25,23)` are `(25, 23)`."""
+    """Normalize the spelling: `(25 23)` and `(25,23)` become `(25, 23)`."""
     pair = re.fullmatch(r"\((\d+)[\s,]+(\d+)\)", label)
     return f"({pair[1]}, {pair[2]})" if pair else label
 

@@ -38,47 +38,32 @@ def load_aesthetics(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read the table of scores, and the photos that are left of it.
+    """Load the table of scores and the photos that still exist; others are left out and counted in a note.
 
-    Args:
-        root: folder of the data set.
-        scores: the published table in it: photo id, category, scores separated by commas.
-        images: folder in it, with a file for each photo, called by its id.
-        category: one of the four; null is all of them.
-        rule: what makes one grade of several. "median": of an even number the upper of the two in the middle;
-            "truncated_median": their mean, rounded down; "rounded_mean": the mean, halves rounded up. Published code
-            disagrees.
-        rank_names: of the five grades.
-        rank_values: of the five grades.
-        unit: of the values.
-        obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
-        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
+    In the manifest `labels` are all scores as ranks, `deviation` is their standard deviation, `category` an attribute.
 
-    Returns:
-        A manifest of five ranks; `labels` are all scores as ranks, `deviation` is their standard deviation,
-        `category` is an attribute. Photos that are gone are left out and counted in the notes.
-
-    Raises:
-        ConfigError: where there is no such folder.
-        DataError: for a table that cannot be used, or when no photo is there.
+    Options:
+        scores: the published table: photo id, category, scores separated by commas.
+        images: folder with a file for each photo, named by its id.
+        category: one of the four; null for all.
+        rule: how several scores make a grade; published code disagrees. "median": of an even number the upper of the
+            two in the middle; "truncated_median": their mean, rounded down; "rounded_mean": the mean, halves up.
     """
-    top = find_root(root, name="Image Aesthetics", needs=[scores, images], obtain=obtain, allow_outside=allow_outside)
-    given = read_table(top / scores)
-    require_columns(given, top / scores, COLUMNS)
+    needs = [scores, images]
+    source = find_root(root, cache_dir, obtain, on_error, allow_outside, name="Image Aesthetics", needs=needs)
+    file = source.root / scores
+    given = read_table(file)
+    require_columns(given, file, COLUMNS)
     kinds = given["category"].str.strip().str.lower().replace({"animal": "animals"})
     rows = pd.Series(range(2, len(given) + 2), given.index).astype("str")  # as an editor counts them
-    told = "row " + rows + ": " + given[list(COLUMNS)].fillna("(empty)").agg(" ".join, axis=1)
+    lines = "row " + rows + ": " + given[list(COLUMNS)].fillna("(empty)").agg(" ".join, axis=1)
     remedy = "copy the table again, or take these rows out"
-    problem = f"rows have no category of {', '.join(CATEGORIES)}"
-    refuse(top / scores, told[~kinds.isin(CATEGORIES)].tolist(), problem, remedy=remedy)
+    wrong = lines[~kinds.isin(CATEGORIES)].tolist()
+    refuse(file, wrong, f"rows have no category of {', '.join(CATEGORIES)}", remedy=remedy)
     grades = [_grades(cell) for cell in given["beauty_scores"]]
-    unread = np.array([not scores_of for scores_of in grades])
-    problem = "rows have no scores from 1 to 5 with commas between them"
-    refuse(top / scores, told[unread].tolist(), problem, remedy=remedy)
-    paths, there = named_images(top, images, given[COLUMNS[0]].fillna("").str.strip().tolist(), ".jpg")
+    wrong = lines[[not scores_of for scores_of in grades]].tolist()
+    refuse(file, wrong, "rows have no scores from 1 to 5 with commas between them", remedy=remedy)
+    paths, there = named_images(source.root, images, given[COLUMNS[0]].fillna("").str.strip().tolist(), ".jpg")
     table = pd.DataFrame(
         {
             "path": paths,
@@ -92,18 +77,10 @@ def load_aesthetics(
     if category is not None:
         chosen = (kinds == category).to_numpy()
         table, there = table[chosen].reset_index(drop=True), there[chosen]
-    table, notes = leave_out_missing(table, there, name="Image Aesthetics", obtain=obtain)
+    source.notes.append(f"the grade is the {rule.replace('_', ' ')} of the scores")
+    table = leave_out_missing(source, table, there)
     return build_manifest(
-        table,
-        name="aesthetics",
-        rank_names=rank_names,
-        rank_values=rank_values,
-        unit=unit,
-        root=top,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=[f"the grade is the {rule.replace('_', ' ')} of the scores", *notes],
+        table, name="aesthetics", rank_names=rank_names, rank_values=rank_values, unit=unit, **source.options
     )
 
 

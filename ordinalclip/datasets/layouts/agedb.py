@@ -11,7 +11,7 @@ from ordinalclip.datasets.image_files import list_images, parse_names
 from ordinalclip.datasets.layout import find_root
 from ordinalclip.datasets.manifest import Manifest
 
-NAME = r"(?P<number>\d+)_(?P<subject>[^/]+)_(?P<value>\d{1,3})_(?P<sex>[mf])\.[^./]+"
+NAME = r"\d+_(?P<subject>[^/]+)_(?P<value>\d{1,3})_(?P<sex>[mf])\.[^./]+"
 FORM = "<number>_<Name>_<age>_<m|f>.jpg"
 
 
@@ -27,43 +27,8 @@ def load_agedb(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read AgeDB.
-
-    Args:
-        root: folder of the images, in it or in a folder of it.
-        first_age: age of the first rank.
-        last_age: age of the last rank.
-        outside: what to do about other ages.
-        obtain: where the data come from, told where they are missing.
-        on_error: "raise" about names and images that cannot be used, or "skip" and note them.
-        allow_outside: read images that a link leads to outside of `root`.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
-
-    Returns:
-        The manifest; `subject` is the person's name.
-
-    Raises:
-        ConfigError: for a folder without images.
-        DataError: for images that cannot be used.
-    """
-    folder = find_root(root, name="AgeDB", needs=["*"], obtain=obtain, allow_outside=allow_outside)
-    notes: list[str] = []
-    table = parse_names(list_images(folder, notes=notes), NAME, notes, root=folder, form=FORM, on_error=on_error)
-    table = table.assign(
-        raw=table["value"], value=table["value"].astype("float64"), sex=table["sex"].str.lower().map(SEX)
-    )
-    return build_ages(
-        table.drop(columns="number"),
-        name="agedb",
-        first_age=first_age,
-        last_age=last_age,
-        outside=outside,
-        root=folder,
-        what="images",
-        obtain=obtain,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=notes,
-    )
+    """Load AgeDB. `root` has the images, in it or in a folder of it; `subject` is the person's name."""
+    source = find_root(root, cache_dir, obtain, on_error, allow_outside, name="AgeDB", needs=["*"])
+    table = parse_names(source, list_images(source), NAME, FORM)
+    table["sex"] = table["sex"].str.lower().map(SEX)
+    return build_ages(source, table, name="agedb", first_age=first_age, last_age=last_age, outside=outside)

@@ -41,36 +41,24 @@ def load_ava(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read the table of votes, the published lists, and the photos that are there.
+    """Load the table of votes and the photos that still exist; others are left out and counted in a note.
 
-    Args:
-        root: folder of the data set.
-        votes: its AVA.txt.
-        images: folder in it with `<image id>.jpg`.
-        train: list of the ids of training images; null takes all that are not tested on.
-        test: list of the ids of test images; null leaves the split to the protocol.
-        bins: edges of the ranks on the scale of 1 to 10, or how many ranks of about equal size.
-        rank_names: a word per rank; null calls them by their edges.
-        rank_values: a number per rank; null takes the middles.
-        labels: keep each vote as a label, so that training may draw one or take their distribution.
-        unit: of the values.
-        obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them.
-        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
+    In the manifest `value` is the mean vote, `deviation` the votes' deviation, `votes` the counts of 1…10, and
+    `challenge` an attribute.
 
-    Returns:
-        The manifest; `value` is the mean vote, `deviation` the votes' deviation, `votes` how many chose each of 1…10,
-        `challenge` an attribute; with `labels`, these are the votes one by one. Photos that are gone are left out and
-        counted in the notes.
-
-    Raises:
-        ConfigError: where there is no such folder, or the bins cannot be, or make ranks that are no votes.
-        DataError: for files that cannot be used, or when no photo is there.
+    Options:
+        votes: AVA.txt.
+        images: folder with `<image id>.jpg`.
+        train: list of ids of training images; null for all that are not test images.
+        test: list of ids of test images; null leaves the split to the protocol.
+        bins: edges of the ranks on the scale of 1 to 10, or a number of ranks of about equal size.
+        rank_names, rank_values: null for the edges, and for the middles.
+        labels: keep each vote as a label, so that training can draw one or use their distribution; each vote must be a
+            rank.
     """
-    lists = [name for name in (train, test) if name is not None]
-    top = find_root(root, name="AVA", needs=[votes, images, *lists], obtain=obtain, allow_outside=allow_outside)
+    needs = [votes, images, *(name for name in (train, test) if name is not None)]
+    source = find_root(root, cache_dir, obtain, on_error, allow_outside, name="AVA", needs=needs)
+    top = source.root
     lines = [line.split() for line in read_lines(top / votes) if line.strip()]
     wrong = [
         " ".join(fields)[:80]
@@ -84,6 +72,7 @@ def load_ava(
     ids = [fields[1] for fields in lines]
     counts = np.array([fields[VOTES] for fields in lines], dtype=float)
     table, grading = votes_table(counts, top / votes, bins, rank_names, rank_values)
+    source.notes.extend(grading.notes)
     if labels:
         each = votes_as_labels(counts, bins)
         if each is None:
@@ -92,40 +81,25 @@ def load_ava(
         table["labels"] = each
     paths, there = named_images(top, images, ids, ".jpg")
     table = table.assign(path=paths, challenge=[fields[-1] for fields in lines])
-    notes = list(grading.notes)
     if test is not None:
         tested = _read_ids(top / test)
         trained = set(ids) - tested if train is None else _read_ids(top / train)
-        refuse(
-            top, sorted(trained & tested), f"images stand in {train} and in {test}", remedy="keep each in one of them"
-        )
+        both = sorted(trained & tested)
+        refuse(top, both, f"images stand in {train} and in {test}", remedy="keep each in one of them")
         listed = np.array([image in tested or image in trained for image in ids])
         table["split"] = ["test" if image in tested else "train" for image in ids]
         if not listed.all():
-            notes.append(f"{(~listed).sum():,} of {len(ids):,} images are in neither list and left out")
+            source.notes.append(f"{(~listed).sum():,} of {len(ids):,} images are in neither list and left out")
             table, there = table[listed].reset_index(drop=True), there[listed]
-    table, gone = leave_out_missing(table, there, name="AVA", obtain=obtain)
+    table = leave_out_missing(source, table, there)
     return build_manifest(
-        table,
-        name="ava",
-        rank_names=grading.names,
-        rank_values=grading.values,
-        unit=unit,
-        root=top,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=[*notes, *gone],
+        table, name="ava", rank_names=grading.names, rank_values=grading.values, unit=unit, **source.options
     )
 
 
 def _read_ids(file: Path) -> set[str]:
     words = [line.strip() for line in read_lines(file) if line.strip()]
     ids = [re.sub(r"\.jpe?g$", "", word, flags=re.IGNORECASE) for word in words]
-    refuse(
-        file,
-        [word for word, image in zip(words, ids, strict=True) if not image.isdecimal()],
-        "lines are no image ids",
-        remedy="keep one id a line",
-    )
+    wrong = [word for word, image in zip(words, ids, strict=True) if not image.isdecimal()]
+    refuse(file, wrong, "lines are no image ids", remedy="keep one id a line")
     return set(ids)

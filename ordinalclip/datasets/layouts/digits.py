@@ -1,4 +1,4 @@
-"""digits: scikit-learn's 1,797 hand-written digits of 8 by 8 pixels, ordered by what they mean."""
+"""Digits: scikit-learn's 1,797 handwritten digits of 8 by 8 pixels, ranked by their value."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,16 +12,7 @@ RANK_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "ei
 
 
 def load_digits(*, on_error: Literal["raise", "skip"] = "raise", data_dir: Path, cache_dir: Path) -> Manifest:
-    """Write the digits as PNGs once, then read them as any other data set.
-
-    Args:
-        on_error: what to do about broken images.
-        data_dir: the images go to its folder `digits`.
-        cache_dir: remembers the inspection.
-
-    Returns:
-        A manifest of ten ranks.
-    """
+    """Write the digits as PNGs to the folder `digits` of `data_dir` once, then load these."""
     root = data_dir / "digits"
     labels = root / "labels.csv"
     if not labels.exists():
@@ -39,7 +30,7 @@ def load_digits(*, on_error: Literal["raise", "skip"] = "raise", data_dir: Path,
 
 
 def _write_digits(root: Path) -> None:
-    import sklearn.datasets  # over a second to import, needed only this once
+    import sklearn.datasets  # takes over a second to import, and is only needed once
     from PIL import Image
 
     digits = sklearn.datasets.load_digits()
@@ -49,5 +40,5 @@ def _write_digits(root: Path) -> None:
         name = f"{index:04d}.png"
         write_atomically(root / name, lambda part, picture=picture: picture.save(part, "PNG"))  # type: ignore[misc]
         rows.append({"path": name, "rank": int(rank)})
-    # Last, so that its presence says that all pictures are there.
+    # Written last: if it exists, all images do.
     write_atomically(root / "labels.csv", lambda part: pd.DataFrame(rows).to_csv(part, index=False))

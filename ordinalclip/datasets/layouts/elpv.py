@@ -1,7 +1,7 @@
 """ELPV: 2,624 electroluminescence photos of solar cells, graded by an expert, from the installed `elpv_dataset`.
 
 Deitsch et al., "Automatic classification of defective photovoltaic module cells in electroluminescence images",
-Solar Energy 185, 2019. Images CC BY-NC-SA 4.0: they are read where the package lies and never copied.
+Solar Energy 185, 2019. Images CC BY-NC-SA 4.0: they are read from the package and never copied.
 """
 
 import importlib.util
@@ -24,18 +24,13 @@ LICENCE_NOTE = (
 
 
 def load_elpv(*, on_error: Literal["raise", "skip"] = "raise", data_dir: Path, cache_dir: Path) -> Manifest:
-    """Read ELPV from the installed package; rows keep the package's order, in which neighbours show the same module.
+    """Load ELPV from the installed package: four ranks of defect probability, with `cell_type` (mono or poly).
 
-    Args:
-        on_error: what to do about broken images.
-        data_dir: not used, the images stay in the package.
-        cache_dir: remembers the inspection, and that the licence has been told.
-
-    Returns:
-        A manifest of four ranks of defect probability, with the attribute `cell_type` (mono, poly).
+    Rows keep the package's order, in which neighbours show the same module. The licence is a note once for each
+    `cache_dir`.
 
     Raises:
-        ConfigError: where the package is not installed.
+        ConfigError: the package is not installed.
     """
     root = _package_folder() / "data"
     labels = pd.read_csv(root / "labels.csv", sep=r"\s+", header=None, names=["path", "raw", "cell_type"], dtype="str")

@@ -5,6 +5,7 @@ Palermo, Hays and Efros, "Dating historical color images", ECCV 2012.
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from ordinalclip.datasets.image_files import walk_images
 from ordinalclip.datasets.layout import find_root
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 
-# Where the decades' folders lie: in the archive, in mirrors, and where one of these was named itself.
+# Parents of the decades' folders: in the archive, in mirrors, and if `root` is this folder itself.
 PLACES = ("data/imgs/decade_database", "data/imgs/decades", ".")
 NUM_VAL, NUM_TEST, NUM_ALL = 5, 50, 265  # of a decade
 
@@ -35,35 +36,22 @@ def load_hci(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read the decades' folders, and split them as papers describe it: 210, 5 and 50 images of each decade's 265.
+    """Load the decades' folders, and split them as papers describe it: 210, 5 and 50 images of each decade's 265.
 
-    The papers' own ten random splits are not published. Ours order a decade's images by the SHA-256 of
-    "<fold> <decade>/<file>", take the first 50 for test and the next 5 for val, so that they are the same everywhere;
-    where a decade has another number of images, the same shares of it.
+    The papers' ten random splits are not published. Here a decade's images are sorted by the SHA-256 of
+    "<fold> <decade>/<file>"; the first 50 are test and the next 5 val, the same on every machine. If a decade has
+    another number of images, the same shares of it are used.
 
-    Args:
+    Options:
         root: the unpacked archive, or a mirror of it.
         fold: which of the ten splits; null leaves the split to the protocol.
         decades: names of the folders, in order.
-        rank_names: a word per decade.
-        rank_values: a year per decade.
-        unit: of the values.
-        obtain: where the data come from.
-        on_error: "raise" about broken images, or "skip" and note them, since a few of its files fail to open.
-        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
-
-    Returns:
-        A manifest of five ranks with its split.
-
-    Raises:
-        ConfigError: where there is no such folder.
-        DataError: where decades are missing or empty.
+        on_error: "skip" by default, since a few of the published files cannot be decoded.
     """
-    places = "|".join((*PLACES[:2], decades[0]))
-    top = find_root(root, name="HCI", needs=[places], obtain=obtain, allow_outside=allow_outside)
-    top = next(top / place for place in PLACES if (top / place).is_dir())
+    needs = ["|".join((*PLACES[:2], decades[0]))]
+    source = find_root(root, cache_dir, obtain, on_error, allow_outside, name="HCI", needs=needs)
+    top = next(source.root / place for place in PLACES if (source.root / place).is_dir())
+    source = replace(source, root=top)
     images = {decade: [f"{decade}/{path}" for path in walk_images(top / decade)[0]] for decade in decades}
     remedy = "unpack the archive again" + (f"; {obtain}" if obtain else "")
     refuse(top, [decade for decade, paths in images.items() if not paths], "decades have no image", remedy=remedy)
@@ -75,21 +63,12 @@ def load_hci(
             for path, split in zip(paths, splits, strict=True)
         ]
     counts = {decade: len(paths) for decade, paths in images.items()}
-    notes = []
     if set(counts.values()) != {NUM_ALL}:
-        told = ", ".join(f"{count} in the {decade}" for decade, count in counts.items())
-        notes.append(f"the published set has {NUM_ALL} images of each decade; here there are {told}")
+        found = ", ".join(f"{count} in the {decade}" for decade, count in counts.items())
+        source.notes.append(f"the published set has {NUM_ALL} images of each decade; here there are {found}")
+    table = pd.DataFrame(rows).astype({"split": "str"})
     return build_manifest(
-        pd.DataFrame(rows).astype({"split": "str"}),
-        name="hci",
-        rank_names=rank_names,
-        rank_values=rank_values,
-        unit=unit,
-        root=top,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=notes,
+        table, name="hci", rank_names=rank_names, rank_values=rank_values, unit=unit, **source.options
     )
 
 

@@ -16,14 +16,13 @@ from ordinalclip.datasets.ages import build_ages
 from ordinalclip.datasets.bad_rows import usable
 from ordinalclip.datasets.layout import find_root
 from ordinalclip.datasets.manifest import Manifest
-from ordinalclip.datasets.published_labels import read_columns, read_struct
+from ordinalclip.datasets.published_labels import PARTS, read_parts, read_struct
 from ordinalclip.datasets.table_files import normal_paths
 
 COLUMNS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
 YEAR_ZERO = 366  # MATLAB counts days from the start of a year 0 of 366 days, Python from that of year 1
 ONLY_PRETRAINING = "is for pre-training: labels are wrong too often for its test scores to say anything"
 
-PARTS = {"train": "train", "valid": "val", "test": "test"}
 BOX = ("x_min", "y_min", "x_max", "y_max")
 SUBJECT = r"(?:^|/)nm(\d+)_rm"
 SEXES = {"M": "male", "F": "female"}
@@ -43,64 +42,47 @@ def load_imdb_wiki(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read one of the two parts of IMDB-WIKI; the photo counts as taken on 1 July of its year.
+    """Load one of the two parts of IMDB-WIKI; a photo counts as taken on 1 July of its year.
 
-    Args:
-        root: folder of `imdb.mat` (or `wiki.mat`) and of the folders `00` … `99`, such as `imdb_crop/`.
-        part: which of the two.
-        min_face_score: photos whose face was found with less, or that show a second face, are left out and counted.
-        first_age: age of the first rank.
-        last_age: age of the last rank.
-        outside: what to do about other ages, of which there are many, even below 0.
-        obtain: where the data come from, told where they are missing.
-        on_error: "raise" about images that cannot be used, or "skip" and note them.
-        allow_outside: read images that a path or a link leads to outside of `root`.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
+    `root` has `imdb.mat` (or `wiki.mat`) and the folders `00` … `99`, such as `imdb_crop/`. There are many ages outside
+    any range, even below 0. In the manifest, `subject` is the person's name, if known.
 
-    Returns:
-        The manifest; `subject` is the person's name, where there is one.
-
-    Raises:
-        ConfigError: for a folder that is not IMDB-WIKI's.
-        DataError: for a .mat file or images that cannot be used.
+    Options:
+        part: `imdb` or `wiki`.
+        min_face_score: photos whose face was detected with a lower score, or that show a second face, are left out and
+            counted in a note.
     """
     mat = f"{part}.mat"
-    folder = find_root(root, name="IMDB-WIKI", needs=[mat, "[0-9][0-9]/"], obtain=obtain, allow_outside=allow_outside)
-    rows = read_struct(folder / mat, part, COLUMNS)
+    needs = [mat, "[0-9][0-9]/"]
+    source = find_root(root, cache_dir, obtain, on_error, allow_outside, name="IMDB-WIKI", needs=needs)
+    rows = read_struct(source.root / mat, part, COLUMNS)
     score = rows["face_score"]
     faceless = ~(np.isfinite(score) & (score >= min_face_score))
     second = rows["second_face_score"].notna() & ~faceless
     kept = rows[~faceless & ~second].reset_index(drop=True)
-    value = ages_in_july(kept["dob"], kept["photo_taken"])
-    names = kept["name"].where(kept["name"].str.len() > 0)
-    notes = [f"IMDB-WIKI {ONLY_PRETRAINING}"]
+    source.notes.append(f"IMDB-WIKI {ONLY_PRETRAINING}")
     if len(kept) < len(rows):
-        notes.append(
+        source.notes.append(
             f"left out {int(faceless.sum()):,} of {len(rows):,} photos in which no face was found with a score of "
             f"{min_face_score:g}, and {int(second.sum()):,} with a second face"
         )
+    table = pd.DataFrame(
+        {
+            "path": normal_paths(kept["full_path"], source.root / mat),
+            "value": ages_in_july(kept["dob"], kept["photo_taken"]),
+            "raw": kept["dob"].map("{:.0f}".format) + " " + kept["photo_taken"].map("{:.0f}".format),
+            "subject": kept["name"].where(kept["name"].str.len() > 0),
+            "sex": kept["gender"].map({0.0: "female", 1.0: "male"}).astype("str"),
+        }
+    )
     return build_ages(
-        pd.DataFrame(
-            {
-                "path": normal_paths(kept["full_path"], folder / mat),
-                "value": value,
-                "raw": kept["dob"].map("{:.0f}".format) + " " + kept["photo_taken"].map("{:.0f}".format),
-                "subject": names,
-                "sex": kept["gender"].map({0.0: "female", 1.0: "male"}).astype("str"),
-            }
-        ),
+        source,
+        table,
         name="imdb_wiki",
         first_age=first_age,
         last_age=last_age,
         outside=outside,
-        root=folder,
         what=f"images that {mat} names",
-        obtain=obtain,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=notes,
     )
 
 
@@ -130,50 +112,28 @@ def load_imdb_clean(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read IMDB-CLEAN.
+    """Load IMDB-CLEAN. Its train and val split share people; its test split does not.
 
-    Its train and val split share people; its test split has people of its own.
+    `root` is the repository that distributes it, after its scripts were run. The manifest has the published split,
+    `sex`, and the face's box in pixels, `x_min` … `y_max`, which is not cut out.
 
-    Args:
-        root: folder of the repository that gives it out, in which its scripts have run.
-        csvs: folder in it of the tables.
-        images: folder in it of the images that the tables' paths start from: the crops, or `data/imdb`.
-        tables: their names; `{part}` stands for train, valid or test. `imdb_{part}_new.csv` goes with `data/imdb`.
-        first_age: age of the first rank.
-        last_age: age of the last rank.
-        outside: what to do about other ages.
-        obtain: where the data come from, told where they are missing.
-        on_error: "raise" about images that cannot be used, or "skip" and note them.
-        allow_outside: read images that a path or a link leads to outside of `root`.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
-
-    Returns:
-        The manifest with the published split, `sex`, and the face's box in pixels, `x_min` … `y_max`. Images are read
-        whole: the box is kept, not cut out.
-
-    Raises:
-        ConfigError: for a folder that is not IMDB-CLEAN's.
-        DataError: for tables or images that cannot be used.
+    Options:
+        csvs: folder of the tables.
+        images: folder that the tables' paths are relative to: the crops, or `data/imdb`.
+        tables: their names; `{part}` is replaced by train, valid or test. `imdb_{part}_new.csv` goes with `data/imdb`.
     """
-    files = {part: f"{csvs}/{tables.replace('{part}', part)}" for part in PARTS}
-    folder = find_root(
-        root, name="IMDB-CLEAN", needs=[*files.values(), f"{images}/"], obtain=obtain, allow_outside=allow_outside
-    )
-    read = []
-    for part, split in PARTS.items():
-        file = folder / files[part]
-        rows = read_columns(file, ["filename", "age", "gender", *BOX], ["age", *BOX])
-        read.append(rows.assign(path=pd.Series(normal_paths(rows["filename"], file), dtype="str"), split=split))
-    rows = pd.concat(read, ignore_index=True)
-    notes = [f"IMDB-CLEAN {ONLY_PRETRAINING}"]
-    subject = rows["path"].str.extract(SUBJECT, expand=False)
+    file = f"{csvs}/{tables}"
+    needs = [*(file.replace("{part}", part) for part in PARTS), f"{images}/"]
+    source = find_root(root, cache_dir, obtain, on_error, allow_outside, name="IMDB-CLEAN", needs=needs)
+    source.notes.append(f"IMDB-CLEAN {ONLY_PRETRAINING}")
+    rows = read_parts(source, file, "filename", ["age", *BOX], texts=["gender"])
+    rows["subject"] = rows["path"].str.extract(SUBJECT, expand=False)
     rows = usable(
-        rows.assign(subject=subject),
-        subject.isna(),
+        rows,
+        rows["subject"].isna(),
         rows["path"],
-        notes,
-        where=folder,
+        source.notes,
+        where=source.root,
         problem="images whose names are not of the form nm<person>_rm….jpg",
         remedy="take them out of the tables",
         on_error=on_error,
@@ -181,20 +141,14 @@ def load_imdb_clean(
     table = rows[["subject", "split", *BOX]].assign(
         path=f"{images.rstrip('/')}/" + rows["path"],
         value=rows["age"],
-        raw=rows["age"].map("{:g}".format),
         sex=rows["gender"].str.upper().map(SEXES).astype("str"),
     )
     return build_ages(
+        source,
         table,
         name="imdb_clean",
         first_age=first_age,
         last_age=last_age,
         outside=outside,
-        root=folder,
         what="images that the tables name",
-        obtain=obtain,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=notes,
     )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ import pandas as pd
 from ordinalclip.config.kinds import Between
 from ordinalclip.datasets.bad_rows import NUM_LISTED
 from ordinalclip.datasets.image_files import subjects_of
-from ordinalclip.datasets.layout import check_list, require_files
+from ordinalclip.datasets.layout import Source, check_list
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.table_files import read_list
 from ordinalclip.errors import ConfigError, DataError
@@ -37,84 +38,58 @@ def load_lists(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read the lists of a published protocol; which list is which split is said by the key, never by a file's name.
+    """Load the lists of a published protocol; the key, not the file's name, says which split a list is.
 
-    A line is a path and one or more integer labels, the ranks, from 0. Several labels are annotators': the rank is
-    the middle one of them in order, of an even number the upper of the two in the middle, and all of them are kept in
-    the manifest's column `labels`. (The reference takes the middle as written, and in training one at random.)
+    A line is a path and one or more integer labels, which are ranks from 0. Several labels are those of annotators: the
+    rank is the middle one in order, of an even number the upper of the two in the middle, and all are kept in `labels`.
+    (The reference takes the middle one as written, and in training a random one.)
 
-    Args:
-        root: folder of the data set.
-        train: list of the training images, relative to `root` or absolute; `{fold}` and `{part}` in its name stand
-            for those two options, as in the other lists' names.
-        val: list of the images that an epoch is chosen on; null where there is none.
+    Options:
+        train: list of the training images, relative to `root` or absolute. `{fold}` and `{part}` in a list's name are
+            replaced by these options.
+        val: list of the images for selecting an epoch; null if there is none.
         test: list of the test images.
-        images: folder in `root` that the lists' paths start from.
+        images: folder that the lists' paths are relative to.
         num_ranks: R.
-        rank_names: a word per rank, as in a prompt; by default the numbers.
-        rank_values: a number per rank in `unit`; by default the numbers.
-        unit: of the values.
-        subject: regular expression whose first group is the subject's id in an image's path; null where unknown.
-        fold: which of several splits of the same images; null where there is one.
-        part: which part of the set, such as a category; null where there is one.
-        obtain: where the data come from, told where they are missing.
-        select_on: of the protocol: whether a val list that names the test images is meant.
-        on_error: "raise" about broken images, or "skip" and note them.
-        allow_outside: let paths lead out of the folder of the images, by symbolic links say.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
-
-    Returns:
-        The manifest with its split.
-
-    Raises:
-        ConfigError: where folders or lists are missing, or val and test are one and `select_on` is val.
-        DataError: for lists that cannot be used, naming lines.
+        rank_names, rank_values: by default the numbers 0…R-1.
+        subject: regular expression whose first group is the subject's id in an image's path; null if unknown.
+        fold: which of several splits of the same images; null if there is one.
+        part: which part of the set, such as a category; null if there is one.
+        select_on: of the protocol: "test" allows a val list with the test images.
     """
     files = _filled({"train": train, "val": val, "test": test}, {"fold": fold, "part": part})
     folder = _folder(root, images, files, obtain)
+    source = Source(folder.name, folder, cache_dir, obtain, on_error, allow_outside)
     for name in filter(None, files.values()):
-        check_list(folder, name, allow_outside=allow_outside)
+        check_list(source, name)
     lists = {
         split: read_list(_list_file(folder, name, split, obtain), num_ranks)
         for split, name in files.items()
         if name is not None
     }
-    notes = _check_apart(lists, select_on)
-    if notes:
+    source.notes.extend(_check_disjoint(lists, select_on))
+    if source.notes:
         del lists["val"]
     table = pd.concat([rows.assign(split=split) for split, rows in lists.items()], ignore_index=True)
     table["raw"] = table["labels"]
     if not (table["labels"].str.contains(" ")).any():
         table = table.drop(columns="labels")
     else:
-        notes.append("several labels an image: the rank is the middle one; label_draw says what training takes")
-    if on_error == "raise":
-        require_files(folder / images, table["path"].tolist(), what="images that the lists name", obtain=obtain)
+        source.notes.append("several labels an image: the rank is the middle one; label_draw says what training takes")
+    source = replace(source, root=folder / images)
+    source.require(table["path"].tolist(), "images that the lists name")
     if subject is not None:
         table["subject"] = subjects_of(table["path"], subject)
-    numbers = range(num_ranks)
-    names = [str(rank) for rank in numbers] if rank_names is None else list(rank_names)
-    values = [float(rank) for rank in numbers] if rank_values is None else list(rank_values)
+    names = list(map(str, range(num_ranks))) if rank_names is None else list(rank_names)
+    values = list(map(float, range(num_ranks))) if rank_values is None else list(rank_values)
     for key, given in (("rank_names", names), ("rank_values", values)):
         if len(given) != num_ranks:
             raise ConfigError(f"dataset.{key}", given, f"{len(given)} for {num_ranks} ranks", allowed="one per rank")
-    return build_manifest(
-        table,
-        name=folder.name,
-        rank_names=names,
-        rank_values=values,
-        unit=unit,
-        root=folder / images,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=notes,
-    )
+    return build_manifest(table, name=folder.name, rank_names=names, rank_values=values, unit=unit, **source.options)
 
 
 def _filled(names: Mapping[str, str | None], values: Mapping[str, int | str | None]) -> dict[str, str | None]:
-    """The lists' names with fold and part written in."""
+    """Replace `{fold}` and `{part}` in the lists' names."""
     filled = dict(names)
     for key, value in values.items():
         mark = "{" + key + "}"
@@ -156,8 +131,8 @@ def _list_file(folder: Path, name: str, split: str, obtain: str) -> Path:
     return file
 
 
-def _check_apart(lists: Mapping[str, pd.DataFrame], select_on: str) -> list[str]:
-    """No image in two lists, but that val and test may be one where that is asked for; a note where they are."""
+def _check_disjoint(lists: Mapping[str, pd.DataFrame], select_on: str) -> list[str]:
+    """Raise if an image is in two lists. Val and test may be the same with `select_on` "test"; a note says so."""
     paths = {split: set(rows["path"]) for split, rows in lists.items()}
     for one, other in (("train", "test"), ("train", "val"), ("val", "test")):
         common = sorted(paths.get(one, set()) & paths.get(other, set()))

@@ -34,26 +34,15 @@ def load_medmnist(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Write the archive's images as PNGs once, then read them as any other data set.
+    """Write the archive's images as PNGs once, then load these, with the archive's split.
 
-    Args:
+    The images are written to the folder `medmnist` of `data_dir`, below the name and hash of the archive.
+
+    Options:
         path: the .npz file; any of the published sizes.
-        rank_names: a word per rank.
-        rank_values: a number per rank; by default 0…R-1.
+        rank_values: by default 0…R-1.
         order: the archive's labels from the lowest rank to the highest; by default 0…R-1.
-        unit: of the values.
-        md5: file name → the published MD5, for files that have one.
-        obtain: where the file comes from.
-        on_error: "raise" about broken images, or "skip" and note them.
-        data_dir: the images go to its folder `medmnist`, under the name and hash of the archive.
-        cache_dir: remembers the inspection.
-
-    Returns:
-        The manifest with the archive's split.
-
-    Raises:
-        ConfigError: where there is no such file, or names, values and order are not of one length.
-        DataError: for a file that is no such archive, is not the published one, or has other labels.
+        md5: file name → the published MD5; a file with another one is refused.
     """
     allowed = "a .npz file of MedMNIST, such as retinamnist.npz or retinamnist_224.npz"
     file = None if path is None else Path(path).expanduser().absolute()
@@ -105,8 +94,10 @@ def _write_images(file: Path, root: Path) -> None:
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
             raise DataError(f"{file}: {split}_images are {images.dtype} {list(images.shape)}, not pictures of 8 bits")
         if labels.shape not in ((len(images),), (len(images), 1)) or labels.dtype.kind not in "iu":
-            told = f"{labels.dtype} {list(labels.shape)}"
-            raise DataError(f"{file}: {split}_labels are {told}, not one whole number for each of {len(images)} images")
+            found = f"{labels.dtype} {list(labels.shape)}"
+            raise DataError(
+                f"{file}: {split}_labels are {found}, not one whole number for each of {len(images)} images"
+            )
         names = [f"{split}/{index:06d}.png" for index in range(len(images))]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             done = pool.map(_write_one, [root / name for name in names], images)
@@ -114,7 +105,7 @@ def _write_images(file: Path, root: Path) -> None:
                 pass
         rows.append(pd.DataFrame({"path": names, "label": labels.reshape(-1), "split": split}))
     table = pd.concat(rows)
-    # Last, so that its presence says that all pictures are there.
+    # Written last: if it exists, all images do.
     write_atomically(root / "labels.csv", lambda part: table.to_csv(part, index=False))
 
 
@@ -126,7 +117,7 @@ def _write_one(path: Path, pixels: np.ndarray) -> None:
 def _read(file: Path, key: str) -> np.ndarray:
     remedy = "what to do: it takes the published archives of two-dimensional sets; copy it again"
     try:
-        # NumPy leaves a broken file open; it never runs code here, as allow_pickle is off.
+        # np.load leaves a broken file open, so it is opened here. allow_pickle is off: no code is run.
         with file.open("rb") as stream, np.load(stream) as archive:
             found: np.ndarray = archive[key]
     except KeyError:

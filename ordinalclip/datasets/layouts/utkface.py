@@ -12,20 +12,18 @@ import pandas as pd
 from ordinalclip.datasets.ages import build_ages
 from ordinalclip.datasets.bad_rows import refuse, usable
 from ordinalclip.datasets.image_files import list_images, parse_names
-from ordinalclip.datasets.layout import check_list, find_root
+from ordinalclip.datasets.layout import Source, check_list, find_root
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.published_labels import read_columns
 from ordinalclip.errors import ConfigError
 
-NAME = (
-    r"(?P<value>\d{1,3})_(?P<sex>[01])_(?P<ancestry>[0-4])_(?P<taken>\d{10,})\.(?:jpg|png|jpeg)(?P<crop>\.chip\.jpg)?"
-)
+NAME = r"(?P<value>\d{1,3})_(?P<sex>[01])_(?P<ancestry>[0-4])_\d{10,}\.(?:jpg|png|jpeg)(?:\.chip\.jpg)?"
 FORM = "<age>_<sex 0, 1>_<race 0…4>_<date and time>.jpg or .jpg.chip.jpg"
 SEXES = {"0": "male", "1": "female"}
 ANCESTRIES = {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"}
-# Names that lack a part: four in the wild, three cropped, and one of these is spelled in two ways. Sex and race were
-# looked at by Paplham and Franc (CVPR 2024); the age is in the name. Three more have all parts and an odd end.
-MENDED = {
+# Names that lack a part: four in the wild, three cropped; one of these is spelled in two ways. Sex and race are those
+# of Paplham and Franc (CVPR 2024); the age is in the name. Three more have all parts but end differently.
+CORRECTED = {
     "61_1_20170109142408075.": "61_1_1_20170109142408075.",
     "61_3_20170109150557335.": "61_1_3_20170109150557335.",  # in the wild
     "61_1_20170109150557335.": "61_1_3_20170109150557335.",  # cropped
@@ -51,94 +49,62 @@ def load_utkface(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Read UTKFace.
+    """Load UTKFace, with `sex` and `ancestry`, and without a split unless `coral` is given.
 
-    Args:
-        root: folder that holds `UTKFace/` (cropped, `….jpg.chip.jpg`) or `part1/`, `part2/`, `part3/` (in the wild).
-        images: which of the two forms.
-        coral: folder of `UTK_train_coral.csv` and `UTK_test_coral.csv`, relative to `root` or absolute: their images,
-            and their split; null for all images.
-        first_age: age of the first rank.
-        last_age: age of the last rank.
-        outside: what to do about other ages; "leave_out" with 21 and 60 makes the subset that CORAL uses.
-        obtain: where the data come from, told where they are missing.
-        on_error: "raise" about names and images that cannot be used, or "skip" and note them.
-        allow_outside: read images that a link leads to outside of `root`.
-        data_dir: not used; the yaml puts it into `root`.
-        cache_dir: remembers the inspection.
+    `root` has `UTKFace/` (cropped, `….jpg.chip.jpg`) or `part1/`, `part2/`, `part3/` (in the wild). CORAL uses the
+    subset with `outside` "leave_out" and ages 21 to 60.
 
-    Returns:
-        The manifest, with `sex` and `ancestry`; without a split but for `coral`.
-
-    Raises:
-        ConfigError: for a folder that is not UTKFace's.
-        DataError: for images that cannot be used.
+    Options:
+        images: `cropped` or `wild`.
+        coral: folder of `UTK_train_coral.csv` and `UTK_test_coral.csv`, relative to `root` or absolute, to load their
+            images and split; null for all images.
     """
     needs = ["UTKFace/"] if images == "cropped" else ["part1/", "part2/", "part3/"]
-    folder = find_root(root, name=f"UTKFace ({images})", needs=needs, obtain=obtain, allow_outside=allow_outside)
-    notes: list[str] = []
-    paths = [path for need in needs for path in list_images(folder, need, notes=notes)]
-    # In the wild, two of these do not end as images do.
-    odd = [f"{need}{name}" for need in needs for name in MENDED if (folder / need / name).is_file()]
+    source = find_root(root, cache_dir, obtain, on_error, allow_outside, name=f"UTKFace ({images})", needs=needs)
+    paths = [path for need in needs for path in list_images(source, need)]
+    # Two of the names in the wild do not end as images do.
+    odd = [f"{need}{name}" for need in needs for name in CORRECTED if (source.root / need / name).is_file()]
     paths = sorted([*paths, *odd])
-    table = parse_names([_mended(path) for path in paths], NAME, notes, root=folder, form=FORM, on_error=on_error)
-    original = {_mended(path): path for path in paths}
+    original = {_corrected(path): path for path in paths}
+    table = parse_names(source, [_corrected(path) for path in paths], NAME, FORM)
     changed = [f"{original[path]} as {path.rpartition('/')[2]}" for path in table["path"] if original[path] != path]
     if changed:
-        notes.append(f"read {len(changed)} malformed names of UTKFace: {', '.join(changed)}")
-    table["path"] = table["path"].map(original)
-    if coral is not None:
-        for part in ("train", "test"):
-            check_list(folder, f"{coral}/UTK_{part}_coral.csv", allow_outside=allow_outside)
-        table = _listed_by_coral(table, folder / Path(coral).expanduser(), notes, folder, obtain, on_error)
+        source.notes.append(f"read {len(changed)} malformed names of UTKFace: {', '.join(changed)}")
     table = table.assign(
-        raw=table["value"],
-        value=table["value"].astype("float64"),
-        sex=table["sex"].map(SEXES),
-        ancestry=table["ancestry"].map(ANCESTRIES),
+        path=table["path"].map(original), sex=table["sex"].map(SEXES), ancestry=table["ancestry"].map(ANCESTRIES)
     )
-    return build_ages(
-        table.drop(columns=["taken", "crop"]),
-        name="utkface",
-        first_age=first_age,
-        last_age=last_age,
-        outside=outside,
-        root=folder,
-        what="images",
-        obtain=obtain,
-        cache_dir=cache_dir,
-        on_error=on_error,
-        allow_outside=allow_outside,
-        notes=notes,
-    )
+    if coral is not None:
+        table = _listed_by_coral(source, table, coral)
+    return build_ages(source, table, name="utkface", first_age=first_age, last_age=last_age, outside=outside)
 
 
-def _listed_by_coral(
-    table: pd.DataFrame, lists: Path, notes: list[str], root: Path, obtain: str, on_error: str
-) -> pd.DataFrame:
-    """The rows that CORAL's two lists name, with their split; both forms of an image begin alike."""
+def _listed_by_coral(source: Source, table: pd.DataFrame, coral: str) -> pd.DataFrame:
+    """The rows that CORAL's two lists name, with their split; a list fits both forms of an image."""
     stem = table["path"].map(_stem)
     split: dict[str, str] = {}
     for part in ("train", "test"):
-        file = lists / f"UTK_{part}_coral.csv"
+        check_list(source, f"{coral}/UTK_{part}_coral.csv")
+        folder = source.root / Path(coral).expanduser()
+        file = folder / f"UTK_{part}_coral.csv"
         if not file.is_file():
-            raise ConfigError("dataset.coral", lists, f"there is no list {file}", remedy=obtain)
+            raise ConfigError("dataset.coral", folder, f"there is no list {file}", remedy=source.obtain)
         rows = read_columns(file, ["filename"], [])
-        named = rows["filename"].map(_stem)
-        problem, remedy = "images of the list are not there", "the set seems half copied: unpack the rest"
-        missing = ~named.isin(stem)
-        named = usable(
-            named.to_frame(), missing, named, notes, where=file, problem=problem, remedy=remedy, on_error=on_error
+        names = rows["filename"].map(_stem)
+        names = usable(
+            names.to_frame(),
+            ~names.isin(stem),
+            names,
+            source.notes,
+            where=file,
+            problem="images of the list are not there",
+            remedy="the set seems half copied: unpack the rest",
+            on_error=source.on_error,
         )["filename"]
-        refuse(
-            file,
-            [name for name in named if name in split],
-            "images are in the other list, too",
-            remedy="keep each in one of them",
-        )
-        split |= dict.fromkeys(named, part)
+        both = [name for name in names if name in split]
+        refuse(file, both, "images are in the other list, too", remedy="keep each in one of them")
+        split |= dict.fromkeys(names, part)
     kept = stem.isin(split)
-    notes.append(f"the {int(kept.sum()):,} of {len(kept):,} images of UTKFace that CORAL's lists name")
+    source.notes.append(f"the {int(kept.sum()):,} of {len(kept):,} images of UTKFace that CORAL's lists name")
     return table[kept].assign(split=stem[kept].map(split)).reset_index(drop=True)
 
 
@@ -146,7 +112,7 @@ def _stem(path: str) -> str:
     return path.rpartition("/")[2].partition(".")[0]
 
 
-def _mended(path: str) -> str:
+def _corrected(path: str) -> str:
     folder, _, name = path.rpartition("/")
-    wrong = next((wrong for wrong in MENDED if name.startswith(wrong)), None)
-    return path if wrong is None else f"{folder}/{MENDED[wrong]}{name.removeprefix(wrong)}"
+    wrong = next((wrong for wrong in CORRECTED if name.startswith(wrong)), None)
+    return path if wrong is None else f"{folder}/{CORRECTED[wrong]}{name.removeprefix(wrong)}"

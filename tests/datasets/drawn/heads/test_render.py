@@ -43,7 +43,7 @@ def test_a_picture_is_the_same_in_another_process_and_order():
 
 
 def test_the_drawing_is_that_of_its_version():
-    """Coarse colours of two pictures; where they change, `load.DRAWING_VERSION` has to be raised. CPUs round differently."""
+    """Coarse colours of two pictures; if they change, raise `load.DRAWING_VERSION`. CPUs round differently."""
     found = [np.asarray(render_head(SERIES, *key, 64).resize((2, 2), Image.Resampling.BOX)) for key in KNOWN]
     np.testing.assert_allclose(found, [np.array(colours) for colours in KNOWN.values()], atol=2)
 
