@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ordinalclip.config.compose import compose_config
-from ordinalclip.config.signatures import did_you_mean
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.run_selection import FORMAT_USAGE, RUN_USAGE, RUN_WORDS, read_words, runs_root, select_runs
 from ordinalclip.cli.command import run_command
-from ordinalclip.config.signatures import did_you_mean
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:  # imported by the functions that need them, so that --help is fast
     import pandas as pd

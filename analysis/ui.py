@@ -19,8 +19,7 @@ from urllib.parse import quote
 
 from ordinalclip.cli.command import run_command
 from ordinalclip.config.identity import REPEAT_KEYS
-from ordinalclip.config.signatures import did_you_mean
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import ConfigError, did_you_mean
 from ordinalclip.runs.run import Run
 from ordinalclip.system.terminal import progress
 from ordinalclip.tracking import CREATED_TAG

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from launch.queue_claims import Claims
 from ordinalclip.config.compose import compose_config
-from ordinalclip.config.signatures import did_you_mean
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import ConfigError, did_you_mean
 from ordinalclip.runs.find import find_run, noted_runs, runs_of_sweep
 from ordinalclip.runs.run import Run, find_runs
 

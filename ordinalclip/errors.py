@@ -4,6 +4,9 @@
 `Busy`, `Superseded` and `SweepFailed` say how a run or a sweep ended; commands end with status 1.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class ConfigError(ValueError):
     """A setting that cannot be used.
@@ -34,10 +37,6 @@ class DataError(ValueError):
     """A data set that cannot be used as it lies on disk; the message names the files."""
 
 
-def _rebuild(key: str, value: object, problem: str, allowed: str, remedy: str) -> ConfigError:
-    return ConfigError(key, value, problem, allowed=allowed, remedy=remedy)
-
-
 class Busy(RuntimeError):
     """Another living process works on the run."""
 
@@ -48,3 +47,13 @@ class Superseded(RuntimeError):
 
 class SweepFailed(RuntimeError):
     """Some runs of a sweep failed; the others are finished."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Returns a remedy that names the choices most similar to a word, or "" if none is similar."""
+    close = get_close_matches(word, list(choices), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else ""
+
+
+def _rebuild(key: str, value: object, problem: str, allowed: str, remedy: str) -> ConfigError:
+    return ConfigError(key, value, problem, allowed=allowed, remedy=remedy)

@@ -20,8 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ordinalclip.config.compose import conf_dir
-from ordinalclip.config.signatures import did_you_mean
-from ordinalclip.errors import Busy, ConfigError, DataError, Superseded, SweepFailed
+from ordinalclip.errors import Busy, ConfigError, DataError, Superseded, SweepFailed, did_you_mean
 
 _QUOTING = "write key=value, and put quotes round what the shell or Hydra would take apart: 'key=\"a value, a comma\"'"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from ordinalclip.config.compose import conf_dir
-from ordinalclip.config.signatures import did_you_mean
+from ordinalclip.errors import did_you_mean
 
 _FOR_HYDRA_ALONE = (
     "cfg",

@@ -6,8 +6,8 @@ Imports no torch. What a prompt, a backbone and the data must agree on is checke
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ordinalclip.config.signatures import check_target, did_you_mean
-from ordinalclip.errors import ConfigError
+from ordinalclip.config.signatures import check_target
+from ordinalclip.errors import ConfigError, did_you_mean
 
 # Arguments that the code passes to a `_target_` in addition to the yaml's.
 RUNTIME = {

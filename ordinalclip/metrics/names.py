@@ -3,8 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from ordinalclip.config.signatures import did_you_mean
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import ConfigError, did_you_mean
 
 MIN_COUNT = 30  # images of a subgroup that is scored: the worst of many small groups is chance
 

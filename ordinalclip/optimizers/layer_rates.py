@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ordinalclip.config.signatures import did_you_mean
-from ordinalclip.errors import ConfigError
+from ordinalclip.errors import ConfigError, did_you_mean
 
 
 class Build(NamedTuple):

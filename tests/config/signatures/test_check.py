@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ordinalclip.config.signatures import _signature, check_target, did_you_mean
-from ordinalclip.config.source import imported_signature
-from ordinalclip.errors import ConfigError
+from ordinalclip.config.signatures import _signature, check_target, imported_signature
+from ordinalclip.errors import ConfigError, did_you_mean
 
 RANK = """
 from typing import Annotated, Literal

@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ordinalclip.config.source import Signature, find_definition, imported_signature, source_signature, split_target
+from ordinalclip.config.signatures import Signature, imported_signature, source_signature
+from ordinalclip.config.source import find_definition, split_target
 
 SOURCE = """
 from abc import ABC
