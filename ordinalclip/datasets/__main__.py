@@ -23,8 +23,8 @@ OrdinalCLIP reads a data set without training on it.
   check   counts per rank and split, unreadable images, duplicates, leakage, notes, licence, citation
   show    a sheet with a few images of each rank
 
-check ends with 0 where training can start, with 1 where it would stop at images or labels that cannot be used, with 2
-where the data set or what was typed cannot be used.
+The exit status of check is 0 if training can start, 1 if it would stop at images or labels that cannot be used, and 2
+if the data set or an argument cannot be used.
 
 Examples
   python -m ordinalclip.datasets check dataset=folder dataset.root=my_images

@@ -1,7 +1,6 @@
 """Corrupted images at five severities, to measure robustness: blur, noise, JPEG, low resolution.
 
-The kinds and severities follow the idea of ImageNet-C (Hendrycks and Dietterich, 2019). Noise depends on an image's
-content alone, so a corrupted data set is the same everywhere.
+Noise depends on an image's content alone, so a corrupted data set is the same everywhere.
 """
 
 import hashlib

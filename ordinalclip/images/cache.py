@@ -3,9 +3,9 @@
 `<cache>/images/<geometry>/<images>/` holds shards. A lookup searches all stores of a geometry, so splits, subsets and
 copies of a data set share their images, and only images that no store has are decoded.
 
-Images for random crops are stored whole, resized to 8/7 of the tower's input, so that a crop can lie wherever it can
-lie in the file's image. Evaluation has stores of its own with center crops of the input's size: resizing the larger
-images once more would give other pixels.
+Images for random crops are stored whole, resized to 8/7 of the tower's input, so that a crop may be anywhere in the
+file's image. Evaluation has stores of its own with center crops of the input's size, since resizing the larger images
+once more would give other pixels.
 
 A shard is two files. `<name>.bin` holds the pixels of its images, each [3, H, W] in uint8, one after another;
 `<name>.npy` is the index with SHA-256, H, W and the CRC-32 of the pixels of each image. The index is written last: if
