@@ -37,7 +37,7 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
 
     Args:
         folder: made by `ordinalclip.export`.
-        device: to compute on; ONNX graphs and archives of torch.export run on the CPU, which is logged if another one is asked for.
+        device: to compute on; ONNX graphs and archives of torch.export run on the CPU, with a message.
         trusted: whether its maker is trusted: to have archives of torch.export unpickled, and towers built by code that
             is not OrdinalCLIP's.
 

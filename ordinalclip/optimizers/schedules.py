@@ -1,7 +1,7 @@
 """Learning rate over the epochs, as a factor of every part's own rate. Imports no torch.
 
-Each schedule has `factor(epoch, num_epochs)`; `parameter_groups.build_scheduler` makes a LambdaLR of it. The first epoch
-is 0. Warm-up epochs come first; the schedule runs over the remaining epochs.
+Each schedule has `factor(epoch, num_epochs)`; `parameter_groups.build_scheduler` makes a LambdaLR of it. The first
+epoch is 0. Warm-up epochs come first; the schedule runs over the remaining epochs.
 """
 
 import math

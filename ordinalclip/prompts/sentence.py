@@ -29,7 +29,7 @@ RANDOM_STD = 0.02  # of randomly initialised token embeddings [CoOp, OrdinalCLIP
 def tokenize_continued(text: TextTower, words: str) -> list[int]:
     """Token ids of words that follow others, without special tokens.
 
-    A mark such as "." follows at once, anything else behind a space. If the tokens cannot be separated from those of the
+    A mark such as "." follows at once, anything else behind a space. If the tokens cannot be split off those of the
     word before, the words are read by themselves.
 
     Args:
