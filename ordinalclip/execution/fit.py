@@ -29,7 +29,7 @@ from ordinalclip.training.callbacks import EpochRecord, Interrupted, ProgressBar
 from ordinalclip.training.loop import check_accelerator, check_statistics, speed_up, train_share
 from ordinalclip.training.module import OrdinalModule
 from ordinalclip.training.processes import check_devices, gathered
-from ordinalclip.training.split_data import Seal, SplitData
+from ordinalclip.training.split_data import SealedTestLabels, SplitData
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def fit(job: Job, mirror: Mirror) -> None:
     check_devices(cfg)
     check_accelerator(cfg["trainer"]["accelerator"], cfg["trainer"].get("precision", "32-true"))
     mirror.sync(run, final=False)  # it runs, or goes on
-    seal = Seal(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
+    seal = SealedTestLabels(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)
     model = _model_to_train(job)
     data = SplitData(job, model.backbone, seal)
@@ -102,7 +102,7 @@ def help_fit(job: Job, world: World) -> None:
         job: the same in all processes; its run is claimed by the first.
         world: with this process's place in it.
     """
-    seal = Seal(job.manifest, closed=job.cfg["protocol"]["select_on"] != "test")
+    seal = SealedTestLabels(job.manifest, closed=job.cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)
     model = _model_to_train(job)
     train_share(job, model, SplitData(job, model.backbone, seal), world, [])

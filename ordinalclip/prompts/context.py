@@ -9,8 +9,7 @@ from torch import nn
 
 from ordinalclip.config.kinds import Between
 from ordinalclip.prompts.checks import check_free_tokens
-from ordinalclip.prompts.rank import tokenize_names, tokens_by_rank
-from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids
+from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids, tokenize_names, tokens_by_rank
 from ordinalclip.text.encoding import PromptTokens, TextTower
 
 

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from ordinalclip.config.kinds import Between
 from ordinalclip.errors import ConfigError
-from ordinalclip.prompts.checks import check_base_rank_names, check_tokens
+from ordinalclip.prompts.checks import check_base_rank_names
 from ordinalclip.prompts.interpolation import base_positions, interpolation_weights
-from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids, tokenize_continued
+from ordinalclip.prompts.sentence import RANDOM_STD, Sentence, embed_ids, tokenize_names, tokens_by_rank
 from ordinalclip.text.encoding import PromptTokens, TextTower
 
 
@@ -103,18 +103,6 @@ class RankPrompt(nn.Module):
         return {"context": ["sentence.context"], "rank": ["base_ranks"]}
 
 
-def tokens_by_rank(tokens_per_rank: int | Sequence[int], num_ranks: int) -> list[int]:
-    """One number for each of the R ranks, from one for all of them or one each.
-
-    Raises:
-        ConfigError: another number of numbers.
-    """
-    if isinstance(tokens_per_rank, int):
-        return [tokens_per_rank] * num_ranks
-    check_tokens(tokens_per_rank, num_ranks)
-    return list(tokens_per_rank)
-
-
 def nearest_ranks(num_ranks: int, num_base_ranks: int) -> list[int]:
     """The rank nearest to each base rank's position; the upper one of two as near."""
     return [int(position + 0.5) for position in base_positions(num_ranks, num_base_ranks).tolist()]
@@ -143,11 +131,3 @@ def embed_padded(text: TextTower, names: Sequence[str], num_tokens: int | None) 
         )
     width = longest if num_tokens is None else num_tokens
     return torch.stack([embed_ids(text, [*row, *[text.pad_id] * (width - len(row))]) for row in ids])
-
-
-def tokenize_names(text: TextTower, names: Sequence[str]) -> list[list[int]]:
-    """Token ids of each name as it follows other words; a ConfigError where a name has none."""
-    ids = [tokenize_continued(text, f" {name}") for name in names]
-    if not all(ids):
-        raise ConfigError("rank names", list(names), f"the name {names[ids.index([])]!r} has no tokens")
-    return ids

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.prompts.checks import DEFAULT_NUM_CONTEXT_TOKENS, check_context
+from ordinalclip.prompts.checks import DEFAULT_NUM_CONTEXT_TOKENS, check_context, check_tokens
 from ordinalclip.text.encoding import PromptTokens, TextTower
 
 # Any word will do that is one token and is not joined with what follows.
@@ -42,6 +42,26 @@ def tokenize_continued(text: TextTower, words: str) -> list[int]:
     gap = " " if words[0].isalnum() else ""
     together = text.tokenize(f"{_BEFORE}{gap}{words}")
     return together[len(before) :] if together[: len(before)] == before else text.tokenize(words)
+
+
+def tokenize_names(text: TextTower, names: Sequence[str]) -> list[list[int]]:
+    """Token ids of each name as it follows other words; a ConfigError where a name has none."""
+    ids = [tokenize_continued(text, f" {name}") for name in names]
+    if not all(ids):
+        raise ConfigError("rank names", list(names), f"the name {names[ids.index([])]!r} has no tokens")
+    return ids
+
+
+def tokens_by_rank(tokens_per_rank: int | Sequence[int], num_ranks: int) -> list[int]:
+    """One number for each of the R ranks, from one for all of them or one each.
+
+    Raises:
+        ConfigError: another number of numbers.
+    """
+    if isinstance(tokens_per_rank, int):
+        return [tokens_per_rank] * num_ranks
+    check_tokens(tokens_per_rank, num_ranks)
+    return list(tokens_per_rank)
 
 
 class Layout(NamedTuple):

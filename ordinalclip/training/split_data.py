@@ -1,6 +1,6 @@
 """The data of each split for training and evaluation: features or images, from caches where possible.
 
-Test labels are sealed: while a run is fitted they are removed from the manifest, and reading them raises `TestTouched`.
+Test labels are sealed: while a run is fitted they are removed from the manifest, and reading them raises `TestLabelsRead`.
 `LabelDraw` chooses the training labels of images with several annotators: their median, a random one, or all of them.
 """
 
@@ -26,13 +26,13 @@ from ordinalclip.training.batches import FeatureRows, ImageRows, ViewRows
 NO_RANK = -1  # which no loss or metric takes
 
 
-class TestTouched(RuntimeError):
+class TestLabelsRead(RuntimeError):
     """Something asked for test labels or test images before the run was fitted: a defect of the program."""
 
     __test__ = False  # pytest takes every class of such a name for tests
 
 
-class Seal:
+class SealedTestLabels:
     """Keeps the labels of the test split from everything that fits a run.
 
     Hashing and caches need no label and are not kept from anything.
@@ -57,10 +57,10 @@ class Seal:
         """True ranks of some rows of the manifest.
 
         Raises:
-            TestTouched: one of them is of the test split, and the seal is closed.
+            TestLabelsRead: one of them is of the test split, and the seal is closed.
         """
         if self.closed and self._test[rows].any():
-            raise TestTouched(
+            raise TestLabelsRead(
                 f"{int(self._test[rows].sum())} test images were asked for while the run is being fitted; "
                 "only protocol.select_on=test may do so, and is told wherever the scores are"
             )
@@ -127,10 +127,10 @@ class SplitData:
         seal: withholds the labels of the test split; None: nothing is withheld.
     """
 
-    def __init__(self, job: Job, backbone: Backbone, seal: Seal | None = None) -> None:
+    def __init__(self, job: Job, backbone: Backbone, seal: SealedTestLabels | None = None) -> None:
         cfg = job.cfg
         self.manifest: Manifest = job.manifest
-        self.seal = Seal(job.manifest, closed=False) if seal is None else seal
+        self.seal = SealedTestLabels(job.manifest, closed=False) if seal is None else seal
         self.backbone = backbone
         self.augment_seed = cfg["seed"] if augments(cfg) else None
         self.cache, self.cache_dir = cfg["cache"], Path(cfg["paths"]["cache"])
@@ -153,7 +153,7 @@ class SplitData:
         """A split, or "all" of them; only "train" is ever augmented.
 
         Raises:
-            TestTouched: test images are asked for under a closed seal.
+            TestLabelsRead: test images are asked for under a closed seal.
         """
         split = self.manifest.table["split"]
         rows = np.arange(len(split)) if name == "all" else np.flatnonzero((split == name).to_numpy())

@@ -10,7 +10,7 @@ from ordinalclip.backbones.mixed import build_mixed
 from ordinalclip.backbones.weights.find import WeightFile
 from ordinalclip.text.encoding import embed_sentences, encode_prompts
 from tests.backbones.architectures import small_model
-from tests.backbones.towers.test_text_tower import SENTENCES, theirs
+from tests.backbones.towers.test_openclip_text import SENTENCES, theirs
 
 RANDOM = WeightFile("random", None, "random")
 

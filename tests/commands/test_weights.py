@@ -8,7 +8,7 @@ import pytest
 from ordinalclip import weights
 from ordinalclip.backbones.weights.find import find_weights
 from ordinalclip.errors import ConfigError
-from tests.backbones.weights.test_weights import write
+from tests.backbones.weights.test_find import write
 
 
 @pytest.fixture(autouse=True)

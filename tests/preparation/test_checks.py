@@ -6,7 +6,7 @@ import pytest
 
 from ordinalclip.config.identity import identity, run_id
 from ordinalclip.errors import ConfigError
-from ordinalclip.preparation.checks import check
+from ordinalclip.preparation.checks import check, check_compiler
 from tests.conftest import Compose
 
 WEIGHTS = {"image": "a1", "text": "b2"}
@@ -263,3 +263,9 @@ def test_rates_within_the_image_tower_are_in_the_id_once_they_say_something(comp
     }
     assert len(ids) == 3
     assert id_of(cfg) in ids
+
+
+def test_a_missing_compiler_is_said_before_anything_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match=r"compile=true.*C\+\+ compiler"):
+        check_compiler()
