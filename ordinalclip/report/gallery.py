@@ -1,11 +1,12 @@
-"""The figures of a finished run, drawn on demand from its record alone.
+"""All figures of a run, drawn on demand from its record: their data, the functions that draw them, and their captions.
 
-`Drawn` reads each part of the record once, when a figure asks for it.
+A new figure is a function in `figures`, a line in `TEST_FIGURES` or `RANK_FIGURES`, and a caption in `SECTIONS`.
+matplotlib is imported when the first figure is drawn.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,87 @@ import yaml
 
 from ordinalclip.config.identity import selection_metric
 from ordinalclip.metrics.ordinality import Features, Matrix
+from ordinalclip.report.figures.calibration import pit_figure, reliability_figure, risk_coverage_figure
 from ordinalclip.report.figures.canvas import Scale
+from ordinalclip.report.figures.images import best_and_worst, images_figure, samples_figure
+from ordinalclip.report.figures.learning import learning_curves, learning_figure
+from ordinalclip.report.figures.predictions import (
+    confusion_counts,
+    confusion_figure,
+    predicted_figure,
+    rank_error_figure,
+)
+from ordinalclip.report.figures.rank_features import (
+    interpolation_figure,
+    path_figure,
+    similarity_figure,
+    violations_figure,
+)
 from ordinalclip.runs.run import Run
 from ordinalclip.scoring.ordinality import logged_ordinality, ordinality_of_features, rank_features_of
 
 log = logging.getLogger("ordinalclip")
 
+# Section of the page → figure → caption.
+SECTIONS = {
+    "Errors": {
+        "confusion": "The share of images of each true rank (rows) by predicted rank. Grey rows have no images.",
+        "rank_error": (
+            "Error and bias (predicted minus true) of each true rank, above its number of test images. Values of few "
+            "images are uncertain. Dotted: the error of the constant predictor, the training median."
+        ),
+        "predicted": (
+            "Predicted against true rank of every test image, with the median and the central 80 % of each true rank."
+        ),
+    },
+    "Calibration": {
+        "reliability": (
+            "Left: the predicted probability of rank ≤ k against the share of images for which it is true; one color "
+            "per threshold k, black is all thresholds. Right: the same for the most probable rank. The diagonal is "
+            "perfect calibration; below it, predictions are overconfident. Bins of fewer than ten images are omitted."
+        ),
+        "pit": (
+            "Position of the true rank in the predicted distribution (probability integral transform). Flat: "
+            "calibrated; high at both ends: overconfident; high at the right end: predictions too low."
+        ),
+        "risk_coverage": (
+            "Error of the remaining images when the least certain ones are rejected. A useful confidence falls to the "
+            "left; dotted: the best possible order."
+        ),
+        "samples": "Predicted distributions across the scale: for each shown rank, the image with its median error.",
+    },
+    "Order of the ranks": {
+        "similarity": (
+            "Cosine similarity of the rank features. Ordered ranks show a bright diagonal that fades evenly."
+        ),
+        "similarity_softmax": "The softmax of each row of these similarities, as in the paper's figures.",
+        "violations": (
+            "Left: steps away from a rank at which the similarity to it rises instead of falling. Right: for each pair "
+            "of neighboring ranks, the share of the other ranks that see them in the wrong order."
+        ),
+        "path": "Rank features projected on their first two principal components, connected in rank order.",
+        "interpolation": "The weight of each learned base rank in each rank. The weights are fixed, not learned.",
+    },
+    "Learning": {
+        "learning": (
+            "Loss, selection metric and ordinality by epoch; epoch 0 is before training. Dashed: the selected epoch."
+        ),
+    },
+    "Images": {
+        "best_images": "The test images with the smallest errors. Dashed: true rank; triangle: prediction.",
+        "worst_images": (
+            "The test images with the largest errors. Check these for wrong labels and for systematic failures."
+        ),
+    },
+}
 
-class Drawn:
-    """What a run's figures are drawn from, each read once.
+
+class FigureData:
+    """Data of a run's figures; each part of the record is read once, at its first use.
 
     Args:
-        run: a run whose test is over, or that was imported and never tested.
-        rank_names: one for each of the R ranks.
+        run: A tested run, or an imported run, which may be untested.
+        rank_names: Names of the R ranks.
     """
 
     def __init__(self, run: Run, rank_names: Sequence[str]) -> None:
@@ -42,27 +111,27 @@ class Drawn:
 
     @cached_property
     def readout(self) -> str:
-        """That the protocol declares."""
+        """The declared readout."""
         return self.cfg["protocol"]["readout"]
 
     @cached_property
     def stages(self) -> dict[str, Features]:
-        """Rank features [R, D] before training, where they are known, and at the best epoch."""
+        """Rank features [R, D] at the best epoch, and before training if recorded."""
         return dict(rank_features_of(self.run))
 
     @cached_property
     def ordinality(self) -> dict[str, Any]:
-        """Every score of them, computed anew: a run by an older version has fewer in its record."""
+        """Ordinality scores of `stages`, recomputed because records of older versions have fewer scores."""
         return ordinality_of_features(self.stages)
 
     @cached_property
     def tested(self) -> bool:
-        """Whether there are test predictions; an imported run may have none."""
+        """Whether there are test predictions."""
         return self.run.read_json("test_stats.json") is not None
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row a test image."""
+        """One row per test image."""
         return pd.read_parquet(self.run.directory / "predictions.parquet")
 
     @cached_property
@@ -78,13 +147,13 @@ class Drawn:
     @cached_property
     def predicted(self) -> Matrix:
         """The declared readout [N], in ranks."""
-        if self.readout not in self.predictions:  # a run by an older version
+        if self.readout not in self.predictions:  # a record of an older version
             return self.predictions["expectation"].round().to_numpy(float)
         return self.predictions[self.readout].to_numpy(float)
 
     @cached_property
     def details(self) -> dict[str, Any]:
-        """Curves and errors by rank: of the record, or of the predictions where an older version made the run."""
+        """Curves and errors by rank, recomputed from the predictions if an older version wrote the record."""
         found = self.run.read_json("test_details.json")
         if found is None:
             from ordinalclip.scoring.details import details
@@ -95,13 +164,13 @@ class Drawn:
 
     @cached_property
     def images(self) -> list[Path]:
-        """Files of the test images [N]; they may be gone."""
+        """Paths of the test images [N]; files may be missing."""
         root = Path((self.run.read_json("provenance.json") or {}).get("root", ""))
         return [root / path for path in self.predictions["path"]]
 
     @cached_property
     def weights(self) -> Matrix | None:
-        """Interpolation weights [R, K], where the prompt has some."""
+        """Interpolation weights [R, K], or None if the prompt has no base ranks."""
         prompt = self.cfg["prompt"]
         if "num_base_ranks" not in prompt or "interpolation" not in prompt:
             return None
@@ -110,147 +179,87 @@ class Drawn:
         return interpolation_weights(prompt["interpolation"], len(self.scale), prompt["num_base_ranks"]).numpy()
 
 
+def _confusion(data: FigureData, stem: Path) -> object:
+    readout = "argmax" if data.readout == "expectation" else data.readout  # an expectation is no rank
+    predicted = data.predictions[readout].to_numpy().astype(np.int64)
+    return confusion_figure(confusion_counts(data.rank, predicted, len(data.scale)), data.scale, stem, readout=readout)
+
+
+def _rank_error(data: FigureData, stem: Path) -> object:
+    constant = data.run.read_json("test_stats.json").get("test/constant_median_rank")
+    return rank_error_figure(data.details["ranks"], data.scale, stem, constant=constant)
+
+
+def _images(data: FigureData, stem: Path, *, worst: bool) -> object:
+    rows = best_and_worst(data.probs, data.rank, data.predicted)[worst]
+    if not rows:
+        return None
+    return images_figure(rows, data.images, data.probs, data.rank, data.predicted, data.scale, stem)
+
+
+def _learning(data: FigureData, stem: Path) -> object:
+    name, largest = selection_metric(data.cfg)
+    curves = learning_curves(data.run.metrics(), name, largest=largest)
+    if len(curves.epoch) == 0:
+        return None
+    before = logged_ordinality(data.ordinality["before"]) if "before" in data.ordinality else {}
+    on_test = data.cfg["protocol"]["select_on"] == "test"
+    return learning_figure(curves, name, stem, before=before, on_test=on_test)
+
+
+def _similarity(data: FigureData, stem: Path, *, softmax: bool) -> object:
+    adjusted = {stage: scores["adjusted"] for stage, scores in data.ordinality.items()}
+    return similarity_figure(data.stages, data.scale, stem, adjusted=adjusted, softmax=softmax)
+
+
+# Name → function that draws the figure, or returns None if the run has no data for it. In the order of drawing.
+Draw = Callable[[FigureData, Path], object]
+TEST_FIGURES: Mapping[str, Draw] = {
+    "confusion": _confusion,
+    "rank_error": _rank_error,
+    "predicted": lambda d, stem: predicted_figure(d.rank, d.predicted, d.scale, stem, readout=d.readout),
+    "reliability": lambda d, stem: reliability_figure(d.details, d.scale, stem),
+    "pit": lambda d, stem: pit_figure(d.details["pit"], stem),
+    "risk_coverage": lambda d, stem: risk_coverage_figure(d.details["risk_coverage"], stem),
+    "samples": lambda d, stem: samples_figure(d.probs, d.rank, d.predicted, d.scale, stem),
+    "best_images": lambda d, stem: _images(d, stem, worst=False),
+    "worst_images": lambda d, stem: _images(d, stem, worst=True),
+}
+RANK_FIGURES: Mapping[str, Draw] = {
+    "learning": _learning,
+    "similarity": lambda d, stem: _similarity(d, stem, softmax=False),
+    "similarity_softmax": lambda d, stem: _similarity(d, stem, softmax=True),
+    "violations": lambda d, stem: violations_figure(d.stages["best"], d.scale, stem),
+    "interpolation": lambda d, stem: None if d.weights is None else interpolation_figure(d.weights, d.scale, stem),
+    "path": lambda d, stem: path_figure(d.stages, d.scale, stem),
+}
+
+
 def has_figures(run: Run) -> bool:
-    """Whether a run's figures have been drawn, by this version."""
-    return (run.directory / "figures" / "path.png").exists()  # the last one
+    """Returns whether a run's figures have been drawn by this version."""
+    return (run.directory / "figures" / "path.png").exists()  # drawn last
 
 
 def draw_figures(run: Run, rank_names: Sequence[str], *, only: Sequence[str] | None = None) -> list[str]:
-    """Draws into `figures/` what the record holds the data of; what cannot be drawn is skipped with a warning.
+    """Draws the figures of a run into its folder `figures/`; one that fails is skipped with a warning.
 
     Args:
-        run: a run whose test is over, or that was imported and never tested.
-        rank_names: one for each of the R ranks.
-        only: names of some figures, without suffix; None: all.
+        run: A tested run, or an imported run, which may be untested.
+        rank_names: Names of the R ranks.
+        only: Names of the figures to draw, without suffix; None for all.
 
     Returns:
-        Names of the figures, without suffix.
+        Names of the drawn figures, without suffix.
     """
     folder = run.directory / "figures"
+    data = FigureData(run, rank_names)
     drawn = []
-    for name, draw in _figures(Drawn(run, rank_names)).items():
+    for name, draw in ({**TEST_FIGURES, **RANK_FIGURES} if data.tested else RANK_FIGURES).items():
         if only is not None and name not in only:
             continue
         try:
-            if draw(folder / name) is not None:
+            if draw(data, folder / name) is not None:
                 drawn.append(name)
         except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
             log.warning("figures/%s was not drawn: %s: %s", name, type(error).__name__, error)
     return drawn
-
-
-def _figures(of: Drawn) -> Mapping[str, Callable[[Path], object]]:
-    """By name, what draws a figure; it returns None where there is nothing to draw."""
-    of_test: dict[str, Callable[[Drawn, Path], object]] = {
-        "confusion": _confusion,
-        "rank_error": _rank_error,
-        "predicted": _predicted,
-        "reliability": _reliability,
-        "pit": _pit,
-        "risk_coverage": _risk_coverage,
-        "samples": _samples,
-        "best_images": partial(_images, worst=False),
-        "worst_images": partial(_images, worst=True),
-    }
-    of_ranks: dict[str, Callable[[Drawn, Path], object]] = {
-        "learning": _learning,
-        "similarity": partial(_similarity, softmax=False),
-        "similarity_softmax": partial(_similarity, softmax=True),
-        "violations": _violations,
-        "interpolation": _interpolation,
-        "path": _path,
-    }
-    chosen = (of_test | of_ranks) if of.tested else of_ranks
-    return {name: partial(draw, of) for name, draw in chosen.items()}
-
-
-def _similarity(of: Drawn, stem: Path, *, softmax: bool) -> object:
-    from ordinalclip.report.figures.rank_features import similarity_figure
-
-    adjusted = {stage: scores["adjusted"] for stage, scores in of.ordinality.items()}
-    return similarity_figure(of.stages, of.scale, stem, adjusted=adjusted, softmax=softmax)
-
-
-def _violations(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.rank_features import violations_figure
-
-    return violations_figure(of.stages["best"], of.scale, stem)
-
-
-def _path(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.rank_features import path_figure
-
-    return path_figure(of.stages, of.scale, stem)
-
-
-def _interpolation(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.rank_features import interpolation_figure
-
-    return None if of.weights is None else interpolation_figure(of.weights, of.scale, stem)
-
-
-def _learning(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.learning import learning_curves, learning_figure
-
-    name, largest = selection_metric(of.cfg)
-    curves = learning_curves(of.run.metrics(), name, largest=largest)
-    if len(curves.epoch) == 0:
-        return None
-    before = logged_ordinality(of.ordinality["before"]) if "before" in of.ordinality else {}
-    on_test = of.cfg["protocol"]["select_on"] == "test"
-    return learning_figure(curves, name, stem, before=before, on_test=on_test)
-
-
-def _confusion(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.predictions import confusion_counts, confusion_figure
-
-    # A mean is no rank; what MLflow's accuracy is of is the most probable one.
-    readout = "argmax" if of.readout == "expectation" else of.readout
-    counts_RR = confusion_counts(of.rank, of.predictions[readout].to_numpy().astype(np.int64), len(of.scale))
-    return confusion_figure(counts_RR, of.scale, stem, readout=readout)
-
-
-def _rank_error(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.predictions import rank_error_figure
-
-    constant = of.run.read_json("test_stats.json").get("test/constant_median_rank")
-    return rank_error_figure(of.details["ranks"], of.scale, stem, constant=constant)
-
-
-def _predicted(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.predictions import predicted_figure
-
-    return predicted_figure(of.rank, of.predicted, of.scale, stem, readout=of.readout)
-
-
-def _reliability(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.calibration import reliability_figure
-
-    return reliability_figure(of.details, of.scale, stem)
-
-
-def _pit(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.calibration import pit_figure
-
-    return pit_figure(of.details["pit"], stem)
-
-
-def _risk_coverage(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.calibration import risk_coverage_figure
-
-    return risk_coverage_figure(of.details["risk_coverage"], stem)
-
-
-def _samples(of: Drawn, stem: Path) -> object:
-    from ordinalclip.report.figures.images import samples_figure
-
-    return samples_figure(of.probs, of.rank, of.predicted, of.scale, stem)
-
-
-def _images(of: Drawn, stem: Path, *, worst: bool) -> object:
-    from ordinalclip.report.figures.images import best_and_worst, images_figure
-
-    rows = best_and_worst(of.probs, of.rank, of.predicted)[worst]
-    if not rows:
-        return None
-    return images_figure(rows, of.images, of.probs, of.rank, of.predicted, of.scale, stem)

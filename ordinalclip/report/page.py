@@ -1,10 +1,15 @@
-"""report.html of a run: its content from the record, the captions of its figures, and the file."""
+"""report.html of a run: everything on the page comes from the run's record, and the file loads nothing else.
+
+Order of the module: the file, its content, scores, settings that differ from the defaults in conf/, figures.
+"""
 
 import base64
 import contextlib
 import io
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,85 +18,79 @@ import pandas as pd
 import yaml
 from PIL import Image
 
+from ordinalclip.config.compose import conf_dir
 from ordinalclip.config.identity import selection_metric
 from ordinalclip.config.moved_names import current_names
 from ordinalclip.report.figures.canvas import COLUMN, PAGE
-from ordinalclip.report.page_facts import changed_settings, chosen_options, number, told_scores
+from ordinalclip.report.gallery import SECTIONS
 from ordinalclip.runs.run import Run
 
-# Section → figure → caption.
-SECTIONS = {
-    "Errors": {
-        "confusion": (
-            "Of each true rank (rows), the share of images that was given each rank. Grey rows have no images."
-        ),
-        "rank_error": (
-            "Error and bias (predicted less true) of each true rank, over its number of test images. Few "
-            "images, little meaning. The dotted line is what a constant answer, the training median, would "
-            "cost."
-        ),
-        "predicted": (
-            "Predicted against true rank of every test image; the median and the band of 80 % of each true rank."
-        ),
-    },
-    "How sure, and rightly?": {
-        "reliability": (
-            "Left: of the images for which rank ≤ k was predicted with some probability, the share for which it "
-            "is true; colours are thresholds k, black is all of them. Right: the same of the most probable "
-            "rank. On the diagonal is calibrated; below it, too sure. Bins of fewer than ten images are left "
-            "out."
-        ),
-        "pit": (
-            "Where the true rank lies in the predicted distribution. Flat is calibrated; high at both ends is "
-            "too sure; high at the right end predicts too low."
-        ),
-        "risk_coverage": (
-            "Error of the images that are kept when the least sure ones are set aside. Falling to the left is "
-            "what a useful confidence does; dotted is the best any could."
-        ),
-        "samples": (
-            "Predicted distributions of images across the scale: of each shown rank the image with its median error."
-        ),
-    },
-    "Order of the ranks": {
-        "similarity": (
-            "Cosine similarity of the ranks' features. Ordered ranks show a bright diagonal that fades evenly."
-        ),
-        "similarity_softmax": "The softmax of each row of these similarities, as the paper shows them.",
-        "violations": (
-            "Left: steps away from a rank on which the similarity to it rises instead of falling. Right: for "
-            "every two neighbours, the share of the other ranks that find them the wrong way round."
-        ),
-        "path": (
-            "Rank features in the plane of their first two principal components, joined in the order of the ranks."
-        ),
-        "interpolation": "How much each learned base rank contributes to each rank; fixed, not learned.",
-    },
-    "Learning": {
-        "learning": (
-            "Loss, the score that the epoch is chosen by, and ordinality by epoch; epoch 0 is before training. "
-            "The dashed line is the epoch that was kept."
-        ),
-    },
-    "Images": {
-        "best_images": "The test images with the smallest errors. Dashed: true rank; triangle: prediction.",
-        "worst_images": (
-            "The test images with the largest errors: look here for wrong labels and for what the model misses."
-        ),
-    },
-}
-
-
-_PHOTOS = ("best_images", "worst_images")  # as JPEG, which is a fifth of the size
-
 NAME = "report.html"
+_PHOTOS = ("best_images", "worst_images")  # embedded as JPEG, a fifth of the size of PNG
+_MAX_SVG_BYTES = 250_000  # a larger figure is embedded as PNG
+
+# Score in test_stats.json, heading, the constant predictor's score, whether it is a percentage, meaning
+_SCORES = (
+    ("mae", "MAE, expectation", "mae", False, "mean distance from the true rank, in ranks; 0 is best"),
+    ("mae_argmax", "MAE, most probable rank", "mae", False, "the same for the most probable rank"),
+    ("mae_median", "MAE, median", "mae", False, "the same for the distribution's median"),
+    (
+        "mae_rounded_expectation",
+        "MAE, rounded expectation",
+        "mae",
+        False,
+        "the same for the rounded expectation",
+    ),
+    ("mae_value", "MAE in {unit}", "mae_value", False, "the expectation's mean distance in the data set's own unit"),
+    ("amae", "macro MAE", None, False, "mean of the MAEs of all ranks: every rank has the same weight"),
+    ("mmae", "worst rank's MAE", None, False, "the largest MAE of any rank"),
+    ("accuracy", "accuracy", "accuracy", True, "share of images whose most probable rank is the true one"),
+    ("accuracy_within_1", "within one rank", "accuracy_within_1", True, "share at most one rank off"),
+    ("cs_5", "within 5 {unit}", None, True, "cumulative score: share at most 5 units off"),
+    ("qwk", "QWK", "qwk", False, "quadratic weighted kappa: agreement beyond chance, 1 is perfect"),
+    ("spearman", "Spearman", "spearman", False, "rank correlation of expectation and truth"),
+    ("rps", "RPS", None, False, "ranked probability score of the whole distribution; 0 is best"),
+    ("tce", "threshold calibration error", None, False, "distance of P(rank ≤ k) from its observed frequency"),
+    (
+        "aurc",
+        "AURC",
+        None,
+        False,
+        "area under the risk-coverage curve: MAE of the most certain images, mean over coverage",
+    ),
+)
+GROUPS = ("dataset", "protocol", "backbone", "prompt", "loss", "optimizer", "schedule", "trainer")
+_NOT_COMPARED = ("paths", "tracking", "name", "_target_", "hydra", "defaults", "rerun", "sweep_name", "tags")
+
+
+def page(run: Run) -> str:
+    """Renders the page of a run as one self-contained HTML document."""
+    from jinja2 import Environment, StrictUndefined
+
+    template = files("ordinalclip.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = number
+    return environment.from_string(template).render(page_content(run))
+
+
+def write_page(run: Run) -> Path:
+    """Writes the page atomically. It is not part of a run's result, so the run need not be claimed."""
+    target = run.directory / NAME
+    draft = target.with_name(f".{os.getpid()}-{NAME}")
+    try:
+        draft.write_text(page(run), encoding="utf-8")
+        os.replace(draft, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            draft.unlink()
+    return target
 
 
 def page_content(run: Run) -> dict[str, Any]:
-    """Everything that the template shows; parts that the record lacks are empty.
+    """Returns the variables of the template; those that the record lacks are empty.
 
     Args:
-        run: a run with a config.yaml.
+        run: A run with a config.yaml.
     """
     cfg = current_names(yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8")))
     stats, details = (run.read_json(f"test_{name}.json") or {} for name in ("stats", "details"))
@@ -110,7 +109,7 @@ def page_content(run: Run) -> dict[str, Any]:
         "selection": selection_metric(cfg)[0],
         "stamps": _stamps(run, protocol),
         "leakage": _leakage(run),
-        "scores": told_scores(stats, details, readout=protocol["readout"], unit=ranks.get("unit", "")),
+        "scores": score_rows(stats, details, readout=protocol["readout"], unit=ranks.get("unit", "")),
         "constant": _constant(stats, ranks.get("names", [])),
         "intervals": details.get("intervals") or {},
         "num_images": int(stats.get("test/num_images", 0)),
@@ -147,96 +146,18 @@ def _stamps(run: Run, protocol: dict[str, Any]) -> list[str]:
 
 
 def _leakage(run: Run) -> list[tuple[str, int, str]]:
-    """What was looked for in two splits at once: kind, test images concerned, words."""
+    """Returns the kinds of leakage between splits that were checked: kind, number of test images, text."""
     rows = []
     for kind, found in (run.read_json("leakage.json") or {}).items():
         if not isinstance(found, dict):
             continue
         count = int(found.get("test_images", found.get("shared", 0)) or 0)
-        told = "not known of any image" if found.get("known", 0) == 0 else f"{count:,} test images"
+        text = "unknown for all images" if found.get("known", 0) == 0 else f"{count:,} test images"
         rate = found.get("test_rate")
         if rate and found.get("known", 0) > 0:
-            told += f" ({rate:.1%})"
-        rows.append((kind.replace("_", " "), count, told))
+            text += f" ({rate:.1%})"
+        rows.append((kind.replace("_", " "), count, text))
     return rows
-
-
-def _constant(stats: dict[str, Any], names: Sequence[str]) -> str:
-    told = []
-    for kind in ("median", "majority"):
-        rank = stats.get(f"test/constant_{kind}_rank")
-        if rank is not None and int(rank) < len(names):
-            told.append(f"the training split's {kind} rank, {names[int(rank)]}")
-    return "; ".join(told)
-
-
-def _ordinality(run: Run) -> list[dict[str, str]]:
-    record = run.read_json("ordinality.json") or {}
-    rows = []
-    for key, chance, heading in (
-        ("adjusted", "0.000", "adjusted: both directions, no diagonal; 1 is perfect order, 0 is chance"),
-        ("kendall", "0.000", "Kendall's τ-b of distance and dissimilarity"),
-        ("score", None, "the paper's score: one direction, diagonal counted"),
-    ):
-        stages = {stage: record.get(stage, {}) for stage in ("before", "best")}
-        if not any(key in scores for scores in stages.values()):
-            continue
-        by_chance = chance or number(stages["best"].get("score_chance"))
-        most = stages["best"].get("kendall_largest")
-        told = f"{heading}; at most {most:.3f} here" if key == "kendall" and most == most and most else heading
-        cells = {stage: number(scores.get(key)) for stage, scores in stages.items()}
-        rows.append({"heading": told, "chance": by_chance} | cells)
-    return rows
-
-
-def _groups(details: dict[str, Any]) -> list[dict[str, Any]]:
-    found = details.get("groups") or {}
-    rows = []
-    for attribute, entry in (found.get("by") or {}).items():
-        if entry.get("groups"):
-            few = ", ".join(f"{one['name']} ({one['count']})" for one in entry.get("too_few", []))
-            rows.append({"attribute": attribute, "groups": entry["groups"], "gap": entry.get("gap"), "too_few": few})
-    return rows
-
-
-def _sections(folder: Path) -> list[tuple[str, list[tuple[str, str, str, bool]]]]:
-    """Section → figures: name, caption, image as a data URL, whether it is as wide as a page."""
-    sections = []
-    for title, figures in SECTIONS.items():
-        there = [(name, told, _data_url(folder, name), _is_wide(folder, name)) for name, told in figures.items()]
-        shown = [(name, told, url, wide) for name, told, url, wide in there if url is not None]
-        if shown:
-            sections.append((title, shown))
-    return sections
-
-
-def _is_wide(folder: Path, name: str) -> bool:
-    png = folder / f"{name}.png"
-    if not png.is_file():
-        return False
-    with Image.open(png) as image:
-        inches = image.width / image.info.get("dpi", (300, 300))[0]
-    return bool(inches > (COLUMN + PAGE) / 2)
-
-
-def _data_url(folder: Path, name: str) -> str | None:
-    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    if name in _PHOTOS and png.is_file():
-        return _encoded("image/jpeg", _as_jpeg(png))
-    if svg.is_file() and svg.stat().st_size < 250_000:
-        return _encoded("image/svg+xml", svg.read_bytes())
-    return _encoded("image/png", png.read_bytes()) if png.is_file() else None
-
-
-def _encoded(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _as_jpeg(png: Path) -> bytes:
-    with Image.open(png) as image:
-        draft = io.BytesIO()
-        image.convert("RGB").save(draft, "JPEG", quality=82)
-    return draft.getvalue()
 
 
 def _provenance(run: Run) -> list[tuple[str, str]]:
@@ -258,24 +179,212 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
     return [(key, value) for key, value in rows if value]
 
 
-def page(run: Run) -> str:
-    """The page of a run: HTML with everything in it, nothing is fetched when it is opened."""
-    from jinja2 import Environment, StrictUndefined
+def _groups(details: dict[str, Any]) -> list[dict[str, Any]]:
+    found = details.get("groups") or {}
+    rows = []
+    for attribute, entry in (found.get("by") or {}).items():
+        if entry.get("groups"):
+            few = ", ".join(f"{one['name']} ({one['count']})" for one in entry.get("too_few", []))
+            rows.append({"attribute": attribute, "groups": entry["groups"], "gap": entry.get("gap"), "too_few": few})
+    return rows
 
-    template = files("ordinalclip.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
-    return environment.from_string(template).render(page_content(run))
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A row of the table of scores, formatted."""
+
+    heading: str
+    value: str
+    interval: str
+    constant: str
+    meaning: str
+    primary: bool = False
 
 
-def write_page(run: Run) -> Path:
-    """Writes the page, whole or not at all; it is no part of what a run's result is, so that no claim is needed."""
-    target = run.directory / NAME
-    draft = target.with_name(f".{os.getpid()}-{NAME}")
-    try:
-        draft.write_text(page(run), encoding="utf-8")
-        os.replace(draft, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
-    return target
+def score_rows(
+    stats: Mapping[str, Any], details: Mapping[str, Any], *, readout: str, unit: str, split: str = "test"
+) -> list[ScoreRow]:
+    """Returns a row for each score in `stats`, the declared readout's MAE first.
+
+    Args:
+        stats: Content of test_stats.json.
+        details: Content of test_details.json, for the intervals; may be empty.
+        readout: Readout declared by the protocol.
+        unit: Unit of the ranks' values.
+        split: Prefix of the names in `stats`.
+    """
+    primary = "mae" if readout == "expectation" else f"mae_{readout}"
+    intervals = (details.get("intervals") or {}).get("scores", {})
+    rows = []
+    for name, heading, constant, percent, meaning in _SCORES:
+        value = stats.get(f"{split}/{name}")
+        if value is None:
+            continue
+        low, high = intervals.get(name) or (None, None)
+        interval = "" if low is None or high is None else f"{_number(low, percent)} … {_number(high, percent)}"
+        beside = stats.get(f"{split}/constant_{constant}")
+        shown = heading.format(unit=unit or "units")
+        rows.append(
+            ScoreRow(
+                shown, _number(value, percent), interval, _number(beside, percent), meaning, primary=name == primary
+            )
+        )
+    return sorted(rows, key=lambda row: not row.primary)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Formats a number; a dash if it is None or not finite."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _number(value: float | None, percent: bool) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
+
+
+def _constant(stats: dict[str, Any], names: Sequence[str]) -> str:
+    answers = []
+    for kind in ("median", "majority"):
+        rank = stats.get(f"test/constant_{kind}_rank")
+        if rank is not None and int(rank) < len(names):
+            answers.append(f"the training split's {kind} rank, {names[int(rank)]}")
+    return "; ".join(answers)
+
+
+def _ordinality(run: Run) -> list[dict[str, str]]:
+    record = run.read_json("ordinality.json") or {}
+    rows = []
+    for key, chance, heading in (
+        ("adjusted", "0.000", "adjusted: both directions, no diagonal; 1 is perfect order, 0 is chance"),
+        ("kendall", "0.000", "Kendall's τ-b of distance and dissimilarity"),
+        ("score", None, "the paper's score: one direction, diagonal counted"),
+    ):
+        stages = {stage: record.get(stage, {}) for stage in ("before", "best")}
+        if not any(key in scores for scores in stages.values()):
+            continue
+        by_chance = chance or number(stages["best"].get("score_chance"))
+        most = stages["best"].get("kendall_largest")
+        if key == "kendall" and most == most and most:
+            heading += f"; at most {most:.3f} here"
+        cells = {stage: number(scores.get(key)) for stage, scores in stages.items()}
+        rows.append({"heading": heading, "chance": by_chance} | cells)
+    return rows
+
+
+def chosen_options(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """Returns group → the nearest option in conf/: same target, fewest differing keys."""
+    return {group: found for group in GROUPS if (found := _nearest(group, cfg.get(group) or {})) is not None}
+
+
+def changed_settings(cfg: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Returns key, value and default of the settings that differ from train.yaml and from the chosen options."""
+    rows = list(_differences(cfg, _read(conf_dir() / "train.yaml"), cfg))
+    for group, option in chosen_options(cfg).items():
+        of_option = _option(conf_dir() / group / f"{option}.yaml", group)
+        rows += [(f"{group}.{key}", value, default) for key, value, default in _differences(cfg[group], of_option, cfg)]
+    return [(key, _shown(value), _shown(default)) for key, value, default in rows]
+
+
+def _nearest(group: str, node: Mapping[str, Any]) -> str | None:
+    options = {path.stem: _option(path, group) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+    same = {name: option for name, option in options.items() if _target(option) == _target(node)}
+    if node.get("name") in same:
+        return str(node["name"])
+    return min(same, key=lambda name: len(list(_differences(node, same[name], {}))), default=None)
+
+
+def _target(node: Mapping[str, Any]) -> Any:
+    split = node.get("split")  # a protocol has its target there; a data set's split is a string
+    return node.get("_target_", split.get("_target_") if isinstance(split, Mapping) else None)
+
+
+def _option(path: Path, group: str) -> dict[str, Any]:
+    """Returns the keys of an option, those of its `defaults` included; of a global option, the keys of its group."""
+    content = _read(path)
+    base: dict[str, Any] = {}
+    for default in content.get("defaults", []):
+        if isinstance(default, str) and default != "_self_" and (path.parent / f"{default}.yaml").is_file():
+            base |= _option(path.parent / f"{default}.yaml", group)
+    return base | (content[group] if isinstance(content.get(group), dict) else content)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return content if isinstance(content, dict) else {}
+
+
+def _differences(
+    now: Mapping[str, Any], then: Mapping[str, Any], cfg: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    for key, default in then.items():
+        if key in _NOT_COMPARED or key not in now:
+            continue
+        if isinstance(default, dict) and isinstance(now[key], dict):
+            yield from _differences(now[key], default, cfg, f"{prefix}{key}.")
+        elif not _equal(now[key], _resolved(default, cfg)):
+            yield f"{prefix}{key}", now[key], _resolved(default, cfg)
+
+
+def _resolved(value: Any, cfg: Mapping[str, Any]) -> Any:
+    """Resolves an interpolation such as `${lr}`."""
+    if not (isinstance(value, str) and value.startswith("${") and value.endswith("}")):
+        return value
+    found: Any = cfg
+    for part in value[2:-1].split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(other, str) and not isinstance(one, str):  # yaml reads 1e-3 as a string
+        try:
+            return float(one) == float(other)
+        except (TypeError, ValueError):
+            return False
+    return bool(one == other)
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sections(folder: Path) -> list[tuple[str, list[tuple[str, str, str, bool]]]]:
+    """Returns section → its drawn figures: name, caption, image as a data URL, whether it is as wide as a page."""
+    sections = []
+    for title, captions in SECTIONS.items():
+        urls = {name: url for name in captions if (url := _data_url(folder, name)) is not None}
+        if urls:
+            sections.append((title, [(name, captions[name], urls[name], _is_wide(folder, name)) for name in urls]))
+    return sections
+
+
+def _is_wide(folder: Path, name: str) -> bool:
+    png = folder / f"{name}.png"
+    if not png.is_file():
+        return False
+    with Image.open(png) as image:
+        inches = image.width / image.info.get("dpi", (300, 300))[0]
+    return bool(inches > (COLUMN + PAGE) / 2)
+
+
+def _data_url(folder: Path, name: str) -> str | None:
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    if name in _PHOTOS and png.is_file():
+        return _encoded("image/jpeg", _as_jpeg(png))
+    if svg.is_file() and svg.stat().st_size < _MAX_SVG_BYTES:
+        return _encoded("image/svg+xml", svg.read_bytes())
+    return _encoded("image/png", png.read_bytes()) if png.is_file() else None
+
+
+def _encoded(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _as_jpeg(png: Path) -> bytes:
+    with Image.open(png) as image:
+        draft = io.BytesIO()
+        image.convert("RGB").save(draft, "JPEG", quality=82)
+    return draft.getvalue()

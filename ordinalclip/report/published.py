@@ -1,4 +1,4 @@
-"""Published scores, each with its source and the command that makes ours: the rows of published.csv."""
+"""Published scores with their source and the command that reproduces them: the rows of analysis/published.csv."""
 
 import csv
 from dataclasses import dataclass, fields
@@ -14,16 +14,16 @@ class PublishedScore:
     """One score of one table.
 
     Attributes:
-        paper: short name of the paper that prints it.
-        table: which of its tables, by what it is about.
-        dataset: as in `dataset=`.
-        setting: what the table varies, in its words; empty where that is nothing.
-        method: in the paper's words.
+        paper: Short name of the paper.
+        table: Topic of the table.
+        dataset: Name of the data set, as in `dataset=`.
+        setting: Setting that the table varies, as named there; empty if there is none.
+        method: Name of the method in the paper.
         metric: `mae` in ranks, `accuracy_percent`, or `ordinality_percent` (of 61 prototypes, ages 15 to 75).
-        value: as printed.
-        std: standard deviation as printed, or None.
-        source: where it is printed.
-        command: overrides of `python -m ordinalclip.train` that make the cell here; empty for methods not built here.
+        value: Printed value.
+        std: Printed standard deviation, or None.
+        source: Place in the paper.
+        command: Overrides of `python -m ordinalclip.train` that reproduce it; empty for methods not implemented here.
     """
 
     paper: str
@@ -39,13 +39,13 @@ class PublishedScore:
 
 
 def read_published(file: Path = _FILE) -> list[PublishedScore]:
-    """Read the scores in the file's order.
+    """Reads the scores in the file's order.
 
     Args:
-        file: a .csv with a column for every attribute of `PublishedScore`.
+        file: CSV file with a column for every attribute of `PublishedScore`.
 
     Raises:
-        ValueError: naming the line, for other columns, a value that is no number, or a score that stands there twice.
+        ValueError: If the columns differ, or, naming the line, a value is no number or a score is repeated.
     """
     names = [field.name for field in fields(PublishedScore)]
     scores: dict[tuple[str, ...], PublishedScore] = {}
@@ -55,10 +55,10 @@ def read_published(file: Path = _FILE) -> list[PublishedScore]:
             raise ValueError(f"{file}: has the columns {reader.fieldnames}, not {names}")
         for row in reader:
             if None in row or None in row.values():
-                raise ValueError(f"{file}, line {reader.line_num}: has not {len(names)} cells")
+                raise ValueError(f"{file}, line {reader.line_num}: does not have {len(names)} cells")
             key = tuple(row[name] for name in ("paper", "table", "dataset", "setting", "method", "metric"))
             if key in scores:
-                raise ValueError(f"{file}, line {reader.line_num}: stands there twice: {', '.join(key)}")
+                raise ValueError(f"{file}, line {reader.line_num}: duplicate score: {', '.join(key)}")
             try:
                 std = float(row["std"]) if row["std"] else None
                 scores[key] = PublishedScore(**row | {"value": float(row["value"]), "std": std})  # type: ignore[arg-type]

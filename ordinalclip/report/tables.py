@@ -1,4 +1,4 @@
-"""Tables on the terminal: one run beside the constant predictor, a sweep's mean ± std over seeds."""
+"""Tables on the terminal: a run's scores against the constant predictor, a sweep's mean ± std over seeds and folds."""
 
 import json
 import os
@@ -16,20 +16,20 @@ from ordinalclip.config.identity import REPEAT_KEYS, selection_labels
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.runs.run import Run
 
-_FILE_WIDTH = 160  # a file or a pipe has room
+_FILE_WIDTH = 160  # columns of tables that are written to a file or a pipe
 ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A score of the table of one run.
+    """A score in the table of a run.
 
     Attributes:
-        name: in test_stats.json, behind `test/`.
-        heading: for readers.
-        constant: name of the constant predictor's score, behind `test/constant_`.
-        rank: which constant that is.
-        percent: whether it is shown as a share of 100.
+        name: Name in test_stats.json, after `test/`.
+        heading: Heading of the row.
+        constant: Name of the constant predictor's score, after `test/constant_`.
+        rank: Rank that the constant predictor predicts: `median`, `majority` or `any`.
+        percent: Whether it is shown as a percentage.
     """
 
     name: str
@@ -49,7 +49,7 @@ _ROWS = (
 
 
 def print_run(job: Job, console: Console | None = None) -> None:
-    """Prints a finished run's test scores, each beside the constant predictor's, and where its record is."""
+    """Prints a finished run's test scores, with those of the constant predictor, and its directory."""
     stats = job.run.read_json("test_stats.json") or {}
     ordinality = job.run.read_json("ordinality.json") or {}
     names, on_test = job.manifest.rank_names, bool(selection_labels(job.cfg))
@@ -67,16 +67,16 @@ def print_scores(
     *,
     on_test: bool = False,
 ) -> None:
-    """Prints the scores of a split as a table, each beside the constant predictor's.
+    """Prints the scores of a split as a table, with those of the constant predictor.
 
     Args:
-        dataset: its name, for the heading.
-        split: the part before the slash of the names in `stats`.
-        stats: of `evaluate_split`, and the number of images.
-        ordinality: content of a run's ordinality.json; may be empty.
-        rank_names: one a rank.
-        console: None is the terminal.
-        on_test: whether the run's epoch was chosen on test, which is noted below the table.
+        dataset: Name of the data set.
+        split: Prefix of the names in `stats`.
+        stats: Scores from `evaluate_split`, and the number of images.
+        ordinality: Content of a run's ordinality.json; may be empty.
+        rank_names: Names of the R ranks.
+        console: Output console; None for the terminal.
+        on_test: Whether the run's epoch was selected on test, which is noted below the table.
     """
     table = Table("", "this run", "constant predictor", box=box.SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
@@ -86,7 +86,7 @@ def print_scores(
         which = "" if index is None else f" ({row.rank}: {_short(rank_names[int(index)])})"
         table.add_row(row.heading, _number(stats.get(f"{split}/{row.name}"), row.percent), Text(constant + which))
     if "best" in ordinality:
-        best, before = ordinality["best"], ordinality.get("before")  # an imported run's beginning is not known
+        best, before = ordinality["best"], ordinality.get("before")  # an imported run has no "before"
         chance = f"{best['score_chance']:.3f} by chance"
         chance += "" if before is None else f", {before['score']:.3f} untrained"
         table.add_row("ordinality of rank features", f"{best['score']:.3f}", chance)
@@ -111,28 +111,33 @@ def print_store(cfg: Mapping[str, Any], console: Console | None = None) -> None:
 
 
 def titles(jobs: Sequence[Job]) -> list[str]:
-    """What was typed for each job and not for all of them."""
+    """Returns the overrides of each job that are not common to all jobs, or the name of its run if there are none."""
     common = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     varied = [" ".join(override for override in job.overrides if override not in common) for job in jobs]
     return [title or job.run.directory.name for title, job in zip(varied, jobs, strict=True)]
 
 
 def sweep_rows(jobs: Sequence[Job]) -> list[tuple[str, list[Run]]]:
-    """Groups of runs that differ in nothing but seeds and folds, each with the settings that distinguish it."""
+    """Groups runs that differ only in seeds and folds.
+
+    Returns:
+        For each group the settings that distinguish it, and its runs.
+    """
     groups: dict[str, tuple[str, list[Run]]] = {}
-    hashed = len({_data_repeats(job) for job in jobs}) < 2  # a fold's or a draw's data have a hash of their own
+    # The data of each fold or draw have their own hash. If there are several, data are compared by their settings.
+    by_hash = len({_data_repeats(job) for job in jobs}) < 2
     for job, title in zip(jobs, titles(jobs), strict=True):
-        key = json.dumps(_without_repeats(job, hashed), sort_keys=True, default=str)
+        key = json.dumps(_without_repeats(job, by_hash), sort_keys=True, default=str)
         label = " ".join(word for word in title.split(" ") if word.partition("=")[0] not in REPEAT_KEYS)
         name = "-".join(str(job.cfg[group]["name"]) for group in ("dataset", "backbone", "prompt"))
         groups.setdefault(key, (name if title == job.run.directory.name else label or name, []))[1].append(job.run)
     return list(groups.values())
 
 
-def _without_repeats(job: Job, hashed: bool) -> dict[str, Any]:
-    """A job's identity without what repeats it; its data by their hash, or by the settings that they are made by."""
+def _without_repeats(job: Job, by_hash: bool) -> dict[str, Any]:
+    """Returns a job's identity without seeds and folds; its data by hash, or by their settings."""
     kept = {key: value for key, value in job.identity.items() if key not in REPEAT_KEYS}
-    if not hashed:
+    if not by_hash:
         kept["manifest"] = {key: value for key, value in _data_settings(job).items() if key not in REPEAT_KEYS}
     return kept
 
@@ -152,7 +157,7 @@ def _has_folds(job: Job) -> bool:
 
 
 def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
-    """Prints one row a setting: mean ± standard deviation over its seeds, of the runs that are finished."""
+    """Prints one row per setting: mean ± standard deviation over its finished runs."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     rows = sweep_rows(jobs)
     on_test = {job.run.directory for job in jobs if selection_labels(job.cfg)}
@@ -161,7 +166,7 @@ def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
         table.add_column(heading, overflow="fold")
     for heading in ("runs", "MAE", "accuracy\n%", "within 1\n%", "QWK", "ordinality"):
         table.add_column(heading, justify="right", no_wrap=True)
-    shown = [row for row in _ROWS if row.name != "mae_argmax"]  # 80 columns hold no more
+    shown = [row for row in _ROWS if row.name != "mae_argmax"]  # the table has to fit into 80 columns
     for setting, (_, runs) in zip(settings, rows, strict=True):
         done = [run for run in runs if run.state() == "finished"]
         stats = [run.read_json("test_stats.json") or {} for run in done]
@@ -177,7 +182,7 @@ def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
 
 
 def _columns(labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells: a column for each key where all labels set the same ones, else one column of labels."""
+    """Returns headings and cells: one column per key if all labels set the same keys, else one column of labels."""
     pairs = [[word.partition("=") for word in label.split(" ")] for label in labels]
     keys = [[key for key, _, _ in label] for label in pairs]
     if all(one == keys[0] for one in keys) and all(equals for label in pairs for _, equals, _ in label):
@@ -193,14 +198,14 @@ def _print(what: str | Table, console: Console | None) -> None:
     if isinstance(what, Table):
         with console.capture() as captured:
             console.print(what)
-        what = "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())  # Rich pads with blanks
+        what = "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())  # rich pads lines
         console.out(what, highlight=False)
         return
     console.print(what, soft_wrap=True, highlight=False, markup=False)
 
 
 def _short(name: str) -> str:
-    """A rank's name that leaves the table within 80 columns."""
+    """Truncates a rank's name so that the table fits into 80 columns."""
     return name if len(name) <= 20 else f"{name[:19]}…"
 
 

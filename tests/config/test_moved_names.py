@@ -23,8 +23,7 @@ from ordinalclip import load
 from ordinalclip.config.moved_names import _MOVED, current_name, current_names, first_name
 from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.preparation.reopen import load_run, open_record, recorded_cfg
-from ordinalclip.report.page import write_page
-from ordinalclip.report.page_facts import chosen_options
+from ordinalclip.report.page import chosen_options, write_page
 from ordinalclip.runs.run import Run
 from tests import ROOT
 from tests.conftest import Compose

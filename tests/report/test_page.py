@@ -11,8 +11,7 @@ from PIL import Image
 
 from ordinalclip.errors import ConfigError
 from ordinalclip.page import write_reports
-from ordinalclip.report.page import page, write_page
-from ordinalclip.report.page_facts import changed_settings, chosen_options
+from ordinalclip.report.page import changed_settings, chosen_options, page, write_page
 from ordinalclip.runs.run import Run
 from ordinalclip.tracking import MLflowMirror
 from ordinalclip.tracking.store import Store

@@ -88,9 +88,9 @@ def test_what_is_built_here_has_a_command(scores: list[PublishedScore]) -> None:
     ("change", "told"),
     [
         (("paper,table", "table,paper"), "has the columns"),
-        (("2.63", "2,63"), "line 2: has not 10 cells"),
+        (("2.63", "2,63"), "line 2: does not have 10 cells"),
         (("2.63", "low"), "line 2: could not convert"),
-        (("zero-shot CLIP,mae,14.45", "CNN,mae,14.45"), "line 3: stands there twice"),
+        (("zero-shot CLIP,mae,14.45", "CNN,mae,14.45"), "line 3: duplicate score"),
     ],
 )
 def test_a_file_that_is_wrong(tmp_path: Path, change: tuple[str, str], told: str) -> None:
