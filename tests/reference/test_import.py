@@ -291,7 +291,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
             imported(tmp_path, ckpt, cfg, *words)
 
     refused("clip=: the checkpoint has no embeddings of words; those of tiny")
-    refused("rank_names=null: the ranks started from the names in names.txt", "clip=random")
+    refused("rank_names=null: the ranks were initialized from the names in names.txt", "clip=random")
     refused("5 ranks of up to 1 tokens\n  allowed: as in the checkpoint", "clip=random", f"rank_names={names}")
     refused("seed=3: there is no such key", "seed=3")
     refused("there is no such file", ckpt=tmp_path / "gone.ckpt")
