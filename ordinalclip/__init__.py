@@ -15,7 +15,7 @@ __all__ = ["__version__", "load"]
 def load(
     source: str | Path, *, device: str = "auto", runs: str | Path | None = None, trusted: bool = False
 ) -> "RankModel":
-    """A trained model, ready to predict: `load("runs/…").predict(images)`; see `ordinalclip.inference.opening.load`."""
-    from ordinalclip.inference.opening import load as opened  # imports torch, which the command line must not wait for
+    """Opens a trained model: `load("runs/…").predict(images)`. See `ordinalclip.inference.opening.load`."""
+    from ordinalclip.inference.opening import load as load_model  # imports torch, which `--help` does not need
 
-    return opened(source, device=device, runs=runs, trusted=trusted)
+    return load_model(source, device=device, runs=runs, trusted=trusted)

@@ -1,7 +1,7 @@
-"""Errors whose message says everything: a command prints it without a traceback.
+"""Errors that a command prints as one message, without a traceback.
 
 `ConfigError` and `DataError` are mistakes of the user, raised before any expensive work; commands end with status 2.
-`Busy`, `Superseded` and `SweepFailed` say how a run or a sweep ended; commands end with status 1.
+`Busy`, `Superseded` and `SweepFailed` end a run or a sweep; commands end with status 1.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ class ConfigError(ValueError):
         value: what was given.
         problem: what is wrong with it, a clause without a capital.
         allowed: what is allowed instead.
-        remedy: what to do, where that is more than writing an allowed value.
+        remedy: what to do, if writing an allowed value is not enough.
     """
 
     def __init__(self, key: str, value: object, problem: str, *, allowed: str = "", remedy: str = "") -> None:
@@ -29,20 +29,20 @@ class ConfigError(ValueError):
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Launchers pickle exceptions; the default would call __init__ with the finished message only.
+        # Launchers pickle exceptions; the default would call __init__ with the message as its only argument.
         return _rebuild, (self.key, self.value, self.problem, self.allowed, self.remedy)
 
 
 class DataError(ValueError):
-    """A data set that cannot be used as it lies on disk; the message names the files."""
+    """A data set or a file that cannot be used; the message names it."""
 
 
 class Busy(RuntimeError):
-    """Another living process works on the run."""
+    """Another process is working on the run."""
 
 
 class Superseded(RuntimeError):
-    """A newer attempt has taken the run over; this process must write nothing more."""
+    """A newer attempt has taken over the run; this process must not write any more."""
 
 
 class SweepFailed(RuntimeError):

@@ -1,7 +1,7 @@
 """The identity of a run: what determines its result, the run id hashed from it, and the run's name.
 
 `cannot_change_results` lists the settings that are left out of the id; `REPEAT_KEYS` those that only repeat an
-experiment. The small functions at the end derive facts from several settings, such as whether cached features are used. Imports no torch.
+experiment. The small functions at the end combine several settings, such as `uses_features`. Imports no torch.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""What every room needs of the machine: files, checksums, locks, signals, terminal, SLURM, processes.
+"""The machine: files and locks, checksums, the cache, signals, SLURM, the terminal, distributed processes.
 
-Imports `errors` only. Knows nothing of runs, models or data sets.
-A new module belongs here when it would be useful in another project.
+Imports `errors` only, and nothing about runs, models or data sets.
+Add a module here if it would be useful in another project.
 """
 
 from pathlib import Path

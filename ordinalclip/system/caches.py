@@ -17,19 +17,19 @@ from ordinalclip.system.files import write_atomically
 
 KINDS = ("images", "features")
 GB = 1e9
-_SHARE_LEFT_FREE = 0.1  # of the free disk, for checkpoints and whoever else writes
+_RESERVED_SHARE = 0.1  # of the free disk space, for checkpoints and other processes
 
 
 @dataclass(frozen=True)
 class Store:
-    """One folder of images or features.
+    """One folder of decoded images or features.
 
     Attributes:
         path: the folder.
         kind: "images" or "features".
-        about: what was said when it was made.
-        num_bytes: on disk.
-        used: when it was last used, in seconds since 1970.
+        about: content of its about.json.
+        num_bytes: size of its files.
+        used: time of its last use, in seconds since 1970.
     """
 
     path: Path
@@ -47,31 +47,31 @@ def write_about(folder: Path, **about: object) -> None:
 
 
 def mark_used(folder: Path) -> None:
-    """Notes that a store is in use now; a cache that cannot be written to is used all the same."""
+    """Sets the last use of a store to now; does nothing if the cache is read-only."""
     with contextlib.suppress(OSError):
         os.utime(folder / "about.json")
 
 
 def list_stores(cache_dir: Path) -> list[Store]:
-    """All stores of a cache, the one that was used longest ago first."""
+    """Returns all stores of a cache, the least recently used first."""
     folders = [(kind, path) for kind in KINDS for path in cache_dir.glob(f"{kind}/*/*") if path.is_dir()]
     return sorted((_store(path, kind) for kind, path in folders), key=lambda store: store.used)
 
 
 def remove_store(store: Store) -> None:
-    """Deletes a store. A run that reads from it keeps what it has mapped, or decodes and computes again."""
+    """Deletes a store. A run that reads from it keeps its memory map, or computes again."""
     shutil.rmtree(store.path, ignore_errors=True)
-    with contextlib.suppress(OSError):  # others lie beside it
+    with contextlib.suppress(OSError):  # not empty: other stores have the same key
         store.path.parent.rmdir()
 
 
 def space_problem(cache_dir: Path, num_bytes: int, limit_gb: float | None) -> str:
-    """Why so many bytes more are too many for the cache, with what to do about it; "" where there is room.
+    """Returns why the cache has no space for another store, with a remedy, or "" if it has.
 
     Args:
-        cache_dir: the platform's cache.
-        num_bytes: that would be added.
-        limit_gb: of images and features together; None = as much as the disk holds.
+        cache_dir: the cache.
+        num_bytes: size of the new store.
+        limit_gb: limit for all stores together; None if only the disk limits them.
     """
     remedy = "make room with `make clean-cache`"
     if limit_gb is not None:
@@ -81,7 +81,7 @@ def space_problem(cache_dir: Path, num_bytes: int, limit_gb: float | None) -> st
             what_to_do = f"{remedy}, or raise it" if held > 0 else "raise it"
             return f"{num_bytes / GB:.3g} GB more go over cache.limit_gb={limit_gb:g} ({have}); {what_to_do}"
     free = shutil.disk_usage(next(path for path in (cache_dir, *cache_dir.absolute().parents) if path.exists())).free
-    if num_bytes > (1 - _SHARE_LEFT_FREE) * free:
+    if num_bytes > (1 - _RESERVED_SHARE) * free:
         return (
             f"{num_bytes / GB:.3g} GB more are too much for the disk of {cache_dir} ({free / GB:.3g} GB free); {remedy}"
         )
@@ -91,7 +91,7 @@ def space_problem(cache_dir: Path, num_bytes: int, limit_gb: float | None) -> st
 def _store(folder: Path, kind: str) -> Store:
     total, newest = 0, 0.0
     for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # another process is at work on it
+        with contextlib.suppress(OSError):  # another process has just removed it
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 continue

@@ -12,20 +12,20 @@ SUMS = "SHA256SUMS"
 
 
 def format_sums(folder: Path, names: Iterable[str]) -> str:
-    """Content of a SHA256SUMS over some files of a folder."""
+    """Returns the content of a SHA256SUMS file for some files of a folder."""
     return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
 
 
 def check_sums(folder: Path, needed: Iterable[str], remedy: str) -> None:
-    """Compares files with a folder's SHA256SUMS, before any of them is used.
+    """Compares the files of a folder with its SHA256SUMS.
 
     Args:
-        folder: one that has it.
-        needed: files that have to be named in it; all that it names are compared.
-        remedy: what is to be done with what was damaged.
+        folder: the folder, with a SHA256SUMS.
+        needed: files that it must list; all listed files are compared.
+        remedy: for the message, what to do about a damaged file.
 
     Raises:
-        DataError: a file is missing, truncated or another than was written, or lies outside of the folder.
+        DataError: a file is missing, has another checksum, or lies outside the folder.
     """
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
@@ -44,39 +44,38 @@ def check_sums(folder: Path, needed: Iterable[str], remedy: str) -> None:
 
 
 def hash_of_sums(folder: Path) -> str:
-    """SHA-256 of a folder's SHA256SUMS, which identifies all files that it names; empty if there is none."""
+    """Returns the SHA-256 of a folder's SHA256SUMS, which identifies all files that it lists; "" if there is none."""
     return _sha256(folder / SUMS) if (folder / SUMS).is_file() else ""
+
+
+def cached_sha256(path: Path, cache_dir: Path) -> str:
+    """Returns the SHA-256 of a file, cached by its path, size and modification time.
+
+    Args:
+        path: the file.
+        cache_dir: its `sha256.json` is the cache; it may be deleted at any time.
+    """
+    stat = path.stat()
+    key, version = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
+    cache_file = cache_dir / "sha256.json"
+    cached = _read_cache(cache_file)
+    if key in cached and cached[key][:2] == version:
+        return str(cached[key][2])
+    digest = _sha256(path)
+    # Another process may have written the cache meanwhile, so it is read again.
+    text = json.dumps(_read_cache(cache_file) | {key: [*version, digest]}, indent=1)
+    write_atomically(cache_file, lambda part: part.write_text(text, encoding="utf-8"))
+    return digest
+
+
+def _read_cache(cache_file: Path) -> dict[str, list[int | str]]:
+    try:
+        cached = json.loads(cache_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cached if isinstance(cached, dict) else {}
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def cached_sha256(path: Path, cache_dir: Path) -> str:
-    """SHA-256 of a file, from memory where its size and time of change are those remembered.
-
-    Args:
-        path: the file.
-        cache_dir: holds the memory, `sha256.json`; a lost or damaged one costs time only.
-    """
-    stat = path.stat()
-    key, seen = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
-    memory_file = cache_dir / "sha256.json"
-    memory = _recall(memory_file)
-    if key in memory and memory[key][:2] == seen:
-        return str(memory[key][2])
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    # Another process may have written since: read again, so that little is lost.
-    text = json.dumps(_recall(memory_file) | {key: [*seen, digest]}, indent=1)
-    write_atomically(memory_file, lambda part: part.write_text(text, encoding="utf-8"))
-    return digest
-
-
-def _recall(memory_file: Path) -> dict[str, list[int | str]]:
-    try:
-        memory = json.loads(memory_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return memory if isinstance(memory, dict) else {}

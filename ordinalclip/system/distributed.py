@@ -1,4 +1,4 @@
-"""Several processes that fit one model: shares of a batch, sums and means over processes, a gathered batch."""
+"""Data-parallel training: each process's share of a batch, reductions over processes, a gathered batch."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class World:
-    """A process's place among those that fit a model; alone, nothing here does anything.
+    """The processes that fit one model together, seen from one of them. With one process every method is a no-op.
 
     Attributes:
-        rank: 0 keeps the record.
+        rank: index of this process; process 0 writes the record.
         size: number of processes.
     """
 
@@ -24,12 +24,12 @@ class World:
     size: int = 1
 
     def share(self, batch: Sequence[Item]) -> Sequence[Item]:
-        """This process's part of a batch; the parts are as equal as can be, and every item is in one of them."""
+        """Returns this process's part of a batch. The sizes of the parts differ by at most one."""
         start, stop = (len(batch) * n // self.size for n in (self.rank, self.rank + 1))
         return batch[start:stop]
 
     def total(self, number: int, device: torch.device) -> int:
-        """The sum of every process's number."""
+        """Returns the sum of a number over the processes."""
         if self.size == 1:
             return number
         count = torch.tensor([number], device=device)
@@ -37,7 +37,7 @@ class World:
         return int(count)
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Puts the mean over the processes in place of tensors; each process must give the same ones."""
+        """Replaces each tensor by its mean over the processes, in place. The order must agree in all processes."""
         if self.size == 1:
             return
         for tensor in tensors:
@@ -49,11 +49,11 @@ SINGLE_PROCESS = World()
 
 
 def gather_batch(logits_BR: Tensor, rank_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and ranks of all processes' images, those of process 0 first; what is given where there is one process.
+    """Gathers logits and ranks from all processes in their order; returns the inputs if there is one process.
 
     A loss over the result is the whole batch's loss, in every process. Each process backpropagates through its own
-    images only, and W times as much: DDP will divide the sum of the W processes' gradients by W, while each of them
-    holds a share of the whole batch's gradient already, not an estimate of it.
+    images only, with gradients scaled by the number of processes W: DDP divides the sum of the W gradients by W, but
+    each process already holds its share of the whole batch's gradient, not an estimate of it.
 
     Args:
         logits_BR: logits [B, R] of this process; B may differ between processes.
@@ -67,14 +67,14 @@ def gather_batch(logits_BR: Tensor, rank_B: Tensor) -> tuple[Tensor, Tensor]:
     sizes = [int(count) for count in counts]
     logits, ranks = _gather(logits_BR.detach(), sizes), _gather(rank_B, sizes)
     if logits_BR.requires_grad:
-        own = logits_BR.view_as(logits_BR)  # a hook on it leaves what others do with the logits alone
+        own = logits_BR.view_as(logits_BR)  # so that the hook does not scale other uses of the logits
         own.register_hook(lambda gradient: gradient * num_processes)
         logits[dist.get_rank()] = own
     return torch.cat(logits), torch.cat(ranks)
 
 
 def _gather(tensor: Tensor, sizes: list[int]) -> list[Tensor]:
-    """Every process's rows; sent in blocks of one size, since that is all that is offered."""
+    """Every process's rows. They are sent in padded blocks, since all_gather needs equal sizes."""
     block = tensor.new_zeros(max(sizes), *tensor.shape[1:])
     block[: len(tensor)] = tensor
     blocks = [torch.empty_like(block) for _ in sizes]
@@ -83,5 +83,5 @@ def _gather(tensor: Tensor, sizes: list[int]) -> list[Tensor]:
 
 
 def best_device() -> torch.device:
-    """A GPU where there is one."""
+    """Returns the GPU if one is available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

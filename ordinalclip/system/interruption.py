@@ -1,8 +1,8 @@
 """Signals that ask a run to stop, and Ctrl-C between the runs of a sweep.
 
-Signals set a flag, and the run stops at the next safe point. SLURM sends SIGTERM before it kills, and before a time
-limit or a preemption a signal that the job asked for (submitit takes SIGUSR2, Lightning SIGUSR1). A handler that raised
-at once could do so anywhere; nothing has to be saved, since a run resumes from its last epoch.
+A signal sets a flag, and the run stops at the next call of `check_stop`. SLURM sends SIGTERM before it kills a job, and
+the signal that the job requested (submitit: SIGUSR2, Lightning: SIGUSR1) before a time limit or a preemption. Nothing
+needs to be saved, since a run resumes from its last epoch; raising in the handler could interrupt a write.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _asked: list[signal.Signals] = []
 
 
 class Stopped(SystemExit):
-    """A signal asked the run to stop; the same command goes on from its last epoch.
+    """A signal asked the run to stop. The same command resumes it from its last epoch.
 
     Args:
         by: the signal.
@@ -36,16 +36,16 @@ class Stopped(SystemExit):
 
 
 def check_stop() -> None:
-    """Raises Stopped where a signal has asked for it; called between batches."""
+    """Raises Stopped if a signal has arrived. Called between batches."""
     if _asked:
         raise Stopped(_asked[0])
 
 
 @contextlib.contextmanager
 def signals_stop() -> Iterator[None]:
-    """Within it these signals set the flag; outside, they do what they did before, and the flag is not set.
+    """Context in which the signals set the flag; the previous handlers are restored at its end.
 
-    Only Python's main thread hears signals; in another one nothing changes.
+    Only Python's main thread receives signals, so in other threads nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -59,7 +59,7 @@ def signals_stop() -> Iterator[None]:
         _asked.clear()
         raise
     _restore(before)
-    if _asked:  # too late for this run, but whoever asked may have meant what comes after it
+    if _asked:  # too late for this run: the previous handler receives the signal
         signal.raise_signal(_asked.pop(0))
 
 
@@ -73,28 +73,28 @@ def _ask(number: int, frame: FrameType | None) -> None:
 
 
 class Interrupt:
-    """Raises KeyboardInterrupt as Python does, and remembers it.
+    """Raises KeyboardInterrupt on Ctrl-C as Python does, and remembers it for the next run of a sweep.
 
-    Python drops an exception that a signal raises while an object is being finalised, which at the end of a run, with
-    a model to be freed, is likely enough; so the start of the next run asks again.
+    Python drops an exception that a signal handler raises while an object is finalized. That is likely at the end of a
+    run, when a model is freed, so each run calls `check` at its start.
     """
 
     def __init__(self) -> None:
         self.asked = False
 
     def listen(self) -> None:
-        """Takes SIGINT over, unless it is to be ignored (as for a job in the background)."""
+        """Installs the handler of SIGINT, unless the process ignores SIGINT, as jobs in the background do."""
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._raise)
             sys.unraisablehook = self._drop
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt where Ctrl-C was pressed before."""
+        """Raises KeyboardInterrupt if Ctrl-C was pressed before."""
         if self.asked:
             raise KeyboardInterrupt
 
     def _drop(self, dropped: "sys.UnraisableHookArgs") -> None:
-        if not issubclass(dropped.exc_type, KeyboardInterrupt):  # that one is known of
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):  # which `check` raises again
             sys.__unraisablehook__(dropped)
 
     def _raise(self, signum: int, frame: FrameType | None) -> None:

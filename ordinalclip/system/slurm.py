@@ -1,7 +1,6 @@
-"""What SLURM knows of a job: this process's own, whether a queued one still runs, and how many tasks were started.
+"""Queries of SLURM: this process's own job, whether another job still runs, and how many tasks srun started.
 
-A signal does not tell a time limit from a preemption, so SLURM is asked. Its commands wait for minutes when the
-controller is down, so each has a time limit.
+`scontrol` and `squeue` wait for minutes when the controller is down, so each call has a time limit.
 """
 
 import os
@@ -14,24 +13,23 @@ from typing import Any
 
 from ordinalclip.errors import ConfigError
 
-_ASK_AT_MOST_S = 20.0  # scontrol waits for minutes where the controller is down
+_SCONTROL_TIMEOUT_S = 20.0
+_SQUEUE_TIMEOUT_S = 10.0
+_CACHE_S = 5.0  # a table of a thousand runs queries each array once
 _NO_TIME = ("", "None", "N/A", "(null)", "Unknown")
-
-_PATIENCE_S = 10.0
-_GOOD_FOR_S = 5.0  # of an answer, so that a table of a thousand runs asks once an array
 _ALIVE = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "CONFIGURING")
-_answers: dict[str, tuple[float, dict[str, str] | None]] = {}  # job → when it was asked for, states of its tasks
+_answers: dict[str, tuple[float, dict[str, str] | None]] = {}  # job → (time of the query, task → state)
 
 
 def own_job() -> dict[str, str]:
-    """The output of `scontrol show job` as key → value; empty outside of SLURM, or if it does not answer."""
+    """Returns `scontrol show job` of this process's job as key → value; empty outside SLURM or without an answer."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     name = os.environ.get("SLURM_JOB_ID", "") if array is None else f"{array}_{index}"
     if not name:
         return {}
     try:
         done = subprocess.run(
-            ["scontrol", "show", "job", name, "-o"], capture_output=True, text=True, timeout=_ASK_AT_MOST_S
+            ["scontrol", "show", "job", name, "-o"], capture_output=True, text=True, timeout=_SCONTROL_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}
@@ -39,11 +37,11 @@ def own_job() -> dict[str, str]:
 
 
 def stop_reason(by: signal.Signals) -> str:
-    """Why SLURM asks the job to stop, while it still runs: preempted, timeout; "" where that is not known.
+    """Returns why SLURM asks this job to stop: "preempted", "timeout", or "" if unknown.
 
     Args:
-        by: the signal. SLURM sends what a job asked for (submitit takes SIGUSR2) before a time limit or a preemption
-            alone, and notes when it preempts.
+        by: the signal that arrived. It does not distinguish the two: SLURM sends the signal that the job requested
+            (submitit requests SIGUSR2) before a time limit and before a preemption. Only the latter sets PreemptTime.
     """
     job = own_job()
     if job.get("PreemptTime", "") not in _NO_TIME:
@@ -52,20 +50,20 @@ def stop_reason(by: signal.Signals) -> str:
 
 
 def may_be_running(job: str, task: str | None) -> bool | None:
-    """Whether a job's process may be alive, by the queue; None if that is not known.
+    """Returns whether a job may still run according to the queue, or None if squeue does not answer.
 
     Args:
-        job: its number, an array's own for a task of an array.
-        task: its index in the array; None for a job that is none.
+        job: job id, or the array's id for a task of an array.
+        task: index in the array; None for a job outside an array.
     """
     states = _states(job)
     return None if states is None else states.get(task or "", "GONE") in _ALIVE
 
 
 def _states(job: str) -> dict[str, str] | None:
-    asked, states = _answers.get(job, (-_GOOD_FOR_S, None))
+    asked, states = _answers.get(job, (-_CACHE_S, None))
     now = time.monotonic()
-    if now - asked >= _GOOD_FOR_S:
+    if now - asked >= _CACHE_S:
         states = _ask(job)
         _answers[job] = (now, states)
     return states
@@ -76,20 +74,22 @@ def _ask(job: str) -> dict[str, str] | None:
         return None
     command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%K %T"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SQUEUE_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if done.returncode != 0:
-        return {} if "Invalid job id" in done.stderr else None  # it is forgotten some minutes after its end
+        return {} if "Invalid job id" in done.stderr else None  # SLURM forgets a job some minutes after its end
     rows = [line.split() for line in done.stdout.splitlines()]
     return {"" if index == "N/A" else index: state for index, state in (row for row in rows if len(row) == 2)}
 
 
 def check_single_start(cfg: Mapping[str, Any]) -> None:
-    """Refuses what `srun -n2` makes of a run on two devices: two runs, each with two processes.
+    """Refuses a run on several devices that `srun -n2` starts several times.
+
+    A run starts the processes of its devices itself, so srun must start a single task.
 
     Args:
-        cfg: a configuration; that of a run on one device is not looked at, since tasks may be runs of their own.
+        cfg: the configuration. A run on one device is not checked: several tasks may be separate runs.
 
     Raises:
         ConfigError: this process is one of several tasks that srun started.

@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 FILE_EVERY_S = 30.0
 
-# Bars are drawn by threads of one process. Its own lock is for several: a killed one leaves it behind, with a warning.
+# tqdm's default lock is shared by processes, and a killed process leaks it with a warning. Threads are enough here.
 tqdm.set_lock(threading.RLock())
 
 
 class _Lines(tqdm):
-    """Whole lines, without control characters and drawn bars."""
+    """Progress as whole lines, without control characters or drawn bars."""
 
     @staticmethod
     def status_printer(file: TextIO) -> Callable[[str], None]:
@@ -32,21 +32,21 @@ class _Lines(tqdm):
         return print_line
 
     def close(self) -> None:
-        """Ends it without another line."""
+        """Closes the bar without printing another line."""
         self.leave = False
         self.disable = True
-        self._decr_instances(self)  # else tqdm would place the next bar below this one
+        self._decr_instances(self)  # otherwise tqdm would place the next bar below this one
 
 
 def progress(description: str, total: int | None, unit: str, *, delay: float = 2.0, **settings: Any) -> tqdm:
-    """A bar over `total` steps that is not shown if all is done within `delay` seconds.
+    """Returns a progress bar that stays hidden for the first `delay` seconds.
 
     Args:
-        description: what is done.
+        description: label.
         total: number of steps; None if unknown.
-        unit: of a step, such as " images".
-        delay: seconds; at least half a minute where the output is no terminal.
-        settings: further ones of tqdm, such as `initial`.
+        unit: unit of a step, such as " images".
+        delay: in seconds; at least `FILE_EVERY_S` if stderr is not a terminal.
+        settings: further arguments of tqdm, such as `initial`.
     """
     if sys.stderr.isatty():
         return tqdm(desc=description, total=total, unit=unit, delay=delay, dynamic_ncols=True, **settings)
@@ -58,20 +58,20 @@ def progress(description: str, total: int | None, unit: str, *, delay: float = 2
 
 
 def format_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Lines of columns two blanks apart.
+    """Formats a table as lines of aligned columns, two blanks apart. Empty columns are left out.
 
     Args:
         heading: of each column; a column is right-aligned if its heading starts with ">".
-        rows: cells; columns that are empty throughout are left out.
-        width: of the terminal, where lines end; None is as wide as it takes.
+        rows: the cells of each row.
+        width: lines are cut to this width; None does not cut.
     """
-    kept = [place for place in range(len(heading)) if any(row[place] for row in rows)] or [0]
-    to_right = [heading[place].startswith(">") for place in kept]
-    table = [[heading[place].lstrip(">") for place in kept], *([row[place] for place in kept] for row in rows)]
-    widths = [max(len(row[place]) for row in table) for place in range(len(kept))]
+    kept = [index for index in range(len(heading)) if any(row[index] for row in rows)] or [0]
+    right = [heading[index].startswith(">") for index in kept]
+    table = [[heading[index].lstrip(">") for index in kept], *([row[index] for index in kept] for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(kept))]
     lines = []
     for row in table:
-        cells = zip(row, widths, to_right, strict=True)
+        cells = zip(row, widths, right, strict=True)
         line = "  ".join(cell.rjust(wide) if right else cell.ljust(wide) for cell, wide, right in cells).rstrip()
         lines.append(line if width is None or len(line) <= width else f"{line[: width - 1]}…")
     return "\n".join(lines)
