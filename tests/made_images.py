@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
+from torch import Tensor
 
 from ordinalclip.datasets.manifest import Manifest
+from ordinalclip.images.preprocessing import Preprocessing
 
 SIZES = [(20, 24), (31, 20), (16, 16), (18, 18), (50, 17), (9, 12)]
 MODES = ["RGB", "L", "RGBA", "P", "LA", "I;16"]
@@ -33,6 +36,17 @@ def select(manifest: Manifest, rows: list[int]) -> Manifest:
     """Some rows in another order."""
     table = manifest.table.iloc[rows].reset_index(drop=True)
     return Manifest("part", table, manifest.rank_names, manifest.rank_values, "", manifest.root, ())
+
+
+def augmented(preprocessing: Preprocessing, image: Image.Image, generator: torch.Generator) -> Tensor:
+    """Input [3, S, S] of a random crop of one image, flipped or not: what `crop_batch` computes, with Pillow."""
+    image = preprocessing.scale(image, round(preprocessing.size * 8 / 7))
+    across, down, flip = torch.rand(3, generator=generator).tolist()
+    left, top = (
+        int(share * (side - preprocessing.size + 1)) for share, side in zip((across, down), image.size, strict=True)
+    )
+    image = image.crop((left, top, left + preprocessing.size, top + preprocessing.size))
+    return preprocessing.normalize(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip < 0.5 else image)
 
 
 def _noise(index: int) -> Image.Image:

@@ -33,7 +33,7 @@ from ordinalclip.system.terminal import progress
 # Pillow's names of the formats that browsers send and cameras write. Pillow knows their size before it decodes them. It
 # does not for others (an icon holds whole PNGs of any size), and it would start Ghostscript for PostScript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-FORMATS_TOLD = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
+FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 
 _IMAGES_PER_SAVE = 10_000  # an interrupted inspection of a large data set resumes from its last save
 

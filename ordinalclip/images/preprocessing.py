@@ -2,11 +2,11 @@
 
 Size, interpolation, mean and standard deviation belong to the tower, never to a data set. `Preprocessing` does all
 steps on one image. With the same settings it equals torchvision's `Resize`, `CenterCrop`, `ToTensor` and `Normalize` on
-PIL images, but needs only Pillow and NumPy, so it runs in decoding threads.
+PIL images. Resizing and cropping use Pillow and NumPy only and run in decoding threads.
 
-For cached images the steps are split in two. `Geometry` makes the uint8 pixels that are stored: whole images for random
-crops, center crops for evaluation. `crop_batch` and `stack_batch` make a batch of stored pixels, and
-`Preprocessing.normalize_pixels` its input. The result is the same to the bit.
+In training the steps are split. `Geometry` makes the uint8 pixels that are cached: whole images for random crops,
+center crops for evaluation. `crop_batch` or `stack_batch` makes a batch of them, and `Preprocessing.normalize_pixels`
+the input.
 """
 
 import hashlib
@@ -62,30 +62,6 @@ class Preprocessing:
         """Returns the input [3, S, S] (float32) for an RGB image, without augmentation."""
         return self.normalize(self.center_crop(self.scale(image, self.scaled)))
 
-    def augment(
-        self, image: Image.Image, generator: torch.Generator, *, enlarge: float = ENLARGE, flip: bool = True
-    ) -> Tensor:
-        """Returns the input [3, S, S] for a random crop of an RGB image, flipped horizontally with probability 1/2.
-
-        Args:
-            image: an RGB image.
-            generator: the only source of randomness. Three numbers are drawn from it, whatever the settings.
-            enlarge: the image is first resized to `enlarge · size`; with 1 there is no random crop.
-            flip: whether to flip at all. False for tasks in which left and right differ.
-
-        Raises:
-            ValueError: if `enlarge` is below 1.
-        """
-        if enlarge < 1:
-            raise ValueError(f"enlarge={enlarge}: must be at least 1")
-        numbers = torch.rand(3, generator=generator).tolist()
-        image = self.scale(image, round(self.size * enlarge))
-        left, top, flipped = self.crop_position(image.width, image.height, numbers)
-        image = self._crop(image, left, top)
-        if flip and flipped:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return self.normalize(image)
-
     def scale(self, image: Image.Image, size: int) -> Image.Image:
         """Resizes the image so that both sides ("squash") or the short side ("crop") are `size`."""
         target = self.scaled_size(*image.size, size)
@@ -124,7 +100,7 @@ class Preprocessing:
 
 
 def reference_preprocessing(size: int) -> Preprocessing:
-    """The paper's code, for any tower: squash to 256, center crop of 224, ImageNet's mean and std."""
+    """Preprocessing of the paper's code, for any tower: squash to 256, center crop of 224, ImageNet's mean and std."""
     return Preprocessing(size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear", "squash", margin=ENLARGE)
 
 
@@ -193,7 +169,7 @@ def crop_numbers(seeds: Sequence[int]) -> list[float]:
 def crop_batch(
     preprocessing: Preprocessing, images: Sequence[np.ndarray], numbers: Sequence[Sequence[float]]
 ) -> Tensor:
-    """Crops and flips stored pixels at random, as `Preprocessing.augment` does from the same three numbers.
+    """Crops stored pixels at random and flips them horizontally with probability 1/2.
 
     Args:
         preprocessing: of the image tower, of size S.

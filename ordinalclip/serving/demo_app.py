@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ordinalclip.errors import DataError
-from ordinalclip.images.decoding import FORMATS_TOLD, Limits
+from ordinalclip.images.decoding import FORMAT_NAMES, Limits
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.predictions import Predictions, Ranks
 from ordinalclip.serving.sent_images import TooLarge, read_body
@@ -138,7 +138,7 @@ def demo_page(facts: Mapping[str, Any], ranks: Ranks, max_bytes: int, max_pixels
         readout=ranks.readout.replace("_", " "),
         facts=[(told, facts[key]) for key, told in _HEADINGS.items() if facts.get(key) is not None],
         stamps=stamps(facts),
-        formats=FORMATS_TOLD,
+        formats=FORMAT_NAMES,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
     )

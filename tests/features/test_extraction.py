@@ -26,6 +26,7 @@ from ordinalclip.system.caches import list_stores, remove_store
 from ordinalclip.training.batches import FeatureRows, ViewRows
 from tests import ROOT, warm
 from tests.fakes import FakeText
+from tests.made_images import augmented
 
 NUM_IMAGES = 23
 STORE = {"features.npy", "images.txt", "checksum.txt", "about.json"}
@@ -388,7 +389,7 @@ def test_views_are_crops_drawn_from_number_and_hash(manifest: Manifest, tmp_path
             words = np.random.SeedSequence([number, int(manifest.hashes()[row], 16)]).generate_state(2)
             generator = torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
             with Image.open(manifest.files()[row]) as image:
-                view = backbone().preprocessing.augment(image, generator)
+                view = augmented(backbone().preprocessing, image, generator)
             np.testing.assert_array_equal(views[number, place], view.flatten()[:6].numpy())
     assert not np.array_equal(views[0], views[1])
 

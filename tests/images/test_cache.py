@@ -21,7 +21,7 @@ from ordinalclip.images.decoding import open_rgb
 from ordinalclip.images.preprocessing import Geometry, Preprocessing, reference_preprocessing
 from ordinalclip.system.interruption import Stopped, signals_stop
 from ordinalclip.training.batches import EpochSampler, ImageRows, evaluation_loader, training_loader
-from tests.made_images import SIZES, manifest_of, select, write_images
+from tests.made_images import SIZES, augmented, manifest_of, select, write_images
 
 NUM_IMAGES = 30
 ALL = np.arange(NUM_IMAGES)
@@ -83,7 +83,7 @@ def test_cached_batches_are_what_augmenting_each_file_gives(
         # As it was drawn before there was a cache.
         words = np.random.SeedSequence([3, epoch, row]).generate_state(2)
         generator = torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
-        assert torch.equal(image, preprocessing(resize).augment(pictures[row], generator)), (epoch, files[row])
+        assert torch.equal(image, augmented(preprocessing(resize), pictures[row], generator)), (epoch, files[row])
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop"])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ordinalclip.images.preprocessing import Preprocessing
+from ordinalclip.images.preprocessing import Preprocessing, crop_batch, crop_numbers, reference_preprocessing
 
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
 SIZES = [(40, 40), (64, 40), (40, 65), (301, 57), (20, 31), (1, 1)]
@@ -38,49 +38,33 @@ def test_clips_preprocessing_equals_open_clips() -> None:
     torch.testing.assert_close(ours.to_tensor(noise(100, 61)), theirs(noise(100, 61)), atol=1e-6, rtol=0)
 
 
-def test_augmentation_depends_on_its_generator_alone() -> None:
-    preprocessing = Preprocessing(32, MEAN, STD)
+def test_crop_numbers_depend_on_their_seeds_alone() -> None:
     before = torch.random.get_rng_state()
-    views = [preprocessing.augment(noise(50, 40), torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
-    assert torch.equal(views[0], views[1])
-    assert not torch.equal(views[0], views[2])
+    assert crop_numbers((0, 1)) == crop_numbers((0, 1)) != crop_numbers((1, 0))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop"])
-def test_augmented_views_are_crops_of_the_enlarged_image(resize: str) -> None:
+def test_random_crops_are_at_every_offset_and_flipped_or_not(resize: str) -> None:
     preprocessing = Preprocessing(8, MEAN, STD, "bilinear", resize)  # type: ignore[arg-type]
-    whole = preprocessing.normalize(preprocessing.scale(noise(30, 20), 10))
+    whole = np.asarray(preprocessing.scale(noise(30, 20), 10)).transpose(2, 0, 1)
     crops = {
-        (top, left, mirrored): whole[:, top : top + 8, left : left + 8].flip(-1) if mirrored else view
+        (top, left, flipped): view[..., ::-1] if flipped else view
         for top in range(whole.shape[1] - 7)
         for left in range(whole.shape[2] - 7)
-        for mirrored in (False, True)
+        for flipped in (False, True)
         if (view := whole[:, top : top + 8, left : left + 8]) is not None
     }
-    generator = torch.Generator().manual_seed(0)
+    batch = crop_batch(preprocessing, [whole] * 400, [crop_numbers((index,)) for index in range(400)])
     seen = set()
-    for _ in range(400):
-        view = preprocessing.augment(noise(30, 20), generator, enlarge=1.25)
-        matches = [place for place, crop in crops.items() if torch.equal(view, crop)]
-        assert len(matches) == 1
-        seen.update(matches)
-    assert seen == set(crops)  # every offset, either way round
-
-
-def test_without_enlarging_and_flipping_augmentation_changes_nothing() -> None:
-    preprocessing = Preprocessing(16, MEAN, STD)
-    generator = torch.Generator().manual_seed(3)
-    view = preprocessing.augment(noise(50, 40), generator, enlarge=1, flip=False)
-    assert torch.equal(view, preprocessing.to_tensor(noise(50, 40)))
-    with pytest.raises(ValueError, match="at least 1"):
-        preprocessing.augment(noise(5, 5), generator, enlarge=0.9)
+    for view in batch.numpy():
+        (place,) = (place for place, crop in crops.items() if np.array_equal(view, crop))
+        seen.add(place)
+    assert seen == set(crops)
 
 
 def test_the_papers_way_is_what_its_transforms_give() -> None:
     from torchvision import transforms
-
-    from ordinalclip.images.preprocessing import reference_preprocessing
 
     pixels = np.random.default_rng(0).integers(0, 256, (300, 201, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)

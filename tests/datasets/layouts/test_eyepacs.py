@@ -80,7 +80,7 @@ def test_missing_images_may_be_left_out(tmp_path: Path) -> None:
     for image in (tmp_path / "set" / "train").iterdir():
         image.unlink()
     with pytest.raises(
-        DataError, match=r"cannot be used[\s\S]*what to do: see whether dataset\.root is the right folder"
+        DataError, match=r"cannot be used[\s\S]*what to do: check that dataset\.root is the right folder"
     ):
         load(tmp_path / "set", on_error="skip")
 
