@@ -19,7 +19,7 @@ from ordinalclip.datasets.inspection import (
 )
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import make_manifest, write_image
-from tests.datasets.made_names import make_names
+from tests.datasets.made_ages import make_names
 from tests.datasets.made_sets import make_eyepacs, make_folder
 
 EYES = {f"{patient}_{side}": patient % 5 for patient in range(30) for side in ("left", "right")}

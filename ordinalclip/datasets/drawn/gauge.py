@@ -122,7 +122,7 @@ def _place(dial: Image.Image, scene: Scene, size: int) -> Image.Image:
         # The side that is farther away is the smaller.
         depth = 1 / (1 + scene.tilt[0] * x + scene.tilt[1] * y)
         right, down = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
-        target.append((scene.centre[0] * edge + half * right * depth, scene.centre[1] * edge + half * down * depth))
+        target.append((scene.center[0] * edge + half * right * depth, scene.center[1] * edge + half * down * depth))
     source = [(0.0, 0.0), (edge, 0.0), (edge, edge), (0.0, edge)]
     coefficients = _homography(target, source)
     warped = dial.transform((edge, edge), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
@@ -204,7 +204,7 @@ def _glare(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, scene: Scene)
     turn, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, 1.4) * scene.radius
     left, top = (
         2 * middle - 1 + distance * part
-        for middle, part in zip(scene.centre, (math.cos(turn), math.sin(turn)), strict=True)
+        for middle, part in zip(scene.center, (math.cos(turn), math.sin(turn)), strict=True)
     )
     tilt = rng.uniform(0, math.pi)
     u = (x - left) * np.float32(math.cos(tilt)) + (y - top) * np.float32(math.sin(tilt))
@@ -240,5 +240,5 @@ def contact_sheet(rows: int, columns: int, *, size: int, num_ranks: int = 101, s
 
 
 if __name__ == "__main__":
-    # 256 colours keep the file small.
+    # 256 colors keep the file small.
     contact_sheet(3, 9, size=104).quantize(256).save(Path(sys.argv[1]), optimize=True)

@@ -12,10 +12,10 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Point = tuple[float, float]
 # Face, ink, needle: pairs that a maker of instruments would sell, legible but not all alike.
-PALETTES: tuple[tuple[Colour, Colour, Colour], ...] = (
+PALETTES: tuple[tuple[Color, Color, Color], ...] = (
     ((244, 243, 238), (24, 24, 26), (200, 30, 30)),
     ((250, 250, 250), (20, 20, 20), (15, 15, 18)),
     ((236, 228, 205), (52, 36, 22), (60, 30, 20)),
@@ -27,7 +27,7 @@ PALETTES: tuple[tuple[Colour, Colour, Colour], ...] = (
     ((232, 240, 230), (28, 60, 44), (190, 40, 60)),
     ((120, 24, 28), (246, 236, 220), (250, 240, 220)),
 )
-BANDS: tuple[Colour, ...] = ((206, 44, 38), (234, 178, 36), (58, 150, 72), (60, 110, 190))
+BANDS: tuple[Color, ...] = ((206, 44, 38), (234, 178, 36), (58, 150, 72), (60, 110, 190))
 UNITS = ("bar", "psi", "kPa", "V", "A", "mA", "%", "°C", "km/h", "rpm", "MPa", "kW")
 EXTENT = 1.2  # half the canvas, in radii of the scale
 
@@ -41,16 +41,16 @@ class Scene:
     shape: str  # round | arc | square
     start_angle: float  # of reading 0
     sweep: float  # from reading 0 to the greatest, negative where the scale runs backwards
-    face: Colour
-    ink: Colour
-    needle_colour: Colour
-    bezel: Colour
+    face: Color
+    ink: Color
+    needle_color: Color
+    bezel: Color
     bezel_width: float
     tick_style: str  # lines | dots | wedges
     major_step: int  # readings between numbered ticks
     minor_ticks: int  # between two major ones
     ring: bool
-    bands: tuple[tuple[float, float, Colour], ...]  # coloured stretches: from, to (share of the sweep), colour
+    bands: tuple[tuple[float, float, Color], ...]  # colored stretches: from, to (share of the sweep), color
     label_size: float  # 0: no numbers
     unit: str
     marker: float | None  # a limit mark somewhere on the scale (share of the sweep), which is not the reading
@@ -61,7 +61,7 @@ class Scene:
     hub: float
     turn: float  # rotation of the whole instrument
     tilt: tuple[float, float]  # how far perspective narrows the left-right and top-bottom edges
-    centre: tuple[float, float]  # in picture widths
+    center: tuple[float, float]  # in picture widths
     radius: float  # in picture widths
 
     @property
@@ -88,7 +88,7 @@ def sample_scene(rng: np.random.Generator, rank: int, num_ranks: int) -> Scene:
     shape = str(rng.choice(["round", "arc", "square"], p=[0.5, 0.25, 0.25]))
     label_size = float(rng.uniform(0.15, 0.2)) if rng.random() < 0.85 else 0.0
     start_angle, sweep = _scale(rng, shape, is_labelled=label_size > 0)
-    face, ink, needle_colour = (_jitter(rng, colour) for colour in PALETTES[rng.integers(len(PALETTES))])
+    face, ink, needle_color = (_jitter(rng, color) for color in PALETTES[rng.integers(len(PALETTES))])
     radius = float(rng.uniform(0.35, 0.43)) * (1.0 if shape == "round" else 0.94)
     slack = max(0.0, 0.5 - radius * 1.12)
     return Scene(
@@ -99,7 +99,7 @@ def sample_scene(rng: np.random.Generator, rank: int, num_ranks: int) -> Scene:
         sweep=sweep,
         face=face,
         ink=ink,
-        needle_colour=needle_colour,
+        needle_color=needle_color,
         bezel=_bezel(rng),
         bezel_width=float(rng.uniform(0.05, 0.13)),
         tick_style=str(rng.choice(["lines", "dots", "wedges"], p=[0.65, 0.15, 0.2])),
@@ -117,7 +117,7 @@ def sample_scene(rng: np.random.Generator, rank: int, num_ranks: int) -> Scene:
         hub=float(rng.uniform(0.06, 0.14)),
         turn=float(rng.normal(0, 7)),
         tilt=(float(rng.uniform(-0.14, 0.14)), float(rng.uniform(-0.14, 0.14))),
-        centre=(0.5 + float(rng.uniform(-1, 1)) * slack, 0.5 + float(rng.uniform(-1, 1)) * slack),
+        center=(0.5 + float(rng.uniform(-1, 1)) * slack, 0.5 + float(rng.uniform(-1, 1)) * slack),
         radius=radius,
     )
 
@@ -141,7 +141,7 @@ def _major_step(rng: np.random.Generator, num_ranks: int, most: int) -> int:
     return int(rng.choice(steps)) if steps else max(1, -(-greatest // most))
 
 
-def _bands(rng: np.random.Generator) -> tuple[tuple[float, float, Colour], ...]:
+def _bands(rng: np.random.Generator) -> tuple[tuple[float, float, Color], ...]:
     if rng.random() < 0.6:
         return ()
     edges = np.sort(rng.uniform(0, 1, size=2 * int(rng.integers(1, 3))))
@@ -152,7 +152,7 @@ def _bands(rng: np.random.Generator) -> tuple[tuple[float, float, Colour], ...]:
     )
 
 
-def _bezel(rng: np.random.Generator) -> Colour:
+def _bezel(rng: np.random.Generator) -> Color:
     if rng.random() < 0.25:
         return _jitter(rng, ((150, 30, 30), (30, 60, 120), (200, 160, 40), (40, 90, 60))[rng.integers(4)])
     level = int(rng.choice([26, 60, 120, 180, 215]))
@@ -160,8 +160,8 @@ def _bezel(rng: np.random.Generator) -> Colour:
     return _jitter(rng, (level + warm // 2, level, max(0, level - warm)))
 
 
-def _jitter(rng: np.random.Generator, colour: Colour) -> Colour:
-    red, green, blue = np.clip(np.array(colour) + rng.integers(-12, 13, size=3), 0, 255).tolist()
+def _jitter(rng: np.random.Generator, color: Color) -> Color:
+    red, green, blue = np.clip(np.array(color) + rng.integers(-12, 13, size=3), 0, 255).tolist()
     return red, green, blue
 
 
@@ -178,14 +178,14 @@ def draw_dial(scene: Scene, size: int) -> Image.Image:
     canvas = Image.new("RGBA", (size, size), (*scene.bezel, 0))
     pen = _Pen(ImageDraw.Draw(canvas), scene, size)
     _draw_case(pen, scene)
-    for low, high, colour in scene.bands:
-        pen.arc(0.99, (low, high), colour, 0.07)
+    for low, high, color in scene.bands:
+        pen.arc(0.99, (low, high), color, 0.07)
     if scene.ring:
         pen.arc(1.0 if scene.tick_style == "lines" else 0.86, (0, 1), scene.ink, 0.02)
     _draw_ticks(pen, scene)
     _draw_labels(pen, scene)
     _draw_needle_shadow(canvas, pen, scene)
-    _draw_needle(pen, scene, scene.needle_colour)
+    _draw_needle(pen, scene, scene.needle_color)
     pen.disc((0, 0), scene.hub, scene.bezel)
     pen.disc((0, 0), scene.hub * 0.55, _shade(scene.bezel, 0.7))
     return canvas
@@ -207,22 +207,22 @@ class _Pen:
         x, y = self.pivot
         return x + self.unit * radius * math.sin(turn), y - self.unit * radius * math.cos(turn)
 
-    def disc(self, offset: Point, radius: float, colour: Colour) -> None:
+    def disc(self, offset: Point, radius: float, color: Color) -> None:
         """A filled disc about the pivot, or beside it."""
         x, y = self.pivot[0] + offset[0] * self.unit, self.pivot[1] + offset[1] * self.unit
         reach = radius * self.unit
-        self.draw.ellipse((x - reach, y - reach, x + reach, y + reach), (*colour, 255))
+        self.draw.ellipse((x - reach, y - reach, x + reach, y + reach), (*color, 255))
 
-    def arc(self, radius: float, shares: tuple[float, float], colour: Colour, width: float) -> None:
+    def arc(self, radius: float, shares: tuple[float, float], color: Color, width: float) -> None:
         """A stretch of a circle along the scale."""
         reach, (x, y) = radius * self.reach * self.unit, self.pivot
         ends = sorted(self.scene.at(share) - 90 for share in shares)
         box = (x - reach, y - reach, x + reach, y + reach)
-        self.draw.arc(box, ends[0], ends[1], (*colour, 255), max(1, round(width * self.unit)))
+        self.draw.arc(box, ends[0], ends[1], (*color, 255), max(1, round(width * self.unit)))
 
-    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
+    def polygon(self, points: Sequence[Point], color: Color) -> None:
         """A filled polygon of canvas points."""
-        self.draw.polygon(points, (*colour, 255))
+        self.draw.polygon(points, (*color, 255))
 
 
 def _draw_case(pen: _Pen, scene: Scene) -> None:
@@ -308,11 +308,11 @@ def _needle_points(pen: _Pen, scene: Scene) -> list[Point]:
     ]
 
 
-def _draw_needle(pen: _Pen, scene: Scene, colour: Colour) -> None:
-    pen.polygon(_needle_points(pen, scene), colour)
+def _draw_needle(pen: _Pen, scene: Scene, color: Color) -> None:
+    pen.polygon(_needle_points(pen, scene), color)
     if scene.needle == "lollipop":
         turn, far = math.radians(scene.angle), scene.needle_length * pen.reach * 0.72
-        pen.disc((far * math.sin(turn), -far * math.cos(turn)), scene.needle_width * 1.2, colour)
+        pen.disc((far * math.sin(turn), -far * math.cos(turn)), scene.needle_width * 1.2, color)
 
 
 def _draw_needle_shadow(canvas: Image.Image, pen: _Pen, scene: Scene) -> None:
@@ -326,8 +326,8 @@ def _draw_needle_shadow(canvas: Image.Image, pen: _Pen, scene: Scene) -> None:
     canvas.paste((0, 0, 0, 255), mask=mask)
 
 
-def _shade(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (min(255, round(part * factor)) for part in colour)
+def _shade(color: Color, factor: float) -> Color:
+    red, green, blue = (min(255, round(part * factor)) for part in color)
     return red, green, blue
 
 

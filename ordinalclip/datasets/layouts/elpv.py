@@ -26,7 +26,7 @@ LICENCE_NOTE = (
 def load_elpv(*, on_error: Literal["raise", "skip"] = "raise", data_dir: Path, cache_dir: Path) -> Manifest:
     """Load ELPV from the installed package: four ranks of defect probability, with `cell_type` (mono or poly).
 
-    Rows keep the package's order, in which neighbours show the same module. The licence is a note once for each
+    Rows keep the package's order, in which neighbors show the same module. The licence is a note once for each
     `cache_dir`.
 
     Raises:

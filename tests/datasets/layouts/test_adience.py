@@ -11,7 +11,7 @@ from ordinalclip.datasets.layouts.adience import LABELS, load_adience
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.splits import given
 from ordinalclip.errors import ConfigError, DataError
-from tests.datasets.made_adience import GROUPS, make_adience, write_folds
+from tests.datasets.made_ages import GROUPS, make_adience, write_folds
 
 A, B = "30601258@N03", "113830953@N04"
 FOLDS = [

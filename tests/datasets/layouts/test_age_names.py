@@ -13,7 +13,7 @@ from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.splits import holdout
 from ordinalclip.errors import ConfigError, DataError
 from tests.datasets.made import write_image
-from tests.datasets.made_names import make_names, write_images
+from tests.datasets.made_ages import make_names, write_images
 
 
 def load(loader: Callable[..., Manifest], root: Path, **options: object) -> Manifest:

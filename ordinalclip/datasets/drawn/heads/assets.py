@@ -80,7 +80,7 @@ class HeadMesh:
         part: SKIN, EYE, LASH, TEETH or HAIR of each triangle [T].
         masks: how far each vertex belongs to the regions of `MASKS` [V, 4], 0…1.
         around: takes values of faces [T] to sums over the faces of each vertex [V] (sparse).
-        beside: takes values of vertices [V] to means over the neighbours of each [V] (sparse).
+        beside: takes values of vertices [V] to means over the neighbors of each [V] (sparse).
     """
 
     vertices: np.ndarray

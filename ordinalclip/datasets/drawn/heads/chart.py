@@ -110,7 +110,7 @@ class Posed:
         normals: of length 1 [V, 3].
         right: where on the skin the azimuth grows, of length 1 [V, 3].
         up: where on the skin the height grows, of length 1 [V, 3].
-        hollow: how far a vertex lies below its neighbours, in decimetres [V].
+        hollow: how far a vertex lies below its neighbors, in decimetres [V].
         screen: places in the picture, in pixels, y down [V, 2].
         depth: distance from the camera's plane, in decimetres [V].
     """
@@ -142,7 +142,7 @@ def pose(shape: np.ndarray, shot: Shot, size: int) -> Posed:
     depth = np.maximum(shot.distance - points[:, 2], 0.1)
     focal = shot.fill * size / length * shot.distance
     screen = np.stack(
-        [shot.centre[0] * size + focal * points[:, 0] / depth, shot.centre[1] * size - focal * points[:, 1] / depth],
+        [shot.center[0] * size + focal * points[:, 0] / depth, shot.center[1] * size - focal * points[:, 1] / depth],
         axis=1,
     )
     normals = mesh.normals(points)

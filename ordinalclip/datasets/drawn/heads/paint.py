@@ -1,6 +1,6 @@
-"""Colours, a rasteriser and light: from a posed mesh to shaded pixels.
+"""Colors, a rasterizer and light: from a posed mesh to shaded pixels.
 
-Colours and finish of skin, lips, brows, beard, hair, eyes, teeth and cloth; a z-buffer rasteriser in numpy that handles
+Colors and finish of skin, lips, brows, beard, hair, eyes, teeth and cloth; a z-buffer rasterizer in numpy that handles
 all pixels of all triangles at once; lamps that wrap around skin, highlights, cast shadows, and ambient occlusion.
 """
 
@@ -46,32 +46,32 @@ class Seen:
 class Painted:
     """Finish of the surface at N points; see `light.Surface`. `slope` tilts the normals: right and up [N, 2]."""
 
-    colour: np.ndarray
+    color: np.ndarray
     gloss: np.ndarray
     sharpness: np.ndarray
     soft: np.ndarray
     slope: np.ndarray
 
 
-def linear(colour: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Linear light of sRGB colours 0…255."""
-    return ((np.asarray(colour) / 255) ** 2.2).astype(np.float32)
+def linear(color: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Linear light of sRGB colors 0…255."""
+    return ((np.asarray(color) / 255) ** 2.2).astype(np.float32)
 
 
 def paint(seen: Seen, person: Person, years: float, shot: Shot) -> Painted:
-    """Colour and finish at each point."""
+    """Color and finish at each point."""
     chart = seen.chart
     lips, lids, ears, inside = seen.masks.T
     scalp = chart.scalp * (1 - ears)
     hairy = np.maximum(scalp, np.maximum(chart.beard, chart.brow) * 0.7)
     inside = np.clip(inside - lips, 0, 1) * (seen.rest[:, 2] < 1.49)
-    tuft = _hair_colour(person, years, chart.strand)
-    colour = _skin(person, years, chart)
-    colour = _with_lips_and_lids(colour, seen.place, lips, lids, person, years)
-    colour = _over(colour, _hair_colour(person, years - 5, chart.strand * 0.5) * 0.8, chart.beard)
-    colour = _over(colour, _hair_colour(person, years - 12, chart.strand * 0.5) * 0.8, chart.brow * 0.85)
-    colour = _over(colour, tuft, scalp)
-    colour = _over(colour, linear((90, 30, 28)), inside)
+    tuft = _hair_color(person, years, chart.strand)
+    color = _skin(person, years, chart)
+    color = _with_lips_and_lids(color, seen.place, lips, lids, person, years)
+    color = _over(color, _hair_color(person, years - 5, chart.strand * 0.5) * 0.8, chart.beard)
+    color = _over(color, _hair_color(person, years - 12, chart.strand * 0.5) * 0.8, chart.brow * 0.85)
+    color = _over(color, tuft, scalp)
+    color = _over(color, linear((90, 30, 28)), inside)
     gloss = (0.1 - 0.05 * ramp(years, 40, 85)) * (1 - hairy) + 0.03 * hairy + 0.1 * lips
     sharpness = np.full_like(gloss, 22)
     soft = np.array([0.28, 0.14, 0.08], dtype=np.float32) * (1 - hairy)[:, None]
@@ -81,14 +81,14 @@ def paint(seen: Seen, person: Person, years: float, shot: Shot) -> Painted:
     eyes = seen.part == EYE
     other = (seen.part != SKIN) | cloth
     soft[other], slope[other], gloss[other] = 0.1, 0, 0.04
-    colour[cloth], gloss[cloth] = shot.cloth, 0.01
-    colour[eyes], gloss[eyes], sharpness[eyes] = _eyes(seen.rest[eyes], person, years, shot), 0.9, 160
+    color[cloth], gloss[cloth] = shot.cloth, 0.01
+    color[eyes], gloss[eyes], sharpness[eyes] = _eyes(seen.rest[eyes], person, years, shot), 0.9, 160
     yellow = np.array([10, 25, 50]) * ramp(years, 20, 90)
-    colour[seen.part == TEETH] = linear(np.array([225, 216, 200]) - yellow) * 0.8
-    colour[seen.part == LASH] = linear((30, 22, 18))
+    color[seen.part == TEETH] = linear(np.array([225, 216, 200]) - yellow) * 0.8
+    color[seen.part == LASH] = linear((30, 22, 18))
     layer = seen.part == HAIR
-    colour[layer] = tuft[layer]
-    return Painted(colour, gloss, sharpness, soft, slope)
+    color[layer] = tuft[layer]
+    return Painted(color, gloss, sharpness, soft, slope)
 
 
 def _is_clothed(rest: np.ndarray, shot: Shot) -> np.ndarray:
@@ -110,27 +110,27 @@ def _skin(person: Person, years: float, chart: Charts) -> np.ndarray:
 
 
 def _with_lips_and_lids(
-    colour: np.ndarray, place: np.ndarray, lips: np.ndarray, lids: np.ndarray, person: Person, years: float
+    color: np.ndarray, place: np.ndarray, lips: np.ndarray, lids: np.ndarray, person: Person, years: float
 ) -> np.ndarray:
     tint = np.array([0.12, 0.5, 0.5] if person.sex == "female" else [0.1, 0.42, 0.44], dtype=np.float32)
     azimuth, height = np.abs(place[:, 0]), place[:, 1]
     below = np.exp(-(((azimuth - 0.32) / 0.16) ** 2) - ((height - 7.13) / 0.07) ** 2)
     dark = np.clip(0.35 * lids + below * (0.12 + 0.3 * ramp(years, 25, 75)), 0, 0.6)
-    colour = colour * (1 - dark[:, None] * np.array([0.4, 0.5, 0.45], dtype=np.float32))
-    return colour * (1 - (lips * (0.8 - 0.45 * ramp(years, 35, 90)))[:, None] * tint)
+    color = color * (1 - dark[:, None] * np.array([0.4, 0.5, 0.45], dtype=np.float32))
+    return color * (1 - (lips * (0.8 - 0.45 * ramp(years, 35, 90)))[:, None] * tint)
 
 
-def _hair_colour(person: Person, years: float, strand: np.ndarray) -> np.ndarray:
-    white = person.greyness(years)
+def _hair_color(person: Person, years: float, strand: np.ndarray) -> np.ndarray:
+    white = person.grayness(years)
     # Single strands turn white before others do.
     share = np.clip(white + strand * (1.4 * white * (1 - white)), 0, 1)[:, None]
     fair = 1 + 0.5 * (1 - ramp(years, 1, 12))  # children's hair is lighter
-    colour = linear(person.hair) * np.float32(fair) * (1 - share) + linear(_WHITE_HAIR) * share
-    return colour * np.exp(np.float32(0.45) * strand)[:, None]
+    color = linear(person.hair) * np.float32(fair) * (1 - share) + linear(_WHITE_HAIR) * share
+    return color * np.exp(np.float32(0.45) * strand)[:, None]
 
 
-def _over(colour: np.ndarray, paint_: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    return colour * (1 - cover[:, None]) + paint_ * cover[:, None]
+def _over(color: np.ndarray, paint_: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    return color * (1 - cover[:, None]) + paint_ * cover[:, None]
 
 
 def _eyes(rest: np.ndarray, person: Person, years: float, shot: Shot) -> np.ndarray:
@@ -146,8 +146,8 @@ def _eyes(rest: np.ndarray, person: Person, years: float, shot: Shot) -> np.ndar
     pupil = np.clip((0.2 - angle) / 0.05, 0, 1)
     rim = np.exp(-(((angle - 0.48) / 0.06) ** 2)) * 0.5
     white = linear(np.array([232, 226, 220]) - np.array([4, 14, 26]) * ramp(years, 20, 90)) * 0.8
-    colour = _over(np.tile(white, (len(rest), 1)), linear(person.eyes) * 1.2, iris)
-    return _over(colour * (1 - rim * iris)[:, None], np.full(3, 0.004), pupil)
+    color = _over(np.tile(white, (len(rest), 1)), linear(person.eyes) * 1.2, iris)
+    return _over(color * (1 - rim * iris)[:, None], np.full(3, 0.004), pupil)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +173,7 @@ class Fragments:
         return result
 
 
-def rasterise(points: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int, height: int) -> Fragments:
+def rasterize(points: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int, height: int) -> Fragments:
     """Find the nearest triangle at the middle of every pixel.
 
     Triangles are seen from both sides; of two at the same depth the first counts. Those with a corner at or behind the
@@ -251,16 +251,16 @@ class Surface:
     """What the light falls on, at N points.
 
     Args:
-        colour: share of the light that is given back, linear [N, 3].
+        color: share of the light that is given back, linear [N, 3].
         normals: of length 1, z to the camera [N, 3].
         open: share of the surroundings that is not covered [N].
         lit: share of the key light that is not in shadow [N].
         gloss: strength of highlights [N].
         sharpness: exponent of highlights [N].
-        soft: how far light wraps round the surface, by colour [N, 3].
+        soft: how far light wraps round the surface, by color [N, 3].
     """
 
-    colour: np.ndarray
+    color: np.ndarray
     normals: np.ndarray
     open: np.ndarray
     lit: np.ndarray
@@ -277,7 +277,7 @@ def shade(surface: Surface, lamps: Sequence[Lamp], sky: Sequence[float], ground:
     ) * surface.open[:, None]
     shine = np.zeros_like(falling)
     for lamp in lamps:
-        towards, strength = np.array(lamp.towards, dtype=np.float32), np.array(lamp.colour, dtype=np.float32)
+        towards, strength = np.array(lamp.towards, dtype=np.float32), np.array(lamp.color, dtype=np.float32)
         seen = surface.lit if lamp.shadow else surface.open
         facing = np.einsum("nk,k->n", surface.normals, towards)
         wrapped = ((facing[:, None] + surface.soft) / (1 + surface.soft)).clip(0)
@@ -287,7 +287,7 @@ def shade(surface: Surface, lamps: Sequence[Lamp], sky: Sequence[float], ground:
         mirrored = np.einsum("nk,k->n", surface.normals, half).clip(0)
         glint = surface.gloss * mirrored**surface.sharpness * (facing > 0) * seen
         shine += glint[:, None] * strength
-    return surface.colour * falling + shine
+    return surface.color * falling + shine
 
 
 def lit(points: np.ndarray, triangles: np.ndarray, towards: Sequence[float], *, size: int, bias: float) -> np.ndarray:
@@ -314,7 +314,7 @@ def lit(points: np.ndarray, triangles: np.ndarray, towards: Sequence[float], *, 
     # The far side of a closed surface casts the same shadow as the near one, and gives no light to itself.
     facing = (x[second] - x[first]) * (y[third] - y[first]) > (x[third] - x[first]) * (y[second] - y[first])
     triangles = triangles[facing]
-    fragments = rasterise(screen, depth, triangles, size, size)
+    fragments = rasterize(screen, depth, triangles, size, size)
     nearest = np.full(size * size, np.inf)
     nearest[fragments.pixel] = fragments.interpolate(triangles, depth[:, None])[:, 0]
     share = np.zeros(len(points))

@@ -1,7 +1,7 @@
 """Persons: their shape by age, what stays with them for life, how they are sampled, and who is on which picture.
 
 A macro target of MakeHuman stands for a corner (such as an old, lean, muscular male). Its weight is the product of how
-near a person is to it in each property; within a property two neighbouring anchors share. The anchors of age are
+near a person is to it in each property; within a property two neighboring anchors share. The anchors of age are
 MakeHuman's: a baby is 1 year old, a child 10, the young 25, the old 90, linear between them.
 """
 
@@ -19,7 +19,7 @@ ANCESTRIES = ("african", "asian", "caucasian")
 _THIRDS = (0.0, 0.5, 1.0)
 
 SEXES = ("female", "male")
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 # What goes on changing through a long life beyond the macro targets: target, first year, last year, how far.
 AGEING = (
     ("head/head-age-incr", 45, 90, 0.5),
@@ -126,7 +126,7 @@ def macro_shares(body: Body) -> Iterator[tuple[str, float]]:
 
 
 def shares(value: float, anchors: tuple[float, ...]) -> np.ndarray:
-    """How near a value is to each anchor: two neighbours share 1, linearly; beyond the ends the end has it all."""
+    """How near a value is to each anchor: two neighbors share 1, linearly; beyond the ends the end has it all."""
     return np.array([np.interp(value, anchors, row) for row in np.eye(len(anchors))])
 
 
@@ -157,12 +157,12 @@ class Person:
         ageing: how far each of the ageing targets goes, about 1.
         melanin: 0 is the palest skin, 1 the darkest.
         ruddy: redness of cheeks and nose, 0…1.
-        eyes: colour of the iris (sRGB, 0…255).
-        hair: colour of the hair while it has its colour.
+        eyes: color of the iris (sRGB, 0…255).
+        hair: color of the hair while it has its color.
         brow: thickness of the eyebrows, about 1.
         hair_style: "cropped", "short", "full", or "long".
         hair_wave: how wavy the strands lie, 0…1.
-        grey_from: age at which the hair turns grey, half of it ten years later.
+        gray_from: age at which the hair turns gray, half of it ten years later.
         bald_from: age at which hair is lost; above 90 never.
         bald: how much of it at last, 0…1.
         beard: how a man wears it: 0 shaven, 1 full.
@@ -181,12 +181,12 @@ class Person:
     ageing: tuple[float, ...]
     melanin: float
     ruddy: float
-    eyes: Colour
-    hair: Colour
+    eyes: Color
+    hair: Color
     brow: float
     hair_style: str
     hair_wave: float
-    grey_from: float
+    gray_from: float
     bald_from: float
     bald: float
     beard: float
@@ -209,9 +209,9 @@ class Person:
         muscle = self.muscle - 0.25 * ramp(years, 50, 90)
         return Body(years, self.male, self.mixture, float(np.clip(muscle, 0, 1)), float(np.clip(weight, 0, 1)), details)
 
-    def greyness(self, years: float) -> float:
+    def grayness(self, years: float) -> float:
         """Share of white hair, 0…1."""
-        return float(1 / (1 + np.exp(-(years - self.grey_from - 10) / 4.5)))
+        return float(1 / (1 + np.exp(-(years - self.gray_from - 10) / 4.5)))
 
     def baldness(self, years: float) -> float:
         """Share of the lost hair, 0…1."""
@@ -260,7 +260,7 @@ def sample_person(rng: np.random.Generator) -> Person:
         brow=float(rng.uniform(0.7, 1.3)) * (1.2 if sex == "male" else 0.85),
         hair_style=str(rng.choice(["cropped", "short", "full", "long"], p=style)),
         hair_wave=float(rng.uniform(0, 1)),
-        grey_from=float(np.clip(rng.normal(45, 8), 28, 70)),
+        gray_from=float(np.clip(rng.normal(45, 8), 28, 70)),
         bald_from=float(rng.uniform(24, 55)) if sex == "male" and rng.random() < 0.5 else float(rng.uniform(60, 85)),
         bald=float(rng.uniform(0.15, 1.0)) if sex == "male" else float(rng.uniform(0.0, 0.25)),
         beard=float(rng.choice([0.0, 0.0, 0.35, 1.0], p=[0.3, 0.25, 0.25, 0.2])) if sex == "male" else 0.0,
@@ -274,8 +274,8 @@ def _eye_shares(caucasian: float) -> np.ndarray:
     return shares / shares.sum()
 
 
-def _jitter(rng: np.random.Generator, colour: tuple[int, int, int]) -> Colour:
-    red, green, blue = np.clip(np.array(colour) * rng.uniform(0.85, 1.15) + rng.normal(0, 3, size=3), 2, 255).tolist()
+def _jitter(rng: np.random.Generator, color: tuple[int, int, int]) -> Color:
+    red, green, blue = np.clip(np.array(color) * rng.uniform(0.85, 1.15) + rng.normal(0, 3, size=3), 2, 255).tolist()
     return red, green, blue
 
 

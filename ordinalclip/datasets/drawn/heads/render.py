@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from ordinalclip.datasets.drawn.heads import skin as hair
 from ordinalclip.datasets.drawn.heads.assets import HAIR, MASKS, SKIN, head_mesh
 from ordinalclip.datasets.drawn.heads.chart import Posed, chart_of_mesh, pose, sample
-from ordinalclip.datasets.drawn.heads.paint import Seen, Surface, lit, occlusion, paint, rasterise, shade
+from ordinalclip.datasets.drawn.heads.paint import Seen, Surface, lit, occlusion, paint, rasterize, shade
 from ordinalclip.datasets.drawn.heads.person import OLDEST, YOUNGEST, Person, Series, ramp, shape
 from ordinalclip.datasets.drawn.heads.shot import Shot, sample_shot
 from ordinalclip.datasets.drawn.heads.skin import Charts, draw_charts
@@ -89,7 +89,7 @@ def _visible(posed: Posed, person: Person, years: float, shot: Shot, edge: int) 
     # On the screen y points down, so what faces the camera runs clockwise there.
     facing = (x[second] - x[first]) * (y[third] - y[first]) - (x[third] - x[first]) * (y[second] - y[first]) < 0
     solid = np.flatnonzero(facing & (mesh.part != HAIR))
-    fragments = rasterise(posed.screen, posed.depth, mesh.triangles[solid], edge, edge)
+    fragments = rasterize(posed.screen, posed.depth, mesh.triangles[solid], edge, edge)
     owner = solid[fragments.triangle]
     weights = fragments.weights.astype(np.float32)
     seen = _Visible(fragments.pixel, mesh.triangles[owner], weights, mesh.part[owner])
@@ -102,7 +102,7 @@ def _with_long_hair(seen: _Visible, posed: Posed, person: Person, years: float, 
     """Lay the layer of long hair over the rest, cut open where the face is."""
     mesh = head_mesh()
     strands = np.flatnonzero(mesh.part == HAIR)
-    fragments = rasterise(posed.screen, posed.depth, mesh.triangles[strands], edge, edge)
+    fragments = rasterize(posed.screen, posed.depth, mesh.triangles[strands], edge, edge)
     corners = mesh.triangles[strands[fragments.triangle]]
     weights = fragments.weights.astype(np.float32)
     layer = _Visible(fragments.pixel, corners, weights, np.full(len(corners), HAIR))
@@ -136,7 +136,7 @@ def _lighten(posed: Posed, seen: _Visible, charts: Charts, person: Person, years
     normals = normals + _BUMP * (painted.slope[:, :1] * right + painted.slope[:, 1:] * up)
     normals /= np.sqrt(np.einsum("nk,nk->n", normals, normals)).clip(1e-9)[:, None]
     surface = Surface(
-        colour=painted.colour,
+        color=painted.color,
         normals=normals,
         open=light[:, 0],
         lit=light[:, 1],
@@ -158,12 +158,12 @@ def backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
         for _ in range(int(rng.integers(2, 9))):
             left, top = rng.uniform(-0.2, 1, size=2) * size
             across, down = rng.uniform(0.05, 0.6, size=2) * size
-            colour = tuple(np.clip(base + rng.normal(0, 38) + rng.normal(0, 14, size=3), 0, 255).astype(int).tolist())
+            color = tuple(np.clip(base + rng.normal(0, 38) + rng.normal(0, 14, size=3), 0, 255).astype(int).tolist())
             box = (left, top, left + across, top + down)
             if rng.random() < 0.6:
-                draw.rectangle(box, fill=colour)
+                draw.rectangle(box, fill=color)
             else:
-                draw.ellipse(box, fill=colour)
+                draw.ellipse(box, fill=color)
         picture = picture.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.004, 0.05)) * size))
     return (np.asarray(picture, dtype=np.float32) / 255) ** np.float32(2.2)
 
@@ -220,5 +220,5 @@ def contact_sheet(subjects: Sequence[int], ages: Sequence[int], *, size: int, se
 
 
 if __name__ == "__main__":
-    # 256 colours keep the file small.
+    # 256 colors keep the file small.
     contact_sheet(SUBJECTS, AGES, size=96).quantize(256).save(Path(sys.argv[1]), optimize=True)

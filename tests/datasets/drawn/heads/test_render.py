@@ -43,9 +43,9 @@ def test_a_picture_is_the_same_in_another_process_and_order():
 
 
 def test_the_drawing_is_that_of_its_version():
-    """Coarse colours of two pictures; if they change, raise `load.DRAWING_VERSION`. CPUs round differently."""
+    """Coarse colors of two pictures; if they change, raise `load.DRAWING_VERSION`. CPUs round differently."""
     found = [np.asarray(render_head(SERIES, *key, 64).resize((2, 2), Image.Resampling.BOX)) for key in KNOWN]
-    np.testing.assert_allclose(found, [np.array(colours) for colours in KNOWN.values()], atol=2)
+    np.testing.assert_allclose(found, [np.array(colors) for colors in KNOWN.values()], atol=2)
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_pictures_are_varied_and_neither_black_nor_white():
     assert np.std([one.mean() for one in pictures]) > 15
 
 
-def test_neighbouring_ages_look_alike_and_distant_ones_do_not():
+def test_neighboring_ages_look_alike_and_distant_ones_do_not():
     for subject in (1, 5):
         at = {years: seen(subject, years) for years in (30, 31, 60, 85)}
         steps = [np.abs(at[years] - at[30]).mean() for years in (31, 60, 85)]

@@ -3,26 +3,60 @@ from typing import Any
 
 import pytest
 
-from ordinalclip.datasets.layouts.retina import load_eyepacs
+from ordinalclip.datasets.layouts.retina import load_aptos, load_eyepacs
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.splits import holdout
-from ordinalclip.errors import DataError
-from tests.datasets.made_sets import make_eyepacs
+from ordinalclip.errors import ConfigError, DataError
+from tests.datasets.made_sets import make_aptos, make_eyepacs
 
 NAMES = ["absent", "mild", "moderate", "severe", "proliferative"]
-GRADES = {"10_left": 0, "10_right": 4, "13_left": 2, "7_right": 1}
+# The second id is a number as other readers see it.
+APTOS_GRADES = {"000c1434d8d7": 2, "001639390000": 4, "0024cdab0c1e": 1, "00a8624548a9": 0}
 
 
-def load(root: Path, **options: Any) -> Manifest:
+def aptos(root: Path, **options: Any) -> Manifest:
+    given = {"rank_names": NAMES, "rank_values": [0, 1, 2, 3, 4]}
+    return load_aptos(root=str(root), data_dir=root, cache_dir=root.parent / "cache", **given | options)
+
+
+def test_aptos(tmp_path: Path) -> None:
+    make_aptos(tmp_path / "set", APTOS_GRADES)
+    made = aptos(tmp_path / "set")
+    ranks = dict(zip(made.table["path"], made.table["rank"], strict=True))
+    assert ranks == {f"train_images/{image}.png": grade for image, grade in APTOS_GRADES.items()}
+    assert made.table["value"].tolist() == [2, 4, 1, 0]
+    assert made.table["subject"].isna().all()
+    assert made.notes == ()
+
+
+def test_aptos_wrong_and_incomplete(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.root"):
+        aptos(tmp_path / "nowhere")
+    make_aptos(tmp_path / "set", APTOS_GRADES)
+    for image in ("000c1434d8d7", "00a8624548a9"):
+        (tmp_path / "set/train_images" / f"{image}.png").unlink()
+    with pytest.raises(DataError) as caught:
+        aptos(tmp_path / "set", obtain="from Kaggle")
+    for words in ("2 of 4 images that train.csv names", "train_images/000c1434d8d7.png", "half copied", "from Kaggle"):
+        assert words in str(caught.value)
+    (tmp_path / "set" / "train.csv").write_text("id_code;diagnosis\n000c1434d8d7;severe\n")
+    with pytest.raises(DataError, match=r"1 rows have no image with a grade of 0…4:\n  row 2: 000c1434d8d7, severe"):
+        aptos(tmp_path / "set")
+
+
+EYEPACS_GRADES = {"10_left": 0, "10_right": 4, "13_left": 2, "7_right": 1}
+
+
+def eyepacs(root: Path, **options: Any) -> Manifest:
     given = {"rank_names": NAMES, "rank_values": [0, 1, 2, 3, 4]}
     return load_eyepacs(root=str(root), data_dir=root, cache_dir=root.parent / "cache", **given | options)
 
 
 def test_both_eyes_are_one_subject(tmp_path: Path) -> None:
-    make_eyepacs(tmp_path / "set", GRADES)
-    made = load(tmp_path / "set")
+    make_eyepacs(tmp_path / "set", EYEPACS_GRADES)
+    made = eyepacs(tmp_path / "set")
     table = made.table
-    assert table["path"].tolist() == [f"train/{image}.jpeg" for image in GRADES]
+    assert table["path"].tolist() == [f"train/{image}.jpeg" for image in EYEPACS_GRADES]
     assert table["rank"].tolist() == [0, 4, 2, 1]
     assert table["subject"].tolist() == ["10", "10", "13", "7"]
     assert table["eye"].tolist() == ["left", "right", "left", "right"]
@@ -33,14 +67,14 @@ def test_both_eyes_are_one_subject(tmp_path: Path) -> None:
 def test_no_patient_is_in_two_splits(tmp_path: Path) -> None:
     eyes = [f"{patient}_{side}" for patient in range(40) for side in ("left", "right")]
     make_eyepacs(tmp_path / "set", {eye: index * 7 % 5 for index, eye in enumerate(eyes)})
-    table = holdout(load(tmp_path / "set")).table
+    table = holdout(eyepacs(tmp_path / "set")).table
     assert set(table.groupby("subject")["split"].nunique()) == {1}
     assert set(table["split"]) == {"train", "val", "test"}
 
 
 def test_the_test_images_and_their_table_with_a_column_more(tmp_path: Path) -> None:
-    make_eyepacs(tmp_path / "set", GRADES, test={"20_left": 3, "21_right": 0})
-    made = load(tmp_path / "set", test_labels="retinopathy_solution.csv")
+    make_eyepacs(tmp_path / "set", EYEPACS_GRADES, test={"20_left": 3, "21_right": 0})
+    made = eyepacs(tmp_path / "set", test_labels="retinopathy_solution.csv")
     assert made.table["split"].tolist() == ["train"] * 4 + ["test"] * 2
     assert made.table["path"].tolist()[4:] == ["test/20_left.jpeg", "test/21_right.jpeg"]
     assert made.table["rank"].tolist()[4:] == [3, 0]
@@ -65,16 +99,16 @@ def test_tables_that_cannot_be_used(tmp_path: Path, rows: str, told: list[str]) 
     make_eyepacs(tmp_path / "set", {"10_left": 0})
     (tmp_path / "set" / "trainLabels.csv").write_text("image,level\n" + rows)
     with pytest.raises(DataError) as caught:
-        load(tmp_path / "set", obtain="ask")
+        eyepacs(tmp_path / "set", obtain="ask")
     for words in told:
         assert words in str(caught.value)
 
 
 def test_missing_images_may_be_left_out(tmp_path: Path) -> None:
-    make_eyepacs(tmp_path / "set", GRADES)
+    make_eyepacs(tmp_path / "set", EYEPACS_GRADES)
     (tmp_path / "set" / "train" / "10_left.jpeg").unlink()
-    manifest = load(tmp_path / "set", on_error="skip")
-    assert len(manifest.table) == len(GRADES) - 1
+    manifest = eyepacs(tmp_path / "set", on_error="skip")
+    assert len(manifest.table) == len(EYEPACS_GRADES) - 1
     assert "skipped 1 of" in manifest.notes[-1]
     assert "train/10_left.jpeg: file not found" in manifest.notes[-1]
     for image in (tmp_path / "set" / "train").iterdir():
@@ -82,20 +116,20 @@ def test_missing_images_may_be_left_out(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"cannot be used[\s\S]*what to do: check that dataset\.root is the right folder"
     ):
-        load(tmp_path / "set", on_error="skip")
+        eyepacs(tmp_path / "set", on_error="skip")
 
 
 def test_columns_are_called_by_their_published_names(tmp_path: Path) -> None:
-    make_eyepacs(tmp_path / "set", GRADES)
+    make_eyepacs(tmp_path / "set", EYEPACS_GRADES)
     file = tmp_path / "set" / "trainLabels.csv"
     file.write_bytes(b"\xef\xbb\xbfimage,level\r\n10_left,0.0\r\n10_right,4\r\n")
-    assert load(tmp_path / "set").table["rank"].tolist() == [0, 4]
+    assert eyepacs(tmp_path / "set").table["rank"].tolist() == [0, 4]
     file.write_text("name,level\n10_left,0\n")
     with pytest.raises(DataError, match="has no column image"):
-        load(tmp_path / "set")
+        eyepacs(tmp_path / "set")
     file.write_bytes("image,level\nö_left,0\n".encode("latin-1"))
     with pytest.raises(DataError, match="not UTF-8"):
-        load(tmp_path / "set")
+        eyepacs(tmp_path / "set")
     file.unlink()
     with pytest.raises(DataError, match=r"half of EyePACS; there is no trainLabels\.csv"):
-        load(tmp_path / "set")
+        eyepacs(tmp_path / "set")
