@@ -94,7 +94,7 @@ def find_root(
     nearby = [*sorted(child for child in folder.iterdir() if child.is_dir()), folder.parent]
     nearer = next((place for place in nearby if all(_has(place, need) for need in needs)), None)
     if nearer is not None:
-        problem = f"{name} does not lie there, but in {nearer}"
+        problem = f"{name} is not there, but in {nearer}"
         raise ConfigError("dataset.root", root, problem, allowed=allowed, remedy=f"dataset.root={nearer}")
     if len(missing) == len(needs):
         problem = f"{folder} is not {name}: it holds {contents(folder)}"

@@ -25,7 +25,7 @@ from ordinalclip.system.files import write_atomically
 from ordinalclip.system.terminal import progress
 
 SUPERSAMPLING = 2
-# Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
+# Part of the folder's name. Raise it when the drawing changes, so that old pictures are not used as new ones.
 DRAWING_VERSION = 1
 GAP = 3
 
@@ -40,21 +40,21 @@ def load_gauge(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Draw what is missing, then read the pictures as any other data set.
+    """Draw the pictures that are missing, then load them as any other data set.
 
-    Fewer images are always the first of more: the folder is shared, and only grows.
+    A smaller data set is the beginning of a larger one, so they share a folder.
 
     Args:
         num_ranks: readings 0…num_ranks-1.
         images_per_rank: pictures of each reading.
         size: edge of the pictures in pixels.
         seed: of the series of pictures.
-        on_error: what to do about broken images.
-        data_dir: the pictures go to its folder `gauge`.
-        cache_dir: remembers the inspection.
+        on_error: "raise" for broken images, or "skip" to leave them out with a note.
+        data_dir: pictures are written to its folder `gauge`.
+        cache_dir: folder in which checks of images are cached.
 
     Returns:
-        A manifest whose ranks are called by their readings.
+        A manifest whose rank names are the readings.
     """
     root = data_dir / "gauge" / f"{num_ranks}-ranks-{size}px-seed{seed}-v{DRAWING_VERSION}"
     names = [f"{index:06d}.png" for index in range(num_ranks * images_per_rank)]
@@ -76,7 +76,7 @@ def load_gauge(
 def _draw(root: Path, indices: list[int], num_ranks: int, size: int, seed: int) -> None:
     def draw_one(index: int) -> None:
         file = root / f"{index:06d}.png"
-        if file.exists():  # another process draws the same series
+        if file.exists():  # written by another process
             return
         picture = render_gauge(seed, index, num_ranks, size)
         write_atomically(file, lambda part: picture.save(part, "PNG", compress_level=1))
@@ -86,17 +86,17 @@ def _draw(root: Path, indices: list[int], num_ranks: int, size: int, seed: int) 
             done: Iterable[None] = pool.map(draw_one, indices)
             for _ in progress("drawing gauges", len(indices), " images", iterable=done):
                 pass
-        except BaseException:  # Ctrl-C must not wait for all that is queued; what is drawn stays
+        except BaseException:  # Ctrl-C does not wait for the queue; finished pictures are kept
             pool.shutdown(cancel_futures=True)
             raise
 
 
 def render_gauge(seed: int, index: int, num_ranks: int, size: int) -> Image.Image:
-    """Draw picture `index` of the endless series that `seed` names; its reading is `index % num_ranks`.
+    """Draw picture `index` of the series of `seed`; its reading is `index % num_ranks`.
 
     Args:
         seed: of the series.
-        index: in the series; the picture depends on nothing else that is drawn.
+        index: in the series; a picture does not depend on others.
         num_ranks: readings 0…num_ranks-1.
         size: edge in pixels.
 
@@ -119,7 +119,7 @@ def _place(dial: Image.Image, scene: Scene, size: int) -> Image.Image:
     half, turn = scene.radius * edge * 1.2, math.radians(scene.turn)
     target: list[tuple[float, float]] = []
     for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-        # The side that is farther away is the smaller.
+        # Sides that are farther away are smaller.
         depth = 1 / (1 + scene.tilt[0] * x + scene.tilt[1] * y)
         right, down = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
         target.append((scene.center[0] * edge + half * right * depth, scene.center[1] * edge + half * down * depth))
@@ -130,7 +130,7 @@ def _place(dial: Image.Image, scene: Scene, size: int) -> Image.Image:
 
 
 def _homography(source: list[tuple[float, float]], target: list[tuple[float, float]]) -> list[float]:
-    """Eight coefficients of the projective map that takes four points to four."""
+    """The eight coefficients of the projective map from four points to four others."""
     rows = []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
@@ -183,7 +183,7 @@ def _photograph(rng: np.random.Generator, picture: Image.Image, glass: Image.Ima
     turn = rng.uniform(0, 2 * math.pi)
     along = x * np.float32(math.cos(turn)) + y * np.float32(math.sin(turn))
     light = 1 + np.float32(rng.uniform(0, 0.3)) * along - np.float32(rng.uniform(0, 0.18)) * (x * x + y * y)
-    if rng.random() < 0.35:  # the edge of a shadow falls across
+    if rng.random() < 0.35:  # the edge of a shadow
         softness = rng.uniform(0.02, 0.3)
         edge = np.clip(
             (x * np.float32(rng.normal()) + y * np.float32(rng.normal()) - rng.uniform(-0.5, 0.5)) / softness, 0, 1
@@ -200,7 +200,7 @@ def _photograph(rng: np.random.Generator, picture: Image.Image, glass: Image.Ima
 
 
 def _glare(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, scene: Scene) -> np.ndarray:
-    """A lamp's or a window's reflection in the glass."""
+    """The reflection of a lamp or a window in the glass."""
     turn, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, 1.4) * scene.radius
     left, top = (
         2 * middle - 1 + distance * part

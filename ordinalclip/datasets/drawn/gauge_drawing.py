@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 Color = tuple[int, int, int]
 Point = tuple[float, float]
-# Face, ink, needle: pairs that a maker of instruments would sell, legible but not all alike.
+# Face, ink, needle: legible combinations, as on real instruments.
 PALETTES: tuple[tuple[Color, Color, Color], ...] = (
     ((244, 243, 238), (24, 24, 26), (200, 30, 30)),
     ((250, 250, 250), (20, 20, 20), (15, 15, 18)),
@@ -34,7 +34,7 @@ EXTENT = 1.2  # half the canvas, in radii of the scale
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture's choices; angles in degrees, clockwise from 12 o'clock, lengths in radii of the scale's circle."""
+    """The parameters of one picture; angles in degrees clockwise from 12 o'clock, lengths in radii of the scale."""
 
     rank: int
     num_ranks: int
@@ -50,7 +50,7 @@ class Scene:
     major_step: int  # readings between numbered ticks
     minor_ticks: int  # between two major ones
     ring: bool
-    bands: tuple[tuple[float, float, Color], ...]  # colored stretches: from, to (share of the sweep), color
+    bands: tuple[tuple[float, float, Color], ...]  # colored parts of the scale: from, to (share of the sweep), color
     label_size: float  # 0: no numbers
     unit: str
     marker: float | None  # a limit mark somewhere on the scale (share of the sweep), which is not the reading
@@ -66,7 +66,7 @@ class Scene:
 
     @property
     def angle(self) -> float:
-        """Where the needle points."""
+        """Angle of the needle."""
         return self.at(self.rank / (self.num_ranks - 1))
 
     def at(self, share: float) -> float:
@@ -75,15 +75,15 @@ class Scene:
 
 
 def sample_scene(rng: np.random.Generator, rank: int, num_ranks: int) -> Scene:
-    """Draw one scene.
+    """Sample the parameters of one scene.
 
     Args:
-        rng: the picture's own source.
+        rng: the picture's own generator.
         rank: the reading, 0…num_ranks-1.
         num_ranks: readings of the scale.
 
     Returns:
-        Everything about the instrument and where it hangs; light and noise are the camera's.
+        The instrument and its place in the picture; light and noise are sampled by `gauge`.
     """
     shape = str(rng.choice(["round", "arc", "square"], p=[0.5, 0.25, 0.25]))
     label_size = float(rng.uniform(0.15, 0.2)) if rng.random() < 0.85 else 0.0
@@ -131,7 +131,7 @@ def _scale(rng: np.random.Generator, shape: str, *, is_labelled: bool) -> tuple[
         start, sweep = 180 + gap / 2, 360 - gap
         if rng.random() < 0.2:
             start += float(rng.choice([-90, 90]))
-    # Only numbers can tell that a scale runs backwards.
+    # That a scale runs backwards is only visible from its numbers.
     return (start + sweep, -sweep) if is_labelled and rng.random() < 0.1 else (start, sweep)
 
 
@@ -196,7 +196,7 @@ class _Pen:
 
     def __init__(self, draw: ImageDraw.ImageDraw, scene: Scene, size: int) -> None:
         self.draw, self.scene, self.size = draw, scene, size
-        # An arc's pivot lies low in its case, and its circle is the larger for it.
+        # The pivot of an arc is low in the case, so its circle is larger.
         self.unit = size / 2 / EXTENT * (1.3 if scene.shape == "arc" else 1.0)
         self.pivot = (size / 2, size / 2 + (self.unit * 0.52 if scene.shape == "arc" else 0.0))
         self.reach = 0.9 if scene.shape != "arc" else 1.0
@@ -214,7 +214,7 @@ class _Pen:
         self.draw.ellipse((x - reach, y - reach, x + reach, y + reach), (*color, 255))
 
     def arc(self, radius: float, shares: tuple[float, float], color: Color, width: float) -> None:
-        """A stretch of a circle along the scale."""
+        """A part of a circle along the scale."""
         reach, (x, y) = radius * self.reach * self.unit, self.pivot
         ends = sorted(self.scene.at(share) - 90 for share in shares)
         box = (x - reach, y - reach, x + reach, y + reach)

@@ -1,4 +1,4 @@
-"""AgeDB: 16,488 photos of 567 people of note, aged 1 to 101, whose labels stand in their names.
+"""AgeDB: 16,488 photos of 567 famous people, aged 1 to 101; labels are in the file names.
 
 Moschoglou et al., "AgeDB: the first manually collected, in-the-wild age database", CVPR workshops 2017.
 """

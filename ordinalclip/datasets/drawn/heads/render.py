@@ -30,7 +30,7 @@ def render_head(series: Series, subject: int, image: int, size: int) -> Image.Im
     """Render one picture of a series.
 
     Args:
-        series: who is on the picture, and how old.
+        series: persons and ages.
         subject: number of the person.
         image: number of the picture of that person.
         size: edge in pixels.
@@ -67,7 +67,7 @@ def _with_hair(points: np.ndarray, scalp: np.ndarray, person: Person, years: flo
 
 @dataclass(frozen=True, eq=False)
 class _Visible:
-    """What the camera sees at each of N pixels: corners and their weights, [N, 3] each."""
+    """The visible triangles at N pixels: corners and their weights, [N, 3] each."""
 
     pixel: np.ndarray
     corners: np.ndarray
@@ -99,7 +99,7 @@ def _visible(posed: Posed, person: Person, years: float, shot: Shot, edge: int) 
 
 
 def _with_long_hair(seen: _Visible, posed: Posed, person: Person, years: float, edge: int) -> _Visible:
-    """Lay the layer of long hair over the rest, cut open where the face is."""
+    """Add the layer of long hair, with an opening for the face."""
     mesh = head_mesh()
     strands = np.flatnonzero(mesh.part == HAIR)
     fragments = rasterize(posed.screen, posed.depth, mesh.triangles[strands], edge, edge)
@@ -169,10 +169,10 @@ def backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def photograph(rng: np.random.Generator, light: np.ndarray, covered: np.ndarray) -> Image.Image:
-    """Exposure by what the head gives back, gamma, softness and noise.
+    """Exposure by the brightness of the head, gamma, blur and noise.
 
     Args:
-        rng: the picture's own source.
+        rng: the picture's own generator.
         light: linear, at twice the picture's size [2S, 2S, 3].
         covered: which of it is the head [2S, 2S].
 
@@ -180,7 +180,7 @@ def photograph(rng: np.random.Generator, light: np.ndarray, covered: np.ndarray)
         An RGB image [S, S].
     """
     middle = float(light[covered].mean()) if covered.any() else 0.2
-    # A camera makes dark faces brighter, but not as bright as pale ones.
+    # Auto exposure makes dark faces brighter, but not as bright as pale ones.
     exposure = (0.26 / max(middle, 1e-3)) ** 0.6 * rng.uniform(0.75, 1.35)
     light = np.where(covered[..., None], light * exposure, light * rng.uniform(0.8, 1.2))
     half = light.shape[0] // 2

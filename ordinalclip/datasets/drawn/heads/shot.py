@@ -1,4 +1,4 @@
-"""How a person is seen once: age, pose, look, clothes, camera, light and background."""
+"""A shot: pose, expression, clothes, camera, and light of one picture of a person."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Lamp:
 
 @dataclass(frozen=True)
 class Shot:
-    """All that differs between pictures of a person, beside age.
+    """The parameters that differ between pictures of a person, besides age.
 
     Args:
         yaw: of the head against the camera, in radians, to the picture's right.
@@ -37,14 +37,14 @@ class Shot:
         torso: yaw of the shoulders.
         expression: targets of the face, by name.
         gaze: where the eyes look, right and up in radians.
-        distance: of the camera, in decimetres.
+        distance: of the camera, in decimeters.
         fill: height of the head by that of the picture.
         center: of the head in the picture, in shares of its edge.
         lamps: the key light first.
         sky: ambient light from above, linear.
         ground: ambient light from below, linear.
         cloth: color of the clothes, linear.
-        neckline: how far from the neck's axis they begin, in decimetres of the base mesh.
+        neckline: how far from the neck's axis they begin, in decimeters of the base mesh.
         stubble: days since shaving, 0…1.
         hair_length: how thick the hair lies, about 1.
     """
@@ -68,7 +68,7 @@ class Shot:
 
 
 def sample_shot(rng: np.random.Generator, person: Person) -> Shot:
-    """Draw a picture's circumstances."""
+    """Sample the parameters of a shot."""
     yaw = float(np.clip(rng.normal(0, 0.3), -0.85, 0.85))
     turn, rise = rng.uniform(-1.2, 1.2), rng.uniform(0.1, 1.0)
     warm = rng.uniform(-0.08, 0.14)
@@ -95,9 +95,7 @@ def sample_shot(rng: np.random.Generator, person: Person) -> Shot:
         center=(0.5 + float(rng.normal(0, 0.025)), 0.49 + float(rng.normal(0, 0.025))),
         lamps=tuple(lamps),
         sky=_color(ambient * (1 + rng.normal(0, 0.05, size=3) + np.array([-0.03, 0, 0.05]))),
-        ground=_color(
-            ambient * rng.uniform(0.3, 0.7) * (1 + rng.normal(0, 0.05, size=3) + np.array([0.05, 0, -0.05]))
-        ),
+        ground=_color(ambient * rng.uniform(0.3, 0.7) * (1 + rng.normal(0, 0.05, size=3) + np.array([0.05, 0, -0.05]))),
         cloth=_color(rng.uniform(0.02, 0.75) * (0.35 + rng.uniform(0, 1, size=3))),
         neckline=float(rng.uniform(0.62, 1.0)),
         stubble=float(rng.uniform(0, 1)) ** 2,

@@ -1,6 +1,6 @@
-"""What is drawn on the chart of one head, once a picture: wrinkles, spots and redness of the skin, hair, brows, beard.
+"""The charts of one head: wrinkles, spots and redness of the skin; hair, brows and beard.
 
-A person's own spots are drawn at the same places at every age.
+They are drawn once for each picture. A person's wrinkles and spots are at the same places at every age.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ordinalclip.datasets.drawn.heads.chart import Pen, arc, grid, noise, sample
 from ordinalclip.datasets.drawn.heads.person import Person, ramp
 from ordinalclip.datasets.drawn.heads.shot import Shot
 
-# Lines that ageing draws: from, to, bulge, first year, year of full depth, depth. Those off the middle come in pairs.
+# Wrinkles: from, to, bulge, first year, year of full depth, depth. Those off the middle are drawn on both sides.
 _LINES = (
     *(
         ((-0.42, y), (0.42, y + 0.02), 0.05, first, first + 40, 0.8)
@@ -42,7 +42,7 @@ _LINES = (
 
 _AZIMUTH = np.radians([0, 25, 42, 55, 66, 78, 92, 108, 130, 180])
 _HAIRLINE = np.array([8.03, 8.0, 7.9, 7.66, 7.2, 7.12, 7.3, 6.85, 6.45, 6.3])
-THICKNESS = {"cropped": 0.035, "short": 0.11, "full": 0.22, "long": 0.14}  # decimetres
+THICKNESS = {"cropped": 0.035, "short": 0.11, "full": 0.22, "long": 0.14}  # decimeters
 
 
 def relief(person: Person, years: float) -> np.ndarray:
@@ -101,18 +101,18 @@ def redness(person: Person, years: float) -> np.ndarray:
 
 @cache
 def _above_hairline() -> np.ndarray:
-    """How far above the hairline a place is, in decimetres; negative below [HEIGHT, WIDTH]."""
+    """How far above the hairline a place is, in decimeters; negative below [HEIGHT, WIDTH]."""
     azimuth, height = grid()
     return height - np.interp(np.abs(azimuth), _AZIMUTH, _HAIRLINE)
 
 
 def scalp(person: Person, years: float) -> np.ndarray:
-    """How much of the skin hair covers, 0…1 [HEIGHT, WIDTH]."""
+    """Share of the skin that hair covers, 0…1 [HEIGHT, WIDTH]."""
     rng = np.random.default_rng((person.lines, 4))
     azimuth, height = grid()
     edge = noise(rng, 60, 24) * 0.025
     baldness = person.baldness(years)
-    # Temples and forehead lose it first, then the crown; the horseshoe round the back stays.
+    # Hair is lost at temples and forehead first, then at the crown; the sides and the back stay.
     front = np.cos(np.clip(np.abs(azimuth) - 0.25, 0, np.pi / 2)) ** 2
     receded = _above_hairline() + edge - front * baldness * 0.75 - ramp(years, 30, 90) * 0.06
     crown = 8.62 - baldness * 0.85 - height + edge
@@ -122,7 +122,7 @@ def scalp(person: Person, years: float) -> np.ndarray:
 
 
 def infancy(person: Person, years: float) -> float:
-    """How much of its hair a small child has yet, 0…1."""
+    """Share of hair that a small child has, 0…1."""
     rng = np.random.default_rng((person.lines, 5))
     return float(np.clip(0.25 + rng.uniform(-0.15, 0.3) + 0.75 * ramp(years, 0.5, 3.5), 0, 1))
 
@@ -136,7 +136,7 @@ def strands(person: Person) -> np.ndarray:
 
 
 def brows(person: Person, years: float) -> np.ndarray:
-    """How much of the skin brows cover, 0…1 [HEIGHT, WIDTH]."""
+    """Share of the skin that eyebrows cover, 0…1 [HEIGHT, WIDTH]."""
     rng = np.random.default_rng((person.lines, 7))
     pen, shift, peak = Pen(), rng.normal(0, 0.015), rng.uniform(0.02, 0.07)
     strength = 0.3 + 0.65 * ramp(years, 1, 16) - 0.3 * ramp(years, 55, 90)
@@ -215,7 +215,7 @@ class Charts:
 
 
 def draw_charts(person: Person, years: float, shot: Shot) -> Charts:
-    """Draw what a person carries at an age."""
+    """Draw all charts of a person at an age."""
     fold = relief(person, years)
     down, right = np.gradient(fold)
     return Charts(
