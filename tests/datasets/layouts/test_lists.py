@@ -126,7 +126,7 @@ def test_a_val_list_that_is_the_test_list_is_refused_unless_said(tmp_path: Path)
     [
         ({"test": "a.jpg 0\nd.jpg 3\n"}, "1 images are in the train list and in the test list: a.jpg"),
         ({"val": "./b.jpg 1\n"}, "1 images are in the train list and in the val list: b.jpg"),
-        ({"val": "c.jpg 2\nd.jpg 3\n"}, "1 images stand in the val list and in the test list: d.jpg"),
+        ({"val": "c.jpg 2\nd.jpg 3\n"}, "1 images are in the val list and in the test list: d.jpg"),
     ],
 )
 @pytest.mark.parametrize("select_on", ["val", "test"])
