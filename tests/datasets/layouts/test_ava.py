@@ -58,7 +58,7 @@ def test_a_train_list_leaves_the_rest_out(tmp_path: Path) -> None:
     assert made.table["split"].tolist() == ["train", "test", "train"]
     assert "1 of 4 images are in neither list and left out" in made.notes
     train.write_text("953619\n954184\n")
-    with pytest.raises(DataError, match=r"1 images stand in aesthetics_image_lists/mine.jpgl and in"):
+    with pytest.raises(DataError, match=r"1 images are in aesthetics_image_lists/mine.jpgl and in"):
         load(tmp_path / "set", train="aesthetics_image_lists/mine.jpgl")
     train.write_text("953619\nnone\n")
     with pytest.raises(DataError, match=r"1 lines are no image ids:\n  none"):

@@ -154,7 +154,7 @@ def test_faults_of_lists(tmp_path: Path) -> None:
         load(root, setting="mwr_c", lists=str(lists))
     write_images(tmp_path / "m" / "copy", NAMES[:1])
     write_lists(lists, NAMES)
-    with pytest.raises(DataError, match=r"2 images that the lists of mwr_c name lie in more than one place"):
+    with pytest.raises(DataError, match=r"2 images that the lists of mwr_c name are in more than one place"):
         load(root, setting="mwr_c", lists=str(lists))
 
 
