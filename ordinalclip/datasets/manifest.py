@@ -193,23 +193,17 @@ def _check_ranks(table: pd.DataFrame, num_ranks: int, name: str) -> None:
     if num_ranks < 2:
         raise DataError(f"{name}: {num_ranks} rank; ordinal regression needs two or more")
     wrong = table[(table["rank"] < 0) | (table["rank"] >= num_ranks)]
-    if len(wrong):
-        rows = listed([f"{path}: rank {rank}" for path, rank in zip(wrong["path"], wrong["rank"], strict=True)])
-        raise DataError(
-            f"{name}: {len(wrong)} rows have a rank outside 0…{num_ranks - 1}:\n{rows}\n"
-            "  what to do: correct these labels or remove the rows"
-        )
+    rows = [f"{path}: rank {rank}" for path, rank in zip(wrong["path"], wrong["rank"], strict=True)]
+    problem = f"rows have a rank outside 0…{num_ranks - 1}"
+    refuse(name, rows, problem, remedy="correct these labels or remove the rows")
 
 
 def _check_duplicates(table: pd.DataFrame, name: str) -> None:
     counts = table["path"].value_counts()
     counts = counts[counts > 1]
-    if len(counts):
-        rows = listed([f"{path}: {count} rows" for path, count in counts.items()])
-        raise DataError(
-            f"{name}: {len(counts)} paths occur more than once:\n{rows}\n"
-            "  what to do: keep one row per image, so that no training image is in the test split"
-        )
+    rows = [f"{path}: {count} rows" for path, count in counts.items()]
+    remedy = "keep one row per image, so that no training image is in the test split"
+    refuse(name, rows, "paths occur more than once", remedy=remedy)
 
 
 def _check_labels(table: pd.DataFrame, num_ranks: int, name: str) -> None:
