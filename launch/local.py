@@ -30,7 +30,7 @@ from launch.local_worker import GRACE_S, LogMessage, RunEnded, RunStarted, Task,
 from launch.stores import Mirroring
 from ordinalclip.config.compose import plain_config
 from ordinalclip.config.signatures import check_target
-from ordinalclip.preparation.prepare import tell_notes
+from ordinalclip.preparation.prepare import log_notes
 from ordinalclip.runs.run import Run
 
 log = logging.getLogger("ordinalclip")
@@ -147,7 +147,7 @@ def _distribute(
 def _log_once(message: LogMessage) -> None:
     """Logs a worker's message, unless another worker has sent the same."""
     if message.level < logging.WARNING:
-        tell_notes([message.text])
+        log_notes([message.text])
     elif message.text not in _LOGGED_WARNINGS:
         _LOGGED_WARNINGS.add(message.text)
         log.warning("%s", message.text)

@@ -9,7 +9,7 @@ from launch.submission import Submission, submit
 from launch.sweep import count_states, record_sweep
 from ordinalclip.cli.command import run_command
 from ordinalclip.errors import ConfigError
-from ordinalclip.preparation.prepare import plan, tell_notes
+from ordinalclip.preparation.prepare import log_notes, plan
 
 log = logging.getLogger("ordinalclip")
 
@@ -53,7 +53,7 @@ def run(words: Sequence[str]) -> Submission:
         log.info("%s", request.note)
     jobs = plan(request.compose, request.product, request.config_dirs)
     check_store(jobs, request.overrides, mirrored=False)
-    tell_notes([note for job in jobs for note in job.manifest.notes])
+    log_notes([note for job in jobs for note in job.manifest.notes])
     record_sweep(jobs, request.overrides)
     submission = submit(jobs, request.config_dirs, request.launcher, request.overrides)
     report_submission(submission)

@@ -17,7 +17,7 @@ from launch.slurm_outcome import JobFailed
 from launch.stores import copy_finished
 from ordinalclip.errors import Busy, SweepFailed
 from ordinalclip.execution.job import mirror_of, register_finished
-from ordinalclip.preparation.prepare import Job, plan, tell_notes
+from ordinalclip.preparation.prepare import Job, log_notes, plan
 from ordinalclip.report.tables import print_store, print_sweep, titles
 
 log = logging.getLogger("ordinalclip")
@@ -64,7 +64,7 @@ def sweep(
         launcher.check(jobs, arguments)
     states = {job.run.run_id: job.run.state() for job in jobs}
     log.info("%s", count_states(list(states.values())))
-    tell_notes([note for job in jobs for note in job.manifest.notes])
+    log_notes([note for job in jobs for note in job.manifest.notes])
     # A launcher for other machines also waits for jobs that are running there.
     skipped = ("finished",) if isinstance(launcher, JobLauncher) else ("finished", "running")
     missing = [job for job in jobs if job.cfg["rerun"] or states[job.run.run_id] not in skipped]

@@ -12,7 +12,7 @@ from pathlib import Path
 from ordinalclip.cli.command import read_flag, read_words, run_command
 from ordinalclip.config.compose import compose_config
 from ordinalclip.errors import ConfigError
-from ordinalclip.inference.naming import RUN_WORDS
+from ordinalclip.inference.naming import RUN_SYNTAX
 from ordinalclip.runs.run import Run
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -88,7 +88,7 @@ def demo(words: Sequence[str]) -> None:
         ConfigError: for what cannot be used, before torch is imported.
         DataError: the run is damaged.
     """
-    typed = read_words(words, _KEYS, {"run": RUN_WORDS})
+    typed = read_words(words, _KEYS, {"run": RUN_SYNTAX})
     word, host = typed.get("port", "7860"), typed.get("host", "127.0.0.1")
     if not (word.isascii() and word.isdecimal() and int(word[:6]) < 65536):
         raise ConfigError("port", word, "is no port", allowed="0…65535")

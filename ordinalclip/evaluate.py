@@ -21,8 +21,8 @@ from ordinalclip.datasets.corruption import KINDS, SEVERITIES, corrupt_manifest
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import SPLITS, Manifest, match_ranks
 from ordinalclip.errors import ConfigError, DataError
-from ordinalclip.inference.naming import RUN_WORDS, name_run
-from ordinalclip.metrics.names import SCORES, THRESHOLD_SCORES, checked_names, threshold_of
+from ordinalclip.inference.naming import RUN_SYNTAX, resolve_run
+from ordinalclip.metrics.names import SCORES, THRESHOLD_SCORES, parse_score_names, threshold_of
 from ordinalclip.preparation.checks import check
 from ordinalclip.preparation.reopen import Record, open_record, recorded_cfg
 from ordinalclip.report.tables import ON_TEST, print_scores
@@ -78,18 +78,22 @@ def evaluate_table(typed: Mapping[str, str]) -> dict[str, float]:
     if split not in _RECORDED_SPLITS:
         raise ConfigError("split", split, "has no predictions in a record", allowed=", ".join(_RECORDED_SPLITS))
     words = [word for word in typed["metrics"].strip("[]").replace(" ", "").split(",") if word]
-    names = checked_names(words) if words else checked_names(["all"])
+    names = parse_score_names(words) if words else parse_score_names(["all"])
     here = compose_defaults(typed)
-    run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
+    run = resolve_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     check_finished(run, "run")
     predictions = read_predictions(run, split)
 
-    from ordinalclip.scoring.scores import compute_scores, default_names, lacks
+    from ordinalclip.scoring.scores import compute_scores, default_score_names, why_missing
 
     if "all" in words or not words:
-        names = [name for name in dict.fromkeys([*names, *default_names(predictions)]) if not lacks(name, predictions)]
+        names = [
+            name
+            for name in dict.fromkeys([*names, *default_score_names(predictions)])
+            if not why_missing(name, predictions)
+        ]
     found = compute_scores(predictions, names)
-    reasons = {name: lacks(name, predictions) for name in names}
+    reasons = {name: why_missing(name, predictions) for name in names}
     _show(f"{run.directory.name}: {len(predictions):,} {split} images", predictions, found, reasons)
     if (run.read_json("labels.json") or {}).get("selected_on") == "test":
         print(ON_TEST)
@@ -145,7 +149,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     """
     typed = dict(word.partition("=")[::2] for word in words)
     if "run" not in typed:
-        raise ConfigError("run", "", "which run?", allowed=RUN_WORDS)
+        raise ConfigError("run", "", "which run?", allowed=RUN_SYNTAX)
     if "metrics" in typed:
         return evaluate_table(typed)
     split = typed.get("split", "test")
@@ -156,7 +160,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
     changes = [word for word in words if word.partition("=")[0] not in _OURS]
     of_record = [word for word in changes if _changes_record(word, typed)]
     here = compose_config([word for word in changes if word not in of_record])
-    run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
+    run = resolve_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     recorded = _changed(recorded_cfg(run), of_record)
     cfg = recorded | {key: here[key] for key in _HERE}
     if "features.precision" not in typed:  # it changes scores
@@ -242,9 +246,9 @@ def _manifest(record: Record, split: str, *, is_own: bool) -> Manifest:
 
 
 def _evaluate(record: Record, manifest: Manifest, split: str) -> dict[str, float]:
-    from ordinalclip.evaluation.reevaluation import evaluate_again, save_evaluation
+    from ordinalclip.evaluation.reevaluation import evaluate_record, save_evaluation
 
-    stats, predictions = evaluate_again(record, manifest, split)
+    stats, predictions = evaluate_record(record, manifest, split)
     ordinality = record.run.read_json("ordinality.json") or {}
     on_test = (record.run.read_json("labels.json") or {}).get("selected_on") == "test"
     print_scores(manifest.name, split, stats, ordinality, manifest.rank_names, on_test=on_test)

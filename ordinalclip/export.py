@@ -9,8 +9,8 @@ from pathlib import Path
 from ordinalclip.cli.command import read_flag, read_words, run_command
 from ordinalclip.config.compose import compose_defaults
 from ordinalclip.errors import ConfigError
-from ordinalclip.inference.export_folder import MODELS, PRECISIONS, is_only_exported
-from ordinalclip.inference.naming import RUN_WORDS, name_run
+from ordinalclip.inference.export_folder import MODELS, PRECISIONS, is_nothing_but_export
+from ordinalclip.inference.naming import RUN_SYNTAX, resolve_run
 from ordinalclip.preparation.reopen import open_record, recorded_cfg
 
 _KEYS = ("run", "format", "precision", "out", "num_ranks", "values", "paths.runs", "overwrite")
@@ -57,7 +57,7 @@ def export(words: Sequence[str]) -> Path:
         ConfigError: for what cannot be used, before torch is imported.
         DataError: the run is damaged, or the export is not what the model is.
     """
-    typed = read_words(words, _KEYS, {"run": RUN_WORDS})
+    typed = read_words(words, _KEYS, {"run": RUN_SYNTAX})
     format_, precision = typed.get("format", "safetensors"), typed.get("precision", "fp32")
     if format_ not in MODELS:
         raise ConfigError("format", format_, "there is no such format", allowed=", ".join(MODELS))
@@ -69,12 +69,12 @@ def export(words: Sequence[str]) -> Path:
     _check_installed(format_)
     values = _values(typed)
     here = compose_defaults(typed)
-    run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
+    run = resolve_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     out = Path(typed.get("out", f"exports/{run.directory.name}-{format_}-{precision}")).expanduser()
     if out.exists() and not overwrite:
         raise ConfigError("out", out, "is there already", remedy="overwrite=true, or another name")
-    if out.exists() and not is_only_exported(out):
+    if out.exists() and not is_nothing_but_export(out):
         problem = "is there, and is no exported folder, or holds other files too; it is not replaced"
         raise ConfigError("out", out, problem, remedy="another name")
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ordinalclip.cli.command import read_flag, read_words, run_command
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.inference.listing import list_images
-from ordinalclip.inference.naming import RUN_WORDS
+from ordinalclip.inference.naming import RUN_SYNTAX
 
 log = logging.getLogger("ordinalclip")
 
@@ -67,7 +67,7 @@ def predict(words: Sequence[str]) -> Path:
         DataError: the run is damaged, or none of the images can be read.
     """
     images = "a folder, a pattern, an image, or a .csv with a column path"
-    typed = read_words(words, _KEYS, {"run": RUN_WORDS, "images": images})
+    typed = read_words(words, _KEYS, {"run": RUN_SYNTAX, "images": images})
     batch_size, top = _number(typed, "batch_size", 32, least=1), _number(typed, "top", 0, least=0)
     probs, overwrite = read_flag(typed, "probs", True), read_flag(typed, "overwrite", False)
     trusted, level = read_flag(typed, "trusted", False), _share(typed, "level")
@@ -85,7 +85,7 @@ def predict(words: Sequence[str]) -> Path:
     from PIL import Image
 
     from ordinalclip.inference.opening import load
-    from ordinalclip.inference.stream import How, parts_of, predict_parts, write_predictions
+    from ordinalclip.inference.stream import StreamOptions, parts_of, predict_parts, write_predictions
 
     model = load(typed["run"], device=typed.get("device", "auto"), runs=typed.get("paths.runs"), trusted=trusted)
     if top > len(model.ranks.names):
@@ -103,7 +103,7 @@ def predict(words: Sequence[str]) -> Path:
     parts = out.with_name(f".{out.name}.parts")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the model reports its own limit by image
-        worked = predict_parts(model, paths, parts, made_with, How(batch_size, top, probs, level))
+        worked = predict_parts(model, paths, parts, made_with, StreamOptions(batch_size, top, probs, level))
     seconds = time.perf_counter() - started
     done, broken = write_predictions(parts_of(parts), out, listed)
     shutil.rmtree(parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ordinalclip.cli.command import read_words, run_command
 from ordinalclip.config.compose import compose_config
 from ordinalclip.errors import ConfigError
-from ordinalclip.inference.naming import RUN_WORDS, name_run
+from ordinalclip.inference.naming import RUN_SYNTAX, resolve_run
 from ordinalclip.preparation.reopen import open_record, recorded_cfg
 
 _KEYS = ("run", "name", "paths.runs", "tracking", "tracking.uri")
@@ -43,13 +43,13 @@ def register_run(words: Sequence[str]) -> str:
     Raises:
         ConfigError: for what cannot be used; tracking=offline, which has no store.
     """
-    typed = read_words(words, _KEYS, {"run": RUN_WORDS})
+    typed = read_words(words, _KEYS, {"run": RUN_SYNTAX})
     store = [f"tracking={typed['tracking']}"] if "tracking" in typed else []
     here = compose_config(store, {key: word for key, word in typed.items() if key in ("paths.runs", "tracking.uri")})
     uri = here["tracking"].get("uri")
     if uri is None:
         raise ConfigError("tracking", "offline", "has no store to register in", allowed="local, server")
-    run = name_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
+    run = resolve_run(typed["run"], Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
 
     from ordinalclip.serving.register import find_shown, register

@@ -1,4 +1,4 @@
-"""Helpers of a fit that come to an end of their own, in place of `ordinalclip.training.processes._help`."""
+"""Worker processes of a fit that fail, in place of `ordinalclip.training.processes._worker_main`."""
 
 import os
 import signal

@@ -19,11 +19,11 @@ from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.training import module
 
 
-def with_dropout(build_model: Any) -> Any:
+def with_dropout(build_job_model: Any) -> Any:
     """The same model with dropout behind the projection, so that a resume has random numbers to get wrong."""
 
     def build(job: Job) -> Any:
-        model = build_model(job)
+        model = build_job_model(job)
         width = model.backbone.embed_dim
         torch.manual_seed(job.cfg["seed"])
         model.backbone.projection = nn.Sequential(nn.Linear(width, width), nn.Dropout(0.3))
@@ -45,7 +45,7 @@ def killed_at(training_step: Any, epoch: int, batch: int) -> Any:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    fit.build_model = with_dropout(fit.build_model)
+    fit.build_job_model = with_dropout(fit.build_job_model)
     if len(sys.argv) > 2:
         step = killed_at(module.OrdinalModule.training_step, int(sys.argv[2]), int(sys.argv[3]))
         module.OrdinalModule.training_step = step  # type: ignore[method-assign]

@@ -30,7 +30,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
-from ordinalclip.calibration.conformal import ends, fewest, mass_before, spread, threshold_of, wilson_interval
+from ordinalclip.calibration.conformal import (
+    coverage_range,
+    interval_ends,
+    mass_before,
+    min_images,
+    threshold_of,
+    wilson_interval,
+)
 from ordinalclip.errors import ConfigError
 from ordinalclip.scoring.predictions import Predictions
 
@@ -130,10 +137,10 @@ def _notes(num_images: int, families: int | None) -> list[str]:
 def _level(scores: Floats, level: float, families: int | None) -> dict[str, Any]:
     threshold = threshold_of(scores, level)
     if threshold is None:
-        reason = f"{len(scores)} calibration images; this level takes at least {fewest(level)}"
+        reason = f"{len(scores)} calibration images; this level takes at least {min_images(level)}"
         return {"threshold": None, "reason": reason}
     independent = len(scores) if families is None else families
-    expected = list(spread(independent, level)) if independent >= fewest(level) else None
+    expected = list(coverage_range(independent, level)) if independent >= min_images(level) else None
     return {"threshold": threshold, "expected": expected}
 
 
@@ -143,14 +150,14 @@ def score_calibration(record: dict[str, Any], test: Predictions) -> dict[str, An
     levels = {}
     for name, entry in record["levels"].items():
         threshold = entry["threshold"]
-        scored = {} if threshold is None else {"test": coverage(*ends(before, threshold), test)}
+        scored = {} if threshold is None else {"test": coverage(*interval_ends(before, threshold), test)}
         levels[name] = entry | scored
     temperature = record["temperature"]
     likelihood = {} if temperature is None else {"test_nll": _before_and_after(test, temperature)}
     return record | likelihood | {"levels": levels}
 
 
-def stats_of(record: dict[str, Any]) -> dict[str, float]:
+def coverage_stats(record: dict[str, Any]) -> dict[str, float]:
     """What a run's test scores say of its 90 % intervals: `coverage_90`, `interval_width_90`; none without them."""
     tested = record["levels"]["0.9"].get("test")
     return {} if tested is None else {"coverage_90": tested["coverage"], "interval_width_90": tested["mean_width"]}
@@ -237,5 +244,5 @@ def apply_calibration(probs: Floats, record: Mapping[str, Any] | None, level: fl
     scaled = probs.astype(float) if temperature is None else scale(probs, temperature)
     if entry["threshold"] is None:
         return Calibrated(scaled, None, None, float(name), entry["reason"])
-    lower, upper = ends(mass_before(probs), entry["threshold"])
+    lower, upper = interval_ends(mass_before(probs), entry["threshold"])
     return Calibrated(scaled, lower, upper, float(name), "")

@@ -6,7 +6,7 @@ medical imaging with ordinal conformal prediction sets", MICCAI 2022, started at
 
 For images that are exchangeable with the calibration images, sets cover the true rank with probability 1 - α or more,
 for any model and any number of calibration images (Vovk, Gammerman and Shafer, 2005). For one set of n calibration
-images the coverage of further images is a draw from a beta distribution, see `spread`.
+images the coverage of further images is a draw from a beta distribution, see `coverage_range`.
 """
 
 import math
@@ -63,30 +63,30 @@ def mass_before(probs: Floats) -> Floats:
     return before.clip(max=1)  # float32 probabilities may add up to a little more
 
 
-def ends(before: Floats, threshold: float) -> tuple[Integers, Integers]:
+def interval_ends(before: Floats, threshold: float) -> tuple[Integers, Integers]:
     """Lowest and highest rank [N] each of the sets of ranks whose mass before [N, R] is at most the threshold."""
     inside = before <= threshold
     return inside.argmax(axis=1), before.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
 
 
-def order_of(num_images: int, level: float) -> int:
+def threshold_position(num_images: int, level: float) -> int:
     """Which of the n sorted scores is the threshold: the ⌈(n + 1) level⌉-th."""
     return math.ceil((num_images + 1) * level - _ROUNDING)
 
 
-def fewest(level: float) -> int:
+def min_images(level: float) -> int:
     """How many calibration images a level takes; with fewer only the set of all ranks is sure to cover so often."""
     return math.ceil(level / (1 - level) - _ROUNDING)
 
 
 def threshold_of(scores: Floats, level: float) -> float | None:
     """The ⌈(n + 1) level⌉-th smallest of the calibration images' scores [n]; None where there are too few."""
-    place = order_of(len(scores), level)
+    place = threshold_position(len(scores), level)
     return None if place > len(scores) else float(np.sort(scores)[place - 1])
 
 
-def spread(num_images: int, level: float, share: float = 0.9) -> tuple[float, float]:
+def coverage_range(num_images: int, level: float, share: float = 0.9) -> tuple[float, float]:
     """Where the coverage of further images lies for a `share` of all draws of n calibration images, without ties."""
-    place = order_of(num_images, level)
+    place = threshold_position(num_images, level)
     low, high = beta.ppf([(1 - share) / 2, (1 + share) / 2], place, num_images + 1 - place)
     return float(low), float(high)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from ordinalclip.calibration.calibration import score_calibration, stats_of
+from ordinalclip.calibration.calibration import coverage_stats, score_calibration
 from ordinalclip.datasets.manifest import CALIBRATION, Manifest, unit_note
 from ordinalclip.evaluation.evaluation import evaluate_split
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.preparation.reopen import Record, load_run
 from ordinalclip.runs.run import Run
 from ordinalclip.scoring.details import details
-from ordinalclip.scoring.predictions import of_manifest
+from ordinalclip.scoring.predictions import from_manifest
 from ordinalclip.system.distributed import best_device
 from ordinalclip.training.batches import evaluation_loader
 from ordinalclip.training.split_data import SplitData
@@ -68,7 +68,7 @@ def overlap(
     return found
 
 
-def overlap_told(found: dict[str, int], number: int) -> list[str]:
+def overlap_messages(found: dict[str, int], number: int) -> list[str]:
     """A line for each kind of which there is any."""
     words = {
         "num_trained_on": "were trained on",
@@ -78,7 +78,7 @@ def overlap_told(found: dict[str, int], number: int) -> list[str]:
     return [f"{found[key]} of these {number} images {told}" for key, told in words.items() if found.get(key, 0) > 0]
 
 
-def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict[str, float], pd.DataFrame]:
+def evaluate_record(record: Record, manifest: Manifest, split: str) -> tuple[dict[str, float], pd.DataFrame]:
     """Scores, each `<split>/<name>`, and a table of predictions, one row an image.
 
     Args:
@@ -99,8 +99,8 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
     stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank, readout)
     calibration = record.run.read_json("calibration.json")
     if calibration is not None:  # the run's own intervals, on whatever images: they promise nothing for others
-        answers = of_manifest(predictions, manifest, cfg["protocol"])
-        covered = stats_of(score_calibration(calibration, answers))
+        answers = from_manifest(predictions, manifest, cfg["protocol"])
+        covered = coverage_stats(score_calibration(calibration, answers))
         stats |= {f"{split}/{name}": value for name, value in covered.items()}
     stats[f"{split}/num_images"] = len(predictions)
     for told in unit_note(manifest, record.unit):
@@ -109,7 +109,7 @@ def evaluate_again(record: Record, manifest: Manifest, split: str) -> tuple[dict
         same_set = (record.run.read_json("labels.json") or {}).get("dataset") == record.cfg["dataset"].get("name")
         found = overlap(fitted, manifest, predictions["sha256"], same_set=same_set)
         stats |= {f"{split}/{name}": number for name, number in found.items()}
-        for told in overlap_told(found, len(predictions)):
+        for told in overlap_messages(found, len(predictions)):
             log.warning("%s", told)
     return stats, predictions
 
@@ -132,7 +132,7 @@ def save_evaluation(
     run.claim()
     try:
         run.publish(f"{name}/predictions.parquet", predictions.to_parquet)
-        run.write_json(f"{name}/details.json", details(of_manifest(predictions, manifest, record.cfg["protocol"])))
+        run.write_json(f"{name}/details.json", details(from_manifest(predictions, manifest, record.cfg["protocol"])))
         run.write_json(
             f"{name}/stats.json", stats | {"manifest": manifest.content_hash, "root": str(manifest.root)} | stamp
         )

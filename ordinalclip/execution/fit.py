@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ordinalclip.calibration.calibration import calibration_record, stats_of
+from ordinalclip.calibration.calibration import calibration_record, coverage_stats
 from ordinalclip.config.identity import selection_metric
 from ordinalclip.datasets.leakage import leakage_metrics
 from ordinalclip.datasets.manifest import CALIBRATION
@@ -16,19 +16,19 @@ from ordinalclip.evaluation.evaluation import evaluate_split, ordinality_record,
 from ordinalclip.metrics.names import shown
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.optimizers.parameter_groups import build_optimizer, freeze
-from ordinalclip.preparation.build import assemble, initialised_state
+from ordinalclip.preparation.build import build_model, initial_state_dict
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.scoring.details import details, jsonable
 from ordinalclip.scoring.ordinality import logged_ordinality
-from ordinalclip.scoring.predictions import Predictions, of_manifest, predictions_file
+from ordinalclip.scoring.predictions import Predictions, from_manifest, predictions_file
 from ordinalclip.system.distributed import World, best_device
 from ordinalclip.system.interruption import check_stop
 from ordinalclip.tracking import Mirror
 from ordinalclip.training.batches import evaluation_loader
-from ordinalclip.training.callbacks import EpochRecord, Interrupted, ProgressBar, StopWhereAsked
-from ordinalclip.training.loop import check_accelerator, check_statistics, speed_up, train_share
+from ordinalclip.training.callbacks import EpochRecord, ProgressBar, RememberException, StopOnSignal
+from ordinalclip.training.loop import check_accelerator, check_batch_norm, speed_up, train_model
 from ordinalclip.training.module import OrdinalModule
-from ordinalclip.training.processes import check_devices, gathered
+from ordinalclip.training.processes import check_devices, worker_processes
 from ordinalclip.training.split_data import SealedTestLabels, SplitData
 
 log = logging.getLogger(__name__)
@@ -57,13 +57,13 @@ def fit(job: Job, mirror: Mirror) -> None:
     run.write_json("provenance.json", (run.read_json("provenance.json") or {}) | where)  # kept when another goes on
 
     if any(parameter.requires_grad for parameter in model.parameters()):
-        check_statistics(model, cfg["trainer"].get("devices", 1))
+        check_batch_norm(model, cfg["trainer"].get("devices", 1))
         module = _train(job, model, data, mirror)
         module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
     else:
         log.info("nothing to train: every part that this model has is frozen; it is tested as it stands")
         if model.initialised:
-            run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": initialised_state(model)}))
+            run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": initial_state_dict(model)}))
 
     after_RD = _rank_features(model, device)
     save_rank_features(run, before_RD, after_RD)
@@ -78,12 +78,12 @@ def fit(job: Job, mirror: Mirror) -> None:
             continue
         loader = evaluation_loader(rows, None, cfg["num_workers"])
         stats, predictions = evaluate_split(model, loader, device, manifest, split, readout=readout)
-        answers[split] = of_manifest(predictions, manifest, cfg["protocol"])
+        answers[split] = from_manifest(predictions, manifest, cfg["protocol"])
         if split == "test":
-            fitted_on = answers.get(CALIBRATION, of_manifest(predictions[:0], manifest, cfg["protocol"]))
+            fitted_on = answers.get(CALIBRATION, from_manifest(predictions[:0], manifest, cfg["protocol"]))
             calibration = calibration_record(fitted_on, answers["test"], alpha=cfg["alpha"])
             run.write_json("calibration.json", jsonable(calibration))
-            stats |= {f"test/{name}": value for name, value in stats_of(calibration).items()}
+            stats |= {f"test/{name}": value for name, value in coverage_stats(calibration).items()}
             run.write_json("test_details.json", details(answers["test"]))
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
         run.publish(predictions_file(split), predictions.to_parquet)
@@ -95,7 +95,7 @@ def fit(job: Job, mirror: Mirror) -> None:
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
 
 
-def help_fit(job: Job, world: World) -> None:
+def train_in_worker(job: Job, world: World) -> None:
     """What the other processes do of a fit on several devices: they train, and leave the rest to the first.
 
     Args:
@@ -105,11 +105,11 @@ def help_fit(job: Job, world: World) -> None:
     seal = SealedTestLabels(job.manifest, closed=job.cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)
     model = _model_to_train(job)
-    train_share(job, model, SplitData(job, model.backbone, seal), world, [])
+    train_model(job, model, SplitData(job, model.backbone, seal), world, [])
 
 
 def _model_to_train(job: Job) -> OrdinalCLIP:
-    model, cfg = build_model(job), job.cfg
+    model, cfg = build_job_model(job), job.cfg
     freeze(model, cfg["trainable"])
     if any(parameter.requires_grad for parameter in model.parameters()):
         # Discarded: it raises, for a layer that the image tower lacks say, before images are decoded.
@@ -126,17 +126,17 @@ def _rank_features(model: OrdinalCLIP, device: torch.device) -> Tensor:
         return model.rank_features().cpu()
 
 
-def build_model(job: Job) -> OrdinalCLIP:
+def build_job_model(job: Job) -> OrdinalCLIP:
     """The model of a job, with initial values drawn from its seed alone, then those that `init` names."""
-    return assemble(job.cfg, job.weights, job.manifest.rank_names, job.initial)
+    return build_model(job.cfg, job.weights, job.manifest.rank_names, job.initial)
 
 
 def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> OrdinalModule:
     run, (score, largest) = job.run, selection_metric(job.cfg)
-    interrupted = Interrupted()
+    interrupted = RememberException()
     callbacks = [
         interrupted,
-        StopWhereAsked(),
+        StopOnSignal(),
         EpochRecord(run, score, largest=largest, after_epoch=lambda: mirror.sync(run, final=False)),
         ProgressBar(score, label=run.directory.name.rpartition("-")[0]),
     ]
@@ -144,8 +144,8 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> Ord
         for split in ("train", job.cfg["protocol"]["select_on"]):
             data.split(split)  # into the caches, where the other processes will find it
     try:
-        with gathered(job, help_fit) as world:
-            return train_share(job, model, data, world, callbacks)
+        with worker_processes(job, train_in_worker) as world:
+            return train_model(job, model, data, world, callbacks)
     except SystemExit:
         if isinstance(interrupted.cause, KeyboardInterrupt):
             raise KeyboardInterrupt from None

@@ -40,7 +40,7 @@ def is_exported(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
 
 
-def is_only_exported(folder: Path) -> bool:
+def is_nothing_but_export(folder: Path) -> bool:
     """Whether a folder is an export and holds nothing else, so that nothing is lost with it.
 
     Other programs write a config.json as well, and people put files of their own beside an export's.

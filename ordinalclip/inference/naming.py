@@ -8,14 +8,14 @@ from ordinalclip.runs.find import find_run, runs_of_sweep
 from ordinalclip.runs.run import Run, find_runs
 
 _LARGER_IS_BETTER = ("accuracy", "cs", "qwk", "spearman", "kendall", "unimodality")
-RUN_WORDS = "a run's directory, name or id, mlflow:ID, best:sweep=NAME,metric=val/mae"
+RUN_SYNTAX = "a run's directory, name or id, mlflow:ID, best:sweep=NAME,metric=val/mae"
 
 
-def name_run(words: str, root: Path, tracking: dict[str, Any]) -> Run:
+def resolve_run(words: str, root: Path, tracking: dict[str, Any]) -> Run:
     """The run that is meant.
 
     Args:
-        words: see `RUN_WORDS`.
+        words: see `RUN_SYNTAX`.
         root: the folder of the runs.
         tracking: the group of that name, for the store that MLflow's ids are of.
 
@@ -36,7 +36,7 @@ def _best(words: str, root: Path) -> Run:
     asked, metric = f"best:{words}", typed.get("metric", "val/mae")
     unknown = sorted(set(typed) - {"sweep", "metric"})
     if unknown:
-        raise ConfigError("run", asked, f"{unknown[0]} is no part of it", allowed=RUN_WORDS)
+        raise ConfigError("run", asked, f"{unknown[0]} is no part of it", allowed=RUN_SYNTAX)
     split = metric.partition("/")[0]
     if split != "val":
         problem = f"a model is not chosen on {split}"
@@ -61,7 +61,7 @@ def _of_mlflow(mlflow_id: str, root: Path, tracking: dict[str, Any]) -> Run:
     try:
         tags = mlflow.MlflowClient(uri).get_run(mlflow_id).data.tags
     except mlflow.exceptions.MlflowException as error:
-        raise ConfigError("run", f"mlflow:{mlflow_id}", f"is not in {uri}: {error}", allowed=RUN_WORDS) from None
+        raise ConfigError("run", f"mlflow:{mlflow_id}", f"is not in {uri}: {error}", allowed=RUN_SYNTAX) from None
     if RUN_ID_TAG not in tags:
-        raise ConfigError("run", f"mlflow:{mlflow_id}", "is no run of this platform", allowed=RUN_WORDS)
+        raise ConfigError("run", f"mlflow:{mlflow_id}", "is no run of this platform", allowed=RUN_SYNTAX)
     return find_run(tags[RUN_ID_TAG], root, "run")

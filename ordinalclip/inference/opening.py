@@ -10,7 +10,7 @@ from ordinalclip.config.identity import selection_labels
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.export_folder import is_exported
 from ordinalclip.inference.model import RankModel
-from ordinalclip.inference.naming import name_run
+from ordinalclip.inference.naming import resolve_run
 from ordinalclip.inference.predictions import Ranks
 from ordinalclip.preparation.reopen import Record, open_record, recorded_cfg
 from ordinalclip.runs.run import Run
@@ -42,7 +42,7 @@ def load(
     if is_exported(Path(source).expanduser()):
         return _told(load_exported(Path(source).expanduser(), place, trusted=trusted), source)
     here = compose_defaults({} if runs is None else {"paths.runs": str(runs)})
-    run = name_run(str(source), Path(here["paths"]["runs"]), here["tracking"])
+    run = resolve_run(str(source), Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
     ranker, preprocessing = ranker_of(record)
     model = RankModel(

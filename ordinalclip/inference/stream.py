@@ -81,8 +81,8 @@ def write_predictions(parts: Iterator[pd.DataFrame], out: Path, listed: Path) ->
 
 
 @dataclass(frozen=True)
-class How:
-    """How a stream of images is worked on.
+class StreamOptions:
+    """Options of a stream of images.
 
     Attributes:
         batch_size: images that are computed at once.
@@ -97,7 +97,9 @@ class How:
     level: float | None = None
 
 
-def predict_parts(model: RankModel, paths: Iterator[str], folder: Path, key: Mapping[str, Any], how: How) -> int:
+def predict_parts(
+    model: RankModel, paths: Iterator[str], folder: Path, key: Mapping[str, Any], how: StreamOptions
+) -> int:
     """Predicts image after image into `folder/000000.parquet`, …; parts of the same images are not made again.
 
     A part has a row an image: `path`, the columns of `Predictions.to_frame`, and `error`, which says what is wrong with
@@ -175,7 +177,9 @@ def _written(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _part(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how: How, bar: tqdm) -> pd.DataFrame:
+def _part(
+    model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how: StreamOptions, bar: tqdm
+) -> pd.DataFrame:
     """Predictions of some paths, in order, broken ones with an error in place of the rest."""
     tried = _ahead(model, paths, pool, max(how.batch_size, 2 * num_threads()))
     frames: list[pd.DataFrame] = []

@@ -78,7 +78,7 @@ def shown(name: str, readout: str) -> bool:
     return name in SHOWN or name in (f"mae_{readout}", f"mae_value_{readout}")
 
 
-def checked_names(words: Sequence[str]) -> list[str]:
+def parse_score_names(words: Sequence[str]) -> list[str]:
     """The scores of typed names; `all` is all of `SCORES`.
 
     Raises:

@@ -94,7 +94,7 @@ class ThresholdCalibration(Metric):
         return calibration_errors(self.sums)
 
 
-def stretches(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def pit_bounds(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """P(rank < y) and P(rank <= y), [N] each, float64, of probabilities [N, R] and true ranks y [N]."""
     upper = probs.double().cumsum(dim=1).clamp(max=1)
     upper[:, -1] = torch.where(upper[:, -1].isnan(), upper[:, -1], 1.0)  # whatever rounding left of it
@@ -105,7 +105,7 @@ def stretches(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 def pit_sums(probs: Tensor, target: Tensor, bins: int = BINS) -> Tensor:
     """How many images' worth of stretch lies in each of equally wide bins [B], float64; sums may be added up."""
-    low, high = stretches(probs, target)
+    low, high = pit_bounds(probs, target)
     # A rank predicted with probability 0 has a point for a stretch.
     low = torch.where(high - low < 1e-12, (high - 1e-12).clamp(min=0), low)
     high = torch.maximum(high, low + 1e-12)
@@ -117,7 +117,7 @@ def pit_sums(probs: Tensor, target: Tensor, bins: int = BINS) -> Tensor:
 
 def pit_moments(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of the randomised transform, exactly; 1/2 and 1/12 for a calibrated predictor."""
-    low, high = stretches(probs, target)
+    low, high = pit_bounds(probs, target)
     mean = ((low + high) / 2).mean()
     return mean, ((low.square() + low * high + high.square()) / 3).mean() - mean.square()
 

@@ -104,7 +104,7 @@ class InitialValues:
         raise ConfigError("init.checkpoint", self.file.path, problem, remedy=remedy)
 
 
-def read_initial(file: InitialFile) -> InitialValues:
+def read_initial_values(file: InitialFile) -> InitialValues:
     """Reads a checkpoint of ours; nothing in it is executed.
 
     Raises:
@@ -122,7 +122,7 @@ def read_initial(file: InitialFile) -> InitialValues:
     return InitialValues(file, {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()})
 
 
-def initialised_state(model: OrdinalCLIP) -> dict[str, Tensor]:
+def initial_state_dict(model: OrdinalCLIP) -> dict[str, Tensor]:
     """What a checkpoint of a run holds that had initial values and nothing to train."""
     state = model.state_dict()
     return {f"{_PREFIX}{name}": state[name].detach().cpu() for name in sorted(model.initialised)}
@@ -141,7 +141,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3] if more else names) + more or "nothing"
 
 
-def assemble(
+def build_model(
     cfg: Mapping[str, Any],
     weights: Mapping[str, WeightFile],
     rank_names: Sequence[str],
@@ -160,7 +160,7 @@ def assemble(
     Raises:
         ConfigError: for settings that do not fit together, or initial values that do not fit the model.
     """
-    values = None if initial is None else read_initial(initial)
+    values = None if initial is None else read_initial_values(initial)
     copied = {*own, *(() if values is None else values.towers())}
     backbone = load_backbone(
         cfg["backbone"],

@@ -171,10 +171,10 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
     run.write_json("identity.json", job.identity)
     if resumed > 0:
         log.info("resuming %s after epoch %d of %d", run.directory.name, resumed, cfg["epochs"])
-    tell_notes([*job.manifest.notes, *notes], run_log)
+    log_notes([*job.manifest.notes, *notes], run_log)
 
 
-def tell_notes(notes: Sequence[str], run_log: logging.Handler | None = None) -> None:
+def log_notes(notes: Sequence[str], run_log: logging.Handler | None = None) -> None:
     """Logs each note once a process, since the runs of a sweep share most; a run's own log gets it in any case."""
     for note in notes:
         if note not in _TOLD:

@@ -114,7 +114,7 @@ def rebuild(record: Record) -> "OrdinalCLIP":
     """
     import torch
 
-    from ordinalclip.preparation.build import assemble
+    from ordinalclip.preparation.build import build_model
 
     path = record.run.best_checkpoint
     state: dict[str, torch.Tensor] = {}
@@ -122,7 +122,7 @@ def rebuild(record: Record) -> "OrdinalCLIP":
         saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         state = {name.removeprefix(_PREFIX): tensor for name, tensor in saved.items()}
     towers = [tower for tower in ("image", "text") if any(name.startswith(f"backbone.{tower}.") for name in state)]
-    model = assemble(record.cfg, record.weights, record.rank_names, own=towers)
+    model = build_model(record.cfg, record.weights, record.rank_names, own=towers)
     own = model.state_dict()
     for name, tensor in state.items():
         if name not in own or own[name].shape != tensor.shape:

@@ -22,14 +22,14 @@ from ordinalclip.config.identity import identity, readable_name, run_id, selecti
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError
 from ordinalclip.evaluation.evaluation import ordinality_record, save_rank_features
-from ordinalclip.evaluation.reevaluation import evaluate_again
-from ordinalclip.preparation.build import assemble
+from ordinalclip.evaluation.reevaluation import evaluate_record
+from ordinalclip.preparation.build import build_model
 from ordinalclip.preparation.reopen import Record, rebuild
 from ordinalclip.reference.config import ReferenceSettings, known_defects
 from ordinalclip.runs.provenance import provenance
 from ordinalclip.runs.run import Run, write_record_sums
 from ordinalclip.scoring.details import details
-from ordinalclip.scoring.predictions import of_manifest
+from ordinalclip.scoring.predictions import from_manifest
 
 log = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ def write_run(source: Import) -> Record:
 def _state(source: Import) -> tuple[dict[str, Tensor], list[str]]:
     """Returns the state of the run's checkpoint, and doubts about it for the record."""
     cfg, names = source.cfg, source.ranks["names"]
-    model = assemble(cfg, source.weights, names, own=("image", "text"))
+    model = build_model(cfg, source.weights, names, own=("image", "text"))
     counts = cfg["prompt"].get("tokens_per_rank")
     own = model.state_dict()
     renamed = rename(source.state, source.settings, counts if isinstance(counts, list) else [], own)
@@ -262,9 +262,9 @@ def _write(run: Run, source: Import, record: Record, state: dict[str, Tensor], d
 
 def _test(run: Run, record: Record, manifest: Manifest) -> None:
     for split in sorted({"val", "test"} & set(manifest.table["split"])):
-        stats, predictions = evaluate_again(record, manifest, split)
+        stats, predictions = evaluate_record(record, manifest, split)
         run.write_json(f"{split}_stats.json", stats)
         if split == "test":
             run.publish("predictions.parquet", predictions.to_parquet)
-            run.write_json("test_details.json", details(of_manifest(predictions, manifest, record.cfg["protocol"])))
+            run.write_json("test_details.json", details(from_manifest(predictions, manifest, record.cfg["protocol"])))
     run.publish("manifest.parquet", manifest.table.to_parquet)

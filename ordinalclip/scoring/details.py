@@ -44,7 +44,7 @@ from ordinalclip.metrics.reliability import (
 from ordinalclip.metrics.risk_coverage import CONFIDENCES, area, confidence, risk_coverage
 from ordinalclip.scoring.intervals import score_intervals
 from ordinalclip.scoring.predictions import Predictions
-from ordinalclip.scoring.scores import Answers
+from ordinalclip.scoring.scores import ScoreInputs
 from ordinalclip.scoring.subgroups import subgroups
 
 ARGMAX_BINS = 15
@@ -58,7 +58,7 @@ def details(predictions: Predictions) -> dict[str, Any]:
     found |= {"rank_names": names, "rank_values": values}
     if not np.isfinite(predictions.probs).all():
         return found
-    answers = Answers(predictions)
+    answers = ScoreInputs(predictions)
     found |= {
         "readouts": {readout: _errors(answers, readout) for readout in READOUTS},
         "ranks": _ranks(answers),
@@ -83,14 +83,14 @@ def jsonable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _signed(answers: Answers, readout: str, *, in_unit: bool = False) -> Tensor:
+def _signed(answers: ScoreInputs, readout: str, *, in_unit: bool = False) -> Tensor:
     """Predicted less true [N]."""
     values = answers.values if in_unit else None
     true = answers.values[answers.rank] if in_unit else answers.rank
     return read_out(answers.probs, readout, values) - true
 
 
-def _errors(answers: Answers, readout: str) -> dict[str, float]:
+def _errors(answers: ScoreInputs, readout: str) -> dict[str, float]:
     in_ranks, in_unit = _signed(answers, readout), _signed(answers, readout, in_unit=True)
     return {
         "mae": float(in_ranks.abs().mean()),
@@ -99,7 +99,7 @@ def _errors(answers: Answers, readout: str) -> dict[str, float]:
     }
 
 
-def _ranks(answers: Answers) -> dict[str, Any]:
+def _ranks(answers: ScoreInputs) -> dict[str, Any]:
     readout, num_ranks = answers.predictions.readout, len(answers.values)
     in_ranks, in_unit = _signed(answers, readout), _signed(answers, readout, in_unit=True)
 
@@ -117,7 +117,7 @@ def _edges(bins: int) -> list[float]:
     return [index / bins for index in range(bins + 1)]
 
 
-def _argmax_reliability(answers: Answers) -> dict[str, Any]:
+def _argmax_reliability(answers: ScoreInputs) -> dict[str, Any]:
     sureness, mode = answers.probs.double().max(dim=1)
     sums = reliability_sums(sureness[:, None], (mode == answers.rank)[:, None], ARGMAX_BINS)
     count, predicted, observed = sums[:, 0]
@@ -130,7 +130,7 @@ def _argmax_reliability(answers: Answers) -> dict[str, Any]:
     }
 
 
-def _thresholds(answers: Answers) -> dict[str, Any]:
+def _thresholds(answers: ScoreInputs) -> dict[str, Any]:
     sums = threshold_sums(answers.probs, answers.rank)
     errors = calibration_errors(sums)
 
@@ -148,7 +148,7 @@ def _thresholds(answers: Answers) -> dict[str, Any]:
     }
 
 
-def _pit(answers: Answers) -> dict[str, Any]:
+def _pit(answers: ScoreInputs) -> dict[str, Any]:
     mean, variance = pit_moments(answers.probs, answers.rank)
     return {
         "kind": "not randomised",
@@ -159,7 +159,7 @@ def _pit(answers: Answers) -> dict[str, Any]:
     }
 
 
-def _risk_coverage(answers: Answers) -> dict[str, Any]:
+def _risk_coverage(answers: ScoreInputs) -> dict[str, Any]:
     readout, total = answers.predictions.readout, len(answers.rank)
     kept = sorted({max(1, round(total * point / POINTS)) for point in range(1, POINTS + 1)})
     sureness = {how: confidence(answers.probs, how, readout) for how in CONFIDENCES} | {"oracle": -answers.error}

@@ -94,7 +94,7 @@ def from_tables(
     )
 
 
-def of_manifest(table: pd.DataFrame, manifest: Manifest, protocol: Mapping[str, Any]) -> Predictions:
+def from_manifest(table: pd.DataFrame, manifest: Manifest, protocol: Mapping[str, Any]) -> Predictions:
     """Predictions of a table of them, one row an image of a manifest.
 
     Args:

@@ -25,7 +25,7 @@ from ordinalclip.scoring.subgroups import subgroups
 
 
 @dataclass(eq=False)
-class Answers:
+class ScoreInputs:
     """Predictions as tensors, with what several scores need.
 
     Attributes:
@@ -70,7 +70,7 @@ class Answers:
         return calibration_errors(threshold_sums(self.probs, self.rank))
 
 
-def lacks(name: str, predictions: Predictions) -> str:
+def why_missing(name: str, predictions: Predictions) -> str:
     """Why a score of these predictions cannot be had; empty where it can."""
     if name == "epsilon_error" and predictions.deviation is None:
         return "the data have no annotators' deviation"
@@ -79,10 +79,10 @@ def lacks(name: str, predictions: Predictions) -> str:
     return ""
 
 
-def default_names(predictions: Predictions) -> list[str]:
+def default_score_names(predictions: Predictions) -> list[str]:
     """All of `SCORES` that these predictions have, and the age papers' CS@5 where the unit is a year."""
     years = [threshold_name("cs", CS_OF_YEARS)] if predictions.unit in ("year", "years") else []
-    return [name for name in (*SCORES, *years) if not lacks(name, predictions)]
+    return [name for name in (*SCORES, *years) if not why_missing(name, predictions)]
 
 
 def compute_scores(predictions: Predictions, names: Iterable[str] | None = None) -> dict[str, float]:
@@ -90,19 +90,19 @@ def compute_scores(predictions: Predictions, names: Iterable[str] | None = None)
 
     Args:
         predictions: of N images. One with a probability that is not finite makes every score nan.
-        names: from `names.checked_names`; None: `default_names`.
+        names: from `names.parse_score_names`; None: `default_score_names`.
 
     Returns:
-        By name; nan where `lacks` gives a reason.
+        By name; nan where `why_missing` gives a reason.
     """
-    wanted = default_names(predictions) if names is None else list(names)
+    wanted = default_score_names(predictions) if names is None else list(names)
     if not np.isfinite(predictions.probs).all():
         return dict.fromkeys(wanted, math.nan)
-    answers = Answers(predictions)
-    return {name: math.nan if lacks(name, predictions) else _compute(name, answers) for name in wanted}
+    answers = ScoreInputs(predictions)
+    return {name: math.nan if why_missing(name, predictions) else _compute(name, answers) for name in wanted}
 
 
-def _compute(name: str, answers: Answers) -> float:
+def _compute(name: str, answers: ScoreInputs) -> float:
     family, at = threshold_of(name)
     if name in _FUNCTIONS:
         return float(_FUNCTIONS[name](answers))
@@ -115,32 +115,32 @@ def _compute(name: str, answers: Answers) -> float:
     return float(accuracy_within(_value(answers), answers.values[answers.rank], at))
 
 
-def _value(answers: Answers, readout: str | None = None) -> Tensor:
+def _value(answers: ScoreInputs, readout: str | None = None) -> Tensor:
     return read_out(answers.probs, readout or answers.predictions.readout, answers.values)
 
 
-def _mae_value(readout: str) -> Callable[[Answers], Tensor]:
+def _mae_value(readout: str) -> Callable[[ScoreInputs], Tensor]:
     return lambda answers: (_value(answers, readout) - answers.values[answers.rank]).abs().mean()
 
 
-def _worst_group(answers: Answers) -> float:
+def _worst_group(answers: ScoreInputs) -> float:
     worst = subgroups(answers.error.numpy(), answers.predictions)["worst"]
     return math.nan if worst is None else worst["mae"]
 
 
-def _aurc(answers: Answers) -> Tensor:
+def _aurc(answers: ScoreInputs) -> Tensor:
     sureness = confidence(answers.probs, "expected_error", answers.predictions.readout)
     return area(risk_coverage(answers.error, sureness))
 
 
-def _epsilon(answers: Answers) -> Tensor:
+def _epsilon(answers: ScoreInputs) -> Tensor:
     metric = EpsilonError()
     labels, deviation = answers.predictions.labels, answers.predictions.deviation
     metric.update(_value(answers), torch.from_numpy(np.array(labels)), torch.from_numpy(np.array(deviation)))
     return metric.compute()
 
 
-_FUNCTIONS: dict[str, Callable[[Answers], Tensor | float]] = {
+_FUNCTIONS: dict[str, Callable[[ScoreInputs], Tensor | float]] = {
     "mae_value_argmax": _mae_value("argmax"),
     "mae_value_median": _mae_value("median"),
     "mae_value_rounded_expectation": _mae_value("rounded_expectation"),

@@ -44,7 +44,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
             yield [(epoch, int(position)) for position in order[start : start + self.batch_size]]
 
 
-class InOrder(Sampler[list[tuple[int, int]]]):
+class SequentialBatches(Sampler[list[tuple[int, int]]]):
     """All positions once, in order, in batches."""
 
     def __init__(self, size: int, batch_size: int) -> None:
@@ -178,7 +178,7 @@ class ImageRows(Dataset[Batch]):
         return Batch(self.rank[index], rows, images=self.preprocessing.normalize_pixels(pixels))
 
 
-class Share(Dataset[Batch]):
+class ProcessShare(Dataset[Batch]):
     """One process's share of each batch of a dataset; an idle batch where there are more processes than images.
 
     Args:
@@ -217,7 +217,7 @@ def evaluation_loader(
     """
     if batch_size is None:
         batch_size = 32 if isinstance(dataset, ImageRows) else 256
-    return _loader(dataset, InOrder(len(dataset), batch_size), num_workers, world)
+    return _loader(dataset, SequentialBatches(len(dataset), batch_size), num_workers, world)
 
 
 def _loader(
@@ -228,7 +228,7 @@ def _loader(
     # Workers are for decoding: what is stored comes quicker than a worker can hand it over.
     workers = num_workers if isinstance(dataset, ImageRows) and not dataset.stored else 0
     return DataLoader(
-        dataset if world.size == 1 else Share(dataset, world),
+        dataset if world.size == 1 else ProcessShare(dataset, world),
         batch_sampler=sampler,
         collate_fn=_as_it_is,
         num_workers=workers,

@@ -126,7 +126,7 @@ class ProgressBar(pl.Callback):
             self.bar.close()
 
 
-class StopWhereAsked(pl.Callback):
+class StopOnSignal(pl.Callback):
     """Ends a fit before the next batch when a signal has asked for it; the epoch that was begun is lost, no other."""
 
     def on_train_batch_start(
@@ -142,7 +142,7 @@ class StopWhereAsked(pl.Callback):
         check_stop()
 
 
-class Interrupted(pl.Callback):
+class RememberException(pl.Callback):
     """Remembers what ended a fit, since Lightning turns Ctrl-C into a plain SystemExit."""
 
     def __init__(self) -> None:

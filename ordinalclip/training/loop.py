@@ -45,7 +45,7 @@ _NOT_FOR_USERS = (
 
 
 @contextlib.contextmanager
-def told_refusals() -> Iterator[None]:
+def explain_nondeterminism() -> Iterator[None]:
     """Raises what torch refused as a ConfigError that names the operation and the key.
 
     Raises:
@@ -151,7 +151,7 @@ def check_accelerator(accelerator: str, precision: str) -> None:
         raise ConfigError("trainer.precision", precision, problem, allowed="32-true, bf16-mixed")
 
 
-def train_share(
+def train_model(
     job: Job, model: OrdinalCLIP, data: SplitData, world: World, callbacks: Sequence[pl.Callback]
 ) -> OrdinalModule:
     """Trains a model from the run's last checkpoint or from the start, on this process's share of every batch.
@@ -189,7 +189,7 @@ def train_share(
         world=world,
     )
     module.train()  # frozen parts stay in eval mode; Lightning would train in whatever mode it finds
-    with told_refusals():
+    with explain_nondeterminism():
         trainer.fit(
             module,
             training_loader(train, sampler, cfg["num_workers"], world),
@@ -201,7 +201,7 @@ def train_share(
     return module
 
 
-def check_statistics(model: OrdinalCLIP, devices: int) -> None:
+def check_batch_norm(model: OrdinalCLIP, devices: int) -> None:
     """Refuses what several CPUs cannot do as one: statistics of a whole batch.
 
     Raises:

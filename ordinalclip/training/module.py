@@ -1,6 +1,6 @@
 """The LightningModule: loss, optimization and validation of the model.
 
-`failure` reports a loss that is not a number: where, of which images, and the norms of each part and its gradient.
+`non_finite_message` reports a loss that is not a number: where, of which images, and the norms of each part and its gradient.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ class Step:
     loss: Tensor
 
 
-def failure(steps: Sequence[Step], model: OrdinalCLIP, paths: Sequence[str], where: str) -> str:
+def non_finite_message(steps: Sequence[Step], model: OrdinalCLIP, paths: Sequence[str], where: str) -> str:
     """The message about a loss that is not finite. Where several processes fit together, all of them must ask for it.
 
     Args:
@@ -218,7 +218,7 @@ class OrdinalModule(pl.LightningModule):
         """
         if not torch.isfinite(self._sums["loss"]):
             where = f"epoch {self.current_epoch}, step {self.global_step}"
-            raise FloatingPointError(failure(self._steps, self.model, self.paths, where))
+            raise FloatingPointError(non_finite_message(self._steps, self.model, self.paths, where))
 
     def on_validation_epoch_start(self) -> None:
         """Computes the rank features once for the whole pass."""

@@ -1,7 +1,7 @@
-"""The processes beside this one that a run on several devices takes: they compute, this one keeps the record.
+"""Worker processes of a run on several devices: one process per device, of which process 0 keeps the record.
 
-They are started for a fit and end with it, whatever ends it, so a run on several devices is like any other to a sweep:
-Hydra runs in this process only.
+Workers are started for a fit and end with it, even if it fails. Hydra runs in process 0 only, so a sweep needs no
+special case for runs on several devices.
 """
 
 import contextlib
@@ -27,42 +27,53 @@ from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.system.distributed import SINGLE_PROCESS, World
 from ordinalclip.system.interruption import SIGNALS, check_stop
 
-_PATIENCE = timedelta(hours=2)  # for one step of the slowest process, or an epoch's record
-_MEETING = timedelta(minutes=2)  # for those that are all there to connect
-_LOOK_S = 0.5  # seconds between checks for a signal to stop
-_HELD = (signal.SIGINT, *SIGNALS)
+_STEP_TIMEOUT = timedelta(hours=2)  # for one step of the slowest process, or an epoch's record
+_CONNECT_TIMEOUT = timedelta(minutes=2)  # for connecting once all processes are ready
+_POLL_S = 0.5  # seconds between checks for a signal to stop
+_BLOCKED_SIGNALS = (signal.SIGINT, *SIGNALS)
 
 
-class HelperFailed(RuntimeError):
-    """Another process of the run failed: its traceback is in the message, or what ended it without a word."""
+def check_devices(cfg: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a run asks for more GPUs than the machine has."""
+    accelerator, size = cfg["trainer"]["accelerator"], cfg["trainer"].get("devices", 1)
+    if size == 1:
+        return
+    number = torch.cuda.device_count()
+    if number < size and (accelerator == "gpu" or (accelerator == "auto" and number > 0)):
+        problem = f"this machine has {number} GPU{'' if number == 1 else 's'} to use"
+        raise ConfigError("trainer.devices", size, problem, remedy="fewer devices, or trainer.accelerator=cpu")
+
+
+class WorkerFailed(RuntimeError):
+    """A worker process failed. The message has its traceback, or its exit code or signal if it left none."""
 
 
 @dataclass(frozen=True)
-class _Helper:
-    """A helper process. It sends None when it is ready to train, and the reason if it fails.
+class _Worker:
+    """A worker process. It sends None when it is ready to train, and a traceback if it fails.
 
     Attributes:
-        process: perhaps not started yet.
-        pipe: closed by its end; whatever is sent to it ends it.
+        process: it may not be started yet.
+        pipe: closed when the process ends; any message sent to it stops the process.
     """
 
     process: SpawnProcess
     pipe: Connection
 
-    def hear(self) -> str | None:
-        """Waits for its next message or its end; returns the message or how it ended."""
+    def receive(self) -> str | None:
+        """Waits for the next message or the end of the process; returns the message, or how the process ended."""
         with contextlib.suppress(EOFError, OSError):
             if self.process.is_alive() or self.pipe.poll():
-                said: str | None = self.pipe.recv()
-                return said
+                message: str | None = self.pipe.recv()
+                return message
         self.process.join()
         code = self.process.exitcode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = "; was there too little memory?" if code == -signal.SIGKILL else ""
         return f"{self.process.name} {how}{hint}"
 
-    def end(self) -> None:
-        """Has it end, and waits for that."""
+    def stop(self) -> None:
+        """Stops the process and waits for it to end."""
         with contextlib.suppress(OSError):
             self.pipe.send(None)
         self.pipe.close()
@@ -73,115 +84,108 @@ class _Helper:
 
 
 @contextlib.contextmanager
-def gathered(job: Job, help_fit: Callable[[Job, World], None]) -> Iterator[World]:
-    """The world of a fit, with this process as its first; all data must be in the caches by now.
+def worker_processes(job: Job, train_in_worker: Callable[[Job, World], None]) -> Iterator[World]:
+    """Context in which all worker processes run; this process is process 0. All data must be cached before.
 
     Args:
-        job: the fit's; each helper prepares it again.
-        help_fit: what a helper runs; a function of a module, since it is sent to other processes.
+        job: the job to fit; each worker prepares it again from its configuration.
+        train_in_worker: what a worker runs; a module-level function, since it is pickled.
 
     Raises:
-        HelperFailed: in place of what came of it here.
-        Stopped: a signal came while the others were starting.
+        WorkerFailed: a worker failed; replaces the error that this caused in process 0.
+        Stopped: a signal was received while the workers were starting.
     """
     size = job.cfg["trainer"].get("devices", 1)
     if size == 1:
         yield SINGLE_PROCESS
         return
-    helpers: list[_Helper] = []
+    workers: list[_Worker] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with _signals_held():
+            with _signals_blocked():
                 for rank in range(1, size):
-                    _start(helpers, job, World(rank, size), folder, help_fit)
-            for helper in helpers:
-                while not helper.pipe.poll(_LOOK_S):
+                    _start(workers, job, World(rank, size), folder, train_in_worker)
+            for worker in workers:
+                while not worker.pipe.poll(_POLL_S):
                     check_stop()
-                if (failure := helper.hear()) is not None:
-                    raise HelperFailed(failure)
+                if (failure := worker.receive()) is not None:
+                    raise WorkerFailed(failure)
             try:
-                join(World(0, size), folder, _MEETING)
-                dist.set_timeout(_PATIENCE)
+                join(World(0, size), folder, _CONNECT_TIMEOUT)
+                dist.set_timeout(_STEP_TIMEOUT)
                 yield World(0, size)
             except RuntimeError as error:
-                check_stop()  # a signal that reached them before it was noticed here
-                heard = [helper.hear() for helper in helpers if helper.pipe.poll(1.0) or not helper.process.is_alive()]
-                # First those that died without a traceback: what the others failed of may follow from that.
-                if told := sorted(filter(None, heard), key=lambda words: "\n" in words):
-                    raise HelperFailed("\n".join(told)) from error
+                check_stop()  # a signal that ended the workers before it was noticed here
+                received = [
+                    worker.receive() for worker in workers if worker.pipe.poll(1.0) or not worker.process.is_alive()
+                ]
+                # Processes without a traceback come first: the failures of the others may follow from theirs.
+                if failures := sorted(filter(None, received), key=lambda words: "\n" in words):
+                    raise WorkerFailed("\n".join(failures)) from error
                 raise
         finally:
-            for helper in helpers:
-                helper.end()
+            for worker in workers:
+                worker.stop()
             if dist.is_initialized():
                 dist.destroy_process_group()
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Signals wait in here, and never reach a process that is started in here: they are for this one, who ends it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+def _signals_blocked() -> Iterator[None]:
+    """Blocks signals, also in processes started in this context: process 0 handles signals and stops the workers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_SIGNALS)
     try:
-        resource_tracker.ensure_running()  # would let two of them through when the first process is started
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        resource_tracker.ensure_running()  # unblocks two of them when the first process is started
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(helpers: list[_Helper], job: Job, world: World, folder: str, help_fit: Callable[[Job, World], None]) -> None:
-    """Starts one more helper; it is in the list before it lives, lest Ctrl-C leave it behind."""
+def _start(
+    workers: list[_Worker], job: Job, world: World, folder: str, train_in_worker: Callable[[Job, World], None]
+) -> None:
+    """Starts a worker. It is appended to `workers` before it is started, so that Ctrl-C cannot leave it running."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    arguments = (theirs, job.cfg, job.overrides, world, folder, torch.get_num_threads(), help_fit)
-    process = context.Process(target=_help, args=arguments, name=f"process {world.rank} of {world.size}")
-    helpers.append(_Helper(process, ours))
+    arguments = (theirs, job.cfg, job.overrides, world, folder, torch.get_num_threads(), train_in_worker)
+    process = context.Process(target=_worker_main, args=arguments, name=f"process {world.rank} of {world.size}")
+    workers.append(_Worker(process, ours))
     process.start()
-    theirs.close()  # else its end would not be noticed
+    theirs.close()  # otherwise the end of the worker would not close the pipe
 
 
-def check_devices(cfg: Mapping[str, Any]) -> None:
-    """Raises ConfigError where there are GPUs to be used, but too few."""
-    accelerator, size = cfg["trainer"]["accelerator"], cfg["trainer"].get("devices", 1)
-    if size == 1:
-        return
-    number = torch.cuda.device_count()
-    if number < size and (accelerator == "gpu" or (accelerator == "auto" and number > 0)):
-        problem = f"this machine has {number} GPU{'' if number == 1 else 's'} to use"
-        raise ConfigError("trainer.devices", size, problem, remedy="fewer devices, or trainer.accelerator=cpu")
-
-
-def join(world: World, folder: str, patience: timedelta) -> None:
-    """Meets the other processes by a file in a folder that is this fit's own; no signal is heard meanwhile."""
+def join(world: World, folder: str, timeout: timedelta) -> None:
+    """Initializes the process group by a file in `folder`, which belongs to this fit. Blocks signals meanwhile."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     where = f"file://{folder}/meet"
-    dist.init_process_group(backend, init_method=where, rank=world.rank, world_size=world.size, timeout=patience)
+    dist.init_process_group(backend, init_method=where, rank=world.rank, world_size=world.size, timeout=timeout)
 
 
-def _help(
+def _worker_main(
     pipe: Connection,
     cfg: dict[str, Any],
     overrides: tuple[str, ...],
     world: World,
     folder: str,
     threads: int,
-    help_fit: Callable[[Job, World], None],
+    train_in_worker: Callable[[Job, World], None],
 ) -> None:
-    threading.Thread(target=_end_with, args=(pipe,), name="process 0", daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(pipe,), name="process 0", daemon=True).start()
     try:
         torch.set_num_threads(threads)
         job = prepare(cfg, overrides)
         pipe.send(None)
-        join(world, folder, _PATIENCE)
-        help_fit(job, world)
+        join(world, folder, _STEP_TIMEOUT)
+        train_in_worker(job, world)
     except BaseException:
         with contextlib.suppress(OSError):
             pipe.send(f"process {world.rank} of {world.size}:\n{traceback.format_exc()}")
         os._exit(1)
 
 
-def _end_with(pipe: Connection) -> None:
-    """Ends this process, which writes nothing, when its parent has gone or wants it to."""
+def _exit_with_parent(pipe: Connection) -> None:
+    """Ends this process when its parent ends or sends a message. Nothing is lost: workers write no files."""
     with contextlib.suppress(EOFError, OSError):
         pipe.recv()
     os._exit(1)

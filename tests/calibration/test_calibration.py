@@ -10,10 +10,10 @@ from ordinalclip.calibration.calibration import (
     apply_calibration,
     calibration_record,
     coverage,
+    coverage_stats,
     fit_calibration,
     fit_temperature,
     scale,
-    stats_of,
 )
 from ordinalclip.errors import ConfigError
 from ordinalclip.metrics.proper_scores import TINY
@@ -84,7 +84,7 @@ def test_the_record_says_what_it_does():
         assert ((found.lower <= test.rank) & (test.rank <= found.upper)).mean() == tested["coverage"]
     widths = [level["test"]["mean_width"] for level in record["levels"].values()]
     assert widths == sorted(widths)
-    stats = stats_of(record)
+    stats = coverage_stats(record)
     assert stats["coverage_90"] == record["levels"]["0.9"]["test"]["coverage"]
     assert stats["interval_width_90"] == widths[1]
 
@@ -109,7 +109,7 @@ def test_too_few_images_are_said_and_promise_nothing(num_images):
     assert nothing["reason"] == f"{num_images} calibration images; this level takes at least 19"
     assert "test" not in nothing
     assert (record["temperature"] is None) == (num_images < 10)
-    assert bool(stats_of(record)) == (num_images >= 9)
+    assert bool(coverage_stats(record)) == (num_images >= 9)
     found = apply_calibration(predictions(3).probs, record | {"default": "0.95"})
     assert found.lower is found.upper is None
     assert found.reason == nothing["reason"]

@@ -5,13 +5,13 @@ import pytest
 from scipy.stats import beta, binom, binomtest
 
 from ordinalclip.calibration.conformal import (
-    ends,
-    fewest,
+    coverage_range,
+    interval_ends,
     mass_before,
     median_rank,
-    order_of,
-    spread,
+    min_images,
     threshold_of,
+    threshold_position,
     wilson_interval,
 )
 from tests.calibration.made import draw, softmax
@@ -30,7 +30,7 @@ def covered(num_images, level, num_ranks, sharpness, seed):
         threshold = threshold_of(draw_scores[:-1], level)
         assert threshold is not None
         hits += draw_scores[-1] <= threshold
-    lower, upper = ends(before, float(np.median(scores)))
+    lower, upper = interval_ends(before, float(np.median(scores)))
     assert (((lower <= rank) & (rank <= upper)) == (scores.ravel() <= np.median(scores))).all()
     return hits
 
@@ -46,20 +46,20 @@ def test_without_ties_it_is_hardly_more():
     num_images, level = 39, 0.9
     scores = np.random.default_rng(0).random((DRAWS, num_images + 1))
     hits = sum(row[-1] <= (threshold_of(row[:-1], level) or 0) for row in scores)
-    exact = order_of(num_images, level) / (num_images + 1)
+    exact = threshold_position(num_images, level) / (num_images + 1)
     assert level <= exact < level + 1 / (num_images + 1)
     assert binom.ppf(1e-4, DRAWS, exact) <= hits <= binom.ppf(1 - 1e-4, DRAWS, exact)
 
 
 def test_how_many_images_a_level_takes():
-    assert [fewest(level) for level in (0.8, 0.9, 0.95, 0.5)] == [4, 9, 19, 1]
+    assert [min_images(level) for level in (0.8, 0.9, 0.95, 0.5)] == [4, 9, 19, 1]
     for level in (0.8, 0.9, 0.95):
-        scores = np.arange(fewest(level), dtype=float)
+        scores = np.arange(min_images(level), dtype=float)
         assert threshold_of(scores, level) == scores.max()
         assert threshold_of(scores[1:], level) is None
     assert threshold_of(np.zeros(0), 0.9) is None
-    assert order_of(9, 0.9) == 9  # (9 + 1) 0.9 is 9, and not 9.000000000000002
-    assert order_of(99, 0.95) == 95
+    assert threshold_position(9, 0.9) == 9  # (9 + 1) 0.9 is 9, and not 9.000000000000002
+    assert threshold_position(99, 0.95) == 95
 
 
 def test_larger_levels_have_larger_thresholds():
@@ -73,7 +73,7 @@ def test_spread_is_where_the_coverage_of_such_draws_lies():
     rng = np.random.default_rng(0)
     # With uniform scores the coverage of a threshold is the threshold.
     coverage = [threshold_of(rng.random(50), 0.9) for _ in range(DRAWS)]
-    low, high = spread(50, 0.9)
+    low, high = coverage_range(50, 0.9)
     inside = np.mean([low <= one <= high for one in coverage])
     assert inside == pytest.approx(0.9, abs=0.025)
     assert (low, high) == pytest.approx(beta.ppf([0.05, 0.95], 46, 5))
@@ -112,8 +112,8 @@ def test_by_hand():
     before = mass_before(np.array([[0.1, 0.5, 0.3, 0.1], [0.45, 0.05, 0.05, 0.45]]))
     assert before[0] == pytest.approx([0.8, 0, 0.5, 0.9])  # of the equal ends the lower joins first
     assert before[1] == pytest.approx([0.05, 0, 0.5, 0.55])  # two modes: from the median to the nearer, then across
-    assert [int(end[0]) for end in ends(before, 0.79)] == [1, 2]
-    assert [int(end[0]) for end in ends(before, 0.8)] == [0, 2]
+    assert [int(end[0]) for end in interval_ends(before, 0.79)] == [1, 2]
+    assert [int(end[0]) for end in interval_ends(before, 0.8)] == [0, 2]
 
 
 def test_sets_have_no_gap_hold_the_median_and_grow_with_the_threshold():
@@ -121,7 +121,7 @@ def test_sets_have_no_gap_hold_the_median_and_grow_with_the_threshold():
     before = mass_before(probs)
     previous = None
     for threshold in (0.0, 0.2, 0.5, 0.8, 0.95, 1.0):
-        lower, upper = ends(before, threshold)
+        lower, upper = interval_ends(before, threshold)
         assert ((before <= threshold).sum(axis=1) == upper - lower + 1).all()
         middle = median_rank(probs)
         assert ((lower <= middle) & (middle <= upper)).all()
@@ -132,8 +132,8 @@ def test_sets_have_no_gap_hold_the_median_and_grow_with_the_threshold():
 
 
 def test_probabilities_that_underflowed_and_no_images():
-    lower, upper = ends(mass_before(np.array([[0.0, 0.0, 1.0, 0.0]])), 0.999)
+    lower, upper = interval_ends(mass_before(np.array([[0.0, 0.0, 1.0, 0.0]])), 0.999)
     assert (lower[0], upper[0]) == (2, 2)
     assert mass_before(np.zeros((0, 4))).shape == (0, 4)
     assert np.isfinite(mass_before(np.full((2, 4), np.nan))).all()
-    assert len(ends(np.zeros((0, 4)), 0.5)[0]) == 0
+    assert len(interval_ends(np.zeros((0, 4)), 0.5)[0]) == 0

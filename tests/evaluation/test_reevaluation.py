@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ordinalclip.evaluation.reevaluation import fitted_images, overlap, overlap_told
+from ordinalclip.evaluation.reevaluation import fitted_images, overlap, overlap_messages
 from ordinalclip.runs.run import Run
 from tests.datasets.made import make_manifest
 
@@ -22,7 +22,7 @@ def test_what_a_run_has_seen_under_another_split(tmp_path: Path) -> None:
     # The last image is of a, who was trained on; that of nobody known counts nowhere.
     assert found == {"num_trained_on": 2, "num_chosen_on": 2, "num_of_trained_subjects": 1}
     assert overlap(fitted, other, images, same_set=False) == {"num_trained_on": 2, "num_chosen_on": 2}
-    assert overlap_told(found, 6) == [
+    assert overlap_messages(found, 6) == [
         "2 of these 6 images were trained on",
         "2 of these 6 images are of the val split that chose the epoch or fitted the intervals",
         "1 of these 6 images show subjects that were trained on",
@@ -34,6 +34,6 @@ def test_other_images_and_a_run_without_a_record_of_its_own(tmp_path: Path) -> N
     assert fitted_images(Run(tmp_path)) is None
     nothing = overlap(None, other, other.table["sha256"], same_set=True)
     assert nothing == {"num_trained_on": 0, "num_chosen_on": 0}
-    assert overlap_told(nothing, 2) == []
+    assert overlap_messages(nothing, 2) == []
     fitted = pd.DataFrame({"sha256": ["f"], "rank": [0], "subject": ["x"], "split": ["train"]})
     assert overlap(fitted, other, other.table["sha256"], same_set=True)["num_of_trained_subjects"] == 0

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ordinalclip.execution import fit
-from ordinalclip.execution.fit import build_model
+from ordinalclip.execution.fit import build_job_model
 from ordinalclip.execution.job import run_job
 from ordinalclip.model import OrdinalCLIP
 from ordinalclip.preparation.prepare import Job, prepare
@@ -64,12 +64,12 @@ def stateful_tower(monkeypatch: pytest.MonkeyPatch) -> list[OrdinalCLIP]:
     built: list[OrdinalCLIP] = []
 
     def build(job: Job) -> OrdinalCLIP:
-        model = build_model(job)
+        model = build_job_model(job)
         model.backbone.image = TowerWithState(model.backbone.image)
         built.append(model)
         return model
 
-    monkeypatch.setattr(fit, "build_model", build)
+    monkeypatch.setattr(fit, "build_job_model", build)
     return built
 
 
@@ -210,11 +210,11 @@ def test_a_finished_run_leaves_neither_its_model_nor_its_workers(
     models: list[weakref.ref[OrdinalCLIP]] = []
 
     def build(job: Job) -> OrdinalCLIP:
-        model = build_model(job)
+        model = build_job_model(job)
         models.append(weakref.ref(model))
         return model
 
-    monkeypatch.setattr(fit, "build_model", build)
+    monkeypatch.setattr(fit, "build_job_model", build)
     gc.disable()  # only what is done on purpose counts
     try:
         run(compose_cfg, "trainable.image=1e-3", "num_workers=1", "epochs=1", "prompt=linear")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.inference.naming import name_run
+from ordinalclip.inference.naming import resolve_run
 
 
 def made(root: Path, run_id: str, *, sweep: str | None = None, status: str = "finished", **scores: float) -> None:
@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_the_best(root: Path, words: str, run_id: str) -> None:
-    assert name_run(words, root, {}).run_id == run_id
+    assert resolve_run(words, root, {}).run_id == run_id
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_the_best(root: Path, words: str, run_id: str) -> None:
 )
 def test_what_there_is_not(root: Path, words: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        name_run(words, root, {})
+        resolve_run(words, root, {})

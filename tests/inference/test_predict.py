@@ -240,7 +240,7 @@ def test_no_more_than_a_window_of_decoded_images_is_held(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(stream, "num_threads", lambda: 2)
     worked = stream.predict_parts(
-        made_model(5, cls=Counting), map(str, range(300)), tmp_path, {}, stream.How(batch_size=8)
+        made_model(5, cls=Counting), map(str, range(300)), tmp_path, {}, stream.StreamOptions(batch_size=8)
     )
     assert worked == 300
     assert most <= 8 + 8  # decoded ahead, and the batch that is computed
@@ -260,7 +260,9 @@ def test_ctrl_c_does_not_wait_for_the_images_that_are_queued(tmp_path: Path, mon
 
     monkeypatch.setattr(stream, "num_threads", lambda: 1)
     with pytest.raises(KeyboardInterrupt):
-        stream.predict_parts(made_model(5, cls=Slow), map(str, range(64)), tmp_path, {}, stream.How(batch_size=64))
+        stream.predict_parts(
+            made_model(5, cls=Slow), map(str, range(64)), tmp_path, {}, stream.StreamOptions(batch_size=64)
+        )
     assert len(seen) < 64
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ordinalclip.config.compose import conf_dir
 from ordinalclip.config.identity import identity, run_id
 from ordinalclip.errors import ConfigError
-from ordinalclip.execution.fit import build_model
+from ordinalclip.execution.fit import build_job_model
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.initial_values import find_initial
 from ordinalclip.preparation.prepare import prepare
@@ -154,23 +154,23 @@ def test_what_is_loaded_and_what_is_not(compose_cfg: Compose, caplog: pytest.Log
     source = train(compose_cfg, "backbone.projection=linear", "trainable.image=1e-2", "lr=1e-1")
     trained = state_of(source.best_checkpoint)
     words = (f"init.checkpoint={source.run_id}", "backbone.projection=linear", "seed=1", *BRIEF)
-    fresh = build_model(prepare(compose_cfg(*words[1:]))).state_dict()
+    fresh = build_job_model(prepare(compose_cfg(*words[1:]))).state_dict()
     taken = {"model.prompt.sentence.context", "model.prompt.base_ranks"}
 
     with caplog.at_level(logging.INFO):
-        prompt_only = build_model(prepare(compose_cfg(*words, "init.parts=[rank,context]"))).state_dict()
+        prompt_only = build_job_model(prepare(compose_cfg(*words, "init.parts=[rank,context]"))).state_dict()
     assert "context, rank; not from it: projection, image, text, logit_scale" in caplog.text
     for name, tensor in prompt_only.items():
         expected = trained[f"model.{name}"] if f"model.{name}" in taken else fresh[name]
         assert torch.equal(tensor, expected), name
     assert not torch.equal(prompt_only["prompt.base_ranks"], fresh["prompt.base_ranks"])
 
-    whole_model = build_model(prepare(compose_cfg(*words)))
+    whole_model = build_job_model(prepare(compose_cfg(*words)))
     whole = whole_model.state_dict()
     assert {f"model.{name}" for name in whole_model.initialised} == trained.keys()
     assert all(torch.equal(whole[name.removeprefix("model.")], tensor) for name, tensor in trained.items())
     # The tower that other runs share is as it was.
-    again = build_model(prepare(compose_cfg(*words[1:])))
+    again = build_job_model(prepare(compose_cfg(*words[1:])))
     assert all(torch.equal(tensor, fresh[name]) for name, tensor in again.state_dict().items())
     assert whole_model.backbone.tower_key != again.backbone.tower_key
 
@@ -191,7 +191,7 @@ def test_values_that_do_not_fit_are_refused_by_name(compose_cfg: Compose, tmp_pa
 
     def refused(told: str, *words: str, checkpoint: object = source.directory) -> None:
         with pytest.raises(ConfigError, match=told):
-            build_model(prepare(compose_cfg(f"init.checkpoint={checkpoint}", *BRIEF, *words)))
+            build_job_model(prepare(compose_cfg(f"init.checkpoint={checkpoint}", *BRIEF, *words)))
 
     refused(r"prompt.base_ranks has the shape \[3, 1, 64\] there and \[2, 1, 64\] here", "prompt.num_base_ranks=2")
     refused("image: it was frozen there, so it is not in it", "init.parts=[image]")

@@ -9,13 +9,13 @@ import torch
 
 from ordinalclip.config.checks import READOUTS
 from ordinalclip.errors import ConfigError
-from ordinalclip.metrics.names import SCORES, SHOWN, checked_names, shown
+from ordinalclip.metrics.names import SCORES, SHOWN, parse_score_names, shown
 from ordinalclip.metrics.readout import read_out
 from ordinalclip.scoring.details import details, jsonable
 from ordinalclip.scoring.image_scores import per_image
 from ordinalclip.scoring.intervals import score_intervals
 from ordinalclip.scoring.predictions import Predictions, from_tables
-from ordinalclip.scoring.scores import compute_scores, default_names, lacks
+from ordinalclip.scoring.scores import compute_scores, default_score_names, why_missing
 from tests.metrics.test_collection import VALUES, sample
 
 RANKS = {"names": ["30s", "40s", "50s", "70s", "00s"], "values": VALUES, "unit": "year"}
@@ -52,7 +52,7 @@ def test_cs_is_in_the_unit_of_the_data_and_of_the_declared_readout():
         whole = predictions(readout=readout)
         values = read_out(torch.from_numpy(whole.probs), readout, torch.tensor(VALUES)).numpy()
         error = np.abs(values - np.array(VALUES)[whole.rank])
-        found = compute_scores(whole, checked_names(["cs@10", "cs@12.5", "accuracy_within@2"]))
+        found = compute_scores(whole, parse_score_names(["cs@10", "cs@12.5", "accuracy_within@2"]))
         assert found["cs_10"] == pytest.approx((error <= 10).mean())
         assert found["cs_12.5"] == pytest.approx((error <= 12.5).mean())
         assert found["accuracy_within_2"] == (np.abs(whole.probs.argmax(1) - whole.rank) <= 2).mean()
@@ -61,20 +61,20 @@ def test_cs_is_in_the_unit_of_the_data_and_of_the_declared_readout():
 
 
 def test_names():
-    assert checked_names(["qwk", "cs@5", "cs_5", "qwk"]) == ["qwk", "cs_5"]
-    assert checked_names(["all"]) == list(SCORES)
+    assert parse_score_names(["qwk", "cs@5", "cs_5", "qwk"]) == ["qwk", "cs_5"]
+    assert parse_score_names(["all"]) == list(SCORES)
     with pytest.raises(
         ConfigError, match=r"(?s)metrics=quwk: there is no such metric.*amae, mmae.*cs@5.*did you mean qwk"
     ):
-        checked_names(["quwk"])
+        parse_score_names(["quwk"])
     with pytest.raises(ConfigError, match="metrics=cs@x"):
-        checked_names(["cs@x"])
+        parse_score_names(["cs@x"])
 
 
 def test_what_the_data_lack_is_said():
     plain = predictions()
-    assert "epsilon_error" not in default_names(plain)
-    assert lacks("epsilon_error", plain) == "the data have no annotators' deviation"
+    assert "epsilon_error" not in default_score_names(plain)
+    assert why_missing("epsilon_error", plain) == "the data have no annotators' deviation"
     assert math.isnan(compute_scores(plain, ["epsilon_error"])["epsilon_error"])
     assert math.isnan(compute_scores(plain, ["worst_group_mae"])["worst_group_mae"])
 

@@ -25,7 +25,7 @@ from mlflow.exceptions import MlflowException
 import ordinalclip
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.model import RankModel
-from ordinalclip.inference.naming import name_run
+from ordinalclip.inference.naming import resolve_run
 from ordinalclip.register import register_run
 from ordinalclip.runs.run import Run
 from ordinalclip.serving.register import _example, _pinned, find_shown, is_registered
@@ -118,7 +118,7 @@ def test_it_answers_as_the_run_does(run: Run, address: str, folder: Path, photo:
 
 def test_a_run_is_found_by_its_mlflow_id(run: Run, folder: Path) -> None:
     uri = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
-    found = name_run(f"mlflow:{find_shown(run, uri)}", folder / "runs", {"uri": uri})
+    found = resolve_run(f"mlflow:{find_shown(run, uri)}", folder / "runs", {"uri": uri})
     assert found.directory == run.directory
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.training.loop import speed_up, told_refusals
+from ordinalclip.training.loop import explain_nondeterminism, speed_up
 from tests.compiler import needs_compiler
 
 
@@ -13,7 +13,7 @@ def test_what_torch_refuses_names_the_key() -> None:
     maps, places = nn.MaxPool2d(2, return_indices=True)(torch.randn(1, 1, 4, 4))
     torch.use_deterministic_algorithms(True)
     try:
-        with pytest.raises(ConfigError, match="max_unpooling2d") as caught, told_refusals():
+        with pytest.raises(ConfigError, match="max_unpooling2d") as caught, explain_nondeterminism():
             nn.MaxUnpool2d(2)(maps, places)
     finally:
         torch.use_deterministic_algorithms(False)
@@ -22,7 +22,7 @@ def test_what_torch_refuses_names_the_key() -> None:
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="out of memory"), told_refusals():
+    with pytest.raises(RuntimeError, match="out of memory"), explain_nondeterminism():
         raise RuntimeError("CUDA out of memory")
 
 

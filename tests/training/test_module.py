@@ -20,7 +20,7 @@ from ordinalclip.optimizers.schedules import Constant
 from ordinalclip.prompts.linear import LinearPrompt
 from ordinalclip.training.batches import Batch, EpochSampler
 from ordinalclip.training.loop import build_trainer
-from ordinalclip.training.module import OrdinalModule, Step, check_names, failure
+from ordinalclip.training.module import OrdinalModule, Step, check_names, non_finite_message
 from tests.fakes import FakeBackbone
 
 RANKS = 4
@@ -196,7 +196,7 @@ def test_the_message_names_the_batch_its_images_and_the_norms_of_what_is_trained
     ours = model().requires_grad_(False)
     head = next(ours.prompt.parameters()).requires_grad_()  # type: ignore[attr-defined]
     head.grad = torch.full_like(head, 2.0)
-    told = failure([step([8, 7], 1.0), step([6, 0, 3, 2, 1, 5], math.inf)], ours, PATHS, "epoch 4, step 9")
+    told = non_finite_message([step([8, 7], 1.0), step([6, 0, 3, 2, 1, 5], math.inf)], ours, PATHS, "epoch 4, step 9")
     norm = math.sqrt(sum(float(value) ** 2 for value in head.detach().flatten()))
     assert told.splitlines()[:3] == [
         "the loss became inf in epoch 4, step 9, which is not kept",
@@ -207,7 +207,7 @@ def test_the_message_names_the_batch_its_images_and_the_norms_of_what_is_trained
 
 
 def test_images_that_ruin_a_batch_are_told_from_the_others() -> None:
-    told = failure([step([4, 5, 2], math.nan, ruined=1)], model(), PATHS, "epoch 0, step 0")
+    told = non_finite_message([step([4, 5, 2], math.nan, ruined=1)], model(), PATHS, "epoch 0, step 0")
     assert "  images: 5.png (1 with logits that are not finite)" in told.splitlines()
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from ordinalclip.execution.fit import help_fit
+from ordinalclip.execution.fit import train_in_worker
 from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.system.interruption import Stopped, signals_stop
 from ordinalclip.training import processes
-from ordinalclip.training.processes import HelperFailed, gathered
+from ordinalclip.training.processes import WorkerFailed, worker_processes
 from tests import ended_helpers
 from tests.conftest import Compose
 
@@ -36,9 +36,9 @@ def job(compose_cfg: Compose) -> Job:
 def test_how_a_helper_ended_is_told(
     job: Job, monkeypatch: pytest.MonkeyPatch, helper: Callable[..., Any], told: str
 ) -> None:
-    monkeypatch.setattr(processes, "_help", helper)
+    monkeypatch.setattr(processes, "_worker_main", helper)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    with pytest.raises(HelperFailed) as failure, gathered(job, help_fit) as world:  # noqa: PT012
+    with pytest.raises(WorkerFailed) as failure, worker_processes(job, train_in_worker) as world:  # noqa: PT012
         assert helper is ended_helpers.meet_and_die
         for _ in range(2):
             world.total(1, torch.device("cpu"))
@@ -48,9 +48,9 @@ def test_how_a_helper_ended_is_told(
 
 @pytest.mark.slow
 def test_a_signal_is_heard_while_helpers_start(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_help", ended_helpers.never_come)
+    monkeypatch.setattr(processes, "_worker_main", ended_helpers.never_come)
     with pytest.raises(Stopped), signals_stop(), monkeypatch.context() as patched:  # noqa: PT012
-        patched.setattr(processes, "_LOOK_S", 0.01)
+        patched.setattr(processes, "_POLL_S", 0.01)
         os.kill(os.getpid(), signal.SIGUSR2)
-        with gathered(job, help_fit):
+        with worker_processes(job, train_in_worker):
             raise AssertionError

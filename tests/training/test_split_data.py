@@ -18,7 +18,7 @@ from ordinalclip.execution.job import run_job
 from ordinalclip.images import preprocessing as image_geometry
 from ordinalclip.losses.ce import CrossEntropy
 from ordinalclip.model import OrdinalCLIP, Output
-from ordinalclip.preparation.build import assemble
+from ordinalclip.preparation.build import build_model
 from ordinalclip.preparation.checks import check, check_label_draw
 from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.training.batches import evaluation_loader
@@ -123,7 +123,7 @@ def test_a_fit_does_not_touch(compose_cfg: Compose, monkeypatch: pytest.MonkeyPa
 
 
 def _model(job: Job) -> OrdinalCLIP:
-    return assemble(job.cfg, job.weights, job.manifest.rank_names)
+    return build_model(job.cfg, job.weights, job.manifest.rank_names)
 
 
 LABELS = ["1 1 3", "2", "0 4", "9 9 9"]
