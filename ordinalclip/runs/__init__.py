@@ -1,5 +1,5 @@
-"""The record of a run: its directory, lease, provenance and checksums, and how a run or a sweep is found.
+"""The record of a run: its directory, lease, provenance and checksums, and the lookup of runs and sweeps.
 
-Imports `config`, `system`, `errors`; no torch.
-What a run writes is written through `run.Run`, which checks that the run is still ours.
+Imports `system` and `errors`; no torch.
+Add a file of the record with `Run.write` or `Run.publish`, which check that this process still owns the run.
 """

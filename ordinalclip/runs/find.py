@@ -1,4 +1,8 @@
-"""A run by its directory, the directory's name or its id; a sweep by its name, and its runs. Imports no torch."""
+"""Lookup of a run by its directory, the directory's name or its id, and of a sweep's runs by its name.
+
+The runs of a sweep are those that its note `sweeps/<name>.json` beside the runs lists, and those started with
+`sweep=<name>`.
+"""
 
 import json
 import re
@@ -10,19 +14,19 @@ from ordinalclip.runs.run import Run, find_runs
 
 
 def find_run(name: str, root: Path, key: str) -> Run:
-    """The run that a name means.
+    """Returns the run with a name.
 
     Args:
         name: a run's directory, its name below `root`, or its id.
         root: the folder of the runs.
-        key: the setting that names it, for the message.
+        key: the setting that holds the name, for the message.
 
     Raises:
-        ConfigError: there is no such run, or several.
+        ConfigError: no run or several runs have the name.
     """
     for directory in (Path(name).expanduser(), root / name):
         if (directory / "config.yaml").is_file():
-            return Run(directory.resolve())  # of a link, whose name is not the run's
+            return Run(directory.resolve())  # the name of a link is not the run's name
     runs = find_runs(root)
     found = [run for run in runs if run.run_id == name]
     if len(found) == 1:
@@ -39,7 +43,7 @@ def find_run(name: str, root: Path, key: str) -> Run:
 
 
 def check_finished(run: Run, key: str) -> None:
-    """Raises a ConfigError unless a run is finished, with how far it is."""
+    """Raises a ConfigError, with the number of finished epochs, unless a run is finished."""
     state = run.state()
     if state != "finished":
         status = run.status()
@@ -49,23 +53,23 @@ def check_finished(run: Run, key: str) -> None:
 
 
 def check_sweep_name(name: str | None) -> None:
-    """Raises a ConfigError for a name that cannot be one of a file beside the runs and of a tag in MLflow."""
+    """Raises a ConfigError unless a name can be the name of a file and of a tag in MLflow."""
     if name is not None and not re.fullmatch(r"\w[\w. -]{0,99}", name):
         allowed = "up to 100 letters, digits, _ . - and blanks, a letter, a digit or _ first"
         raise ConfigError("sweep_name", name, "cannot be a sweep's name", allowed=allowed)
 
 
 def runs_of_sweep(name: str, root: Path, key: str, asked: str | None = None) -> list[Run]:
-    """The runs that a sweep's note lists, as far as they are there, and those given its name one by one (`sweep=NAME`).
+    """Returns the existing runs of a sweep.
 
     Args:
-        name: of the sweep.
+        name: name of the sweep.
         root: the folder of the runs.
-        key: that was typed, for the message.
-        asked: its value; None: the sweep's name.
+        key: the setting that holds the name, for the message.
+        asked: its value, for the message; None for the sweep's name.
 
     Raises:
-        ConfigError: there is no such sweep in the folder.
+        ConfigError: the folder has no such sweep.
     """
     noted = noted_runs(name, root)
     named = {run: (run.read_json("labels.json") or {}).get("sweep") for run in find_runs(root)}
@@ -81,14 +85,10 @@ def runs_of_sweep(name: str, root: Path, key: str, asked: str | None = None) -> 
 
 
 def noted_runs(name: str, root: Path) -> dict[str, list[str]] | None:
-    """What a sweep's note lists, also of runs that are still to come.
-
-    Args:
-        name: of the sweep.
-        root: the folder of the runs.
+    """Returns the runs that a sweep's note lists, including those not started yet.
 
     Returns:
-        Name of a run's directory → what was typed for it; None where there is no note.
+        Name of a run's directory → its overrides; None if the sweep has no note.
     """
     file = _note(name, root)
     if not file.is_file():

@@ -1,8 +1,8 @@
-"""Who may write to a run's directory: numbered attempts, of which only the newest counts.
+"""Leases: the right to write to a run's directory, held by the newest of its numbered attempts.
 
-An attempt is a file `attempts/0001.json` that exactly one process can create. Nothing is ever locked, so nothing stays
-locked after a SIGKILL: an attempt whose process is gone is simply followed by the next number, and a writer that finds
-a newer number than its own knows that it has been superseded.
+An attempt is a file `attempts/0001.json` that exactly one process can create. There is no lock that could survive a
+SIGKILL: if the process of an attempt is dead, the next process takes the next number, and a writer that finds a newer
+number than its own has been superseded.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ STALE_AFTER_S = 300.0
 
 
 def process_start(pid: int) -> float | None:
-    """Start time of a local process in clock ticks since boot, or None when there is none."""
+    """Returns the start time of a local process in clock ticks since boot, or None if it does not exist."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None if not _exists(pid) else 0.0
-    # The command name may hold spaces and parentheses; the fields are counted from its closing one.
+    # The command name may contain spaces and parentheses, so fields are counted from its closing parenthesis.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else float(fields[19])
 
@@ -45,7 +45,7 @@ def _exists(pid: int) -> bool:
 
 
 def identity() -> dict[str, Any]:
-    """This process, as other processes and other hosts can recognise it."""
+    """Returns what identifies this process on this and other hosts."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -58,18 +58,18 @@ def identity() -> dict[str, Any]:
 
 
 def is_alive(attempt: Mapping[str, Any], heartbeat_age_s: float) -> bool:
-    """Whether the process of an attempt may still be writing.
+    """Returns whether the process of an attempt may still be writing.
 
     Args:
         attempt: content of an attempt's file.
-        heartbeat_age_s: seconds since its last sign of life, by the file system's clock.
+        heartbeat_age_s: seconds since the file was last touched, by the file system's clock.
     """
     if attempt.get("ended") is not None:
         return False
     me, job, task = identity(), attempt["slurm_job"], attempt["slurm_task"]
     same_job = job is not None and (job, task) == (me["slurm_job"], me["slurm_task"])
     if same_job and attempt["slurm_restart"] < me["slurm_restart"]:
-        return False  # even where it lives: SLURM has lost its node, and gave this process the run
+        return False  # even if the old process lives: SLURM lost its node and requeued the job as this process
     if attempt["host"] == me["host"]:
         start = process_start(attempt["pid"])
         return start is not None and start == attempt["pid_start"]
@@ -79,35 +79,35 @@ def is_alive(attempt: Mapping[str, Any], heartbeat_age_s: float) -> bool:
 
 
 def newest_attempt(directory: Path) -> tuple[int, Path] | None:
-    """Number and file of the newest attempt under `directory`, or None."""
+    """Returns number and file of the newest attempt of a run's directory, or None."""
     files = [file for file in (directory / "attempts").glob("*.json") if file.stem.isdecimal()]
     return max(((int(file.stem), file) for file in files), default=None)
 
 
 def living_attempt(directory: Path) -> dict[str, Any] | None:
-    """The attempt that works on a run at this moment, or None."""
+    """Returns the content of the attempt that is working on a run now, or None."""
     newest = newest_attempt(directory)
     return None if newest is None else _living(newest[1])
 
 
 def _living(file: Path) -> dict[str, Any] | None:
-    """Content of an attempt's file if its process lives."""
+    """Returns the content of an attempt's file if its process is alive, else None."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         age = _clock(file.parent.parent) - file.stat().st_mtime
         return content if is_alive(content, age) else None
-    except (OSError, ValueError, KeyError, TypeError):  # gone, torn, or not one of ours
+    except (OSError, ValueError, KeyError, TypeError):  # deleted, incomplete, or another program's file
         return None
 
 
 def _clock(directory: Path) -> float:
-    """The file system's idea of now: hosts that share it may disagree with each other."""
+    """Returns the current time by the file system's clock; the clocks of hosts that share it may differ."""
     probe = directory / "attempts" / f".clock-{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
     try:
         probe.touch()
         now = probe.stat().st_mtime
         probe.unlink()
-    except OSError:  # read-only, say: someone else's runs, looked at
+    except OSError:  # for example a read-only folder of another user
         return time.time()
     return now
 
@@ -115,18 +115,20 @@ def _clock(directory: Path) -> float:
 class Lease:
     """The right to write to a run's directory, held until `release` or until superseded.
 
+    A thread touches the attempt's file every `HEARTBEAT_S` seconds.
+
     Args:
-        directory: the run's directory, which exists.
+        directory: the run's existing directory.
 
     Raises:
-        Busy: when a living process holds it.
+        Busy: another process holds the lease.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         (directory / "attempts").mkdir(exist_ok=True)
-        # The number follows the very attempt that was found dead. Were the newest looked up again, a process that came
-        # in between would be followed, and so superseded, as if it were dead.
+        # The number follows the attempt that was found dead. If the newest were looked up again, an attempt created in
+        # between would be superseded although it is alive.
         newest = newest_attempt(directory)
         living = None if newest is None else _living(newest[1])
         if living is not None:
@@ -156,7 +158,7 @@ class Lease:
                 os.utime(self.path)
 
     def check(self) -> None:
-        """Raises Superseded when a newer attempt exists, or the run's directory was taken away."""
+        """Raises Superseded if a newer attempt exists or the run's directory was moved."""
         newest = newest_attempt(self.directory)
         if newest is None or newest[0] != self.number:
             raise Superseded(
@@ -164,11 +166,11 @@ class Lease:
             )
 
     def follow(self, directory: Path) -> None:
-        """Holds on to a run whose directory was moved by its holder."""
+        """Updates the path after the holder has moved the run's directory."""
         self.directory, self.path = directory, directory / "attempts" / self.path.name
 
     def release(self, outcome: str) -> None:
-        """Ends the attempt; harmless when it has been superseded."""
+        """Ends the attempt; does nothing if it has been superseded."""
         self._stop.set()
         with contextlib.suppress(Superseded, OSError):
             self.check()
@@ -177,6 +179,6 @@ class Lease:
             try:
                 draft.write_text(json.dumps(ended), encoding="utf-8")
                 os.replace(draft, self.path)
-            except OSError:  # a full disk, on which the file's own place is left
+            except OSError:  # a full disk: the existing file can still be overwritten
                 draft.unlink(missing_ok=True)
                 overwrite_in_place(self.path, json.dumps(ended))

@@ -1,4 +1,4 @@
-"""Which code, versions and machine made a run."""
+"""Provenance of a run: code version and local changes, package versions, machine, SLURM job."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 from ordinalclip.system import PACKAGE, VERSION
 
 PACKAGES = ("torch", "torchvision", "lightning", "open_clip_torch", "timm", "transformers", "numpy", "hydra-core")
-SNAPSHOT = "SNAPSHOT.json"  # beside a copy of the code: which commit and changes it is of
+SNAPSHOT = "SNAPSHOT.json"  # in a copy of the code made at submission: the `code_version` of the original
 _CODE = (":/ordinalclip", ":/launch", ":/analysis", ":/conf")
 _SLURM = (
     "SLURM_CLUSTER_NAME",
@@ -27,8 +27,8 @@ _SLURM = (
     "SLURM_GPUS_ON_NODE",
     "CUDA_VISIBLE_DEVICES",
 )
-_MAX_DIFF = 2_000_000  # bytes; a large file among the options is named, not kept
-# Whatever a user's git is set to, `git apply` takes it.
+_MAX_DIFF = 2_000_000  # bytes
+# These options give a diff that `git apply` reads, whatever the user's git settings are.
 _DIFF = (
     *("diff", "--binary", "--unified=3", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--src-prefix=a/", "--dst-prefix=b/"),
@@ -50,7 +50,7 @@ def _root() -> Path:
 
 @cache
 def code_version() -> dict[str, Any]:
-    """Package version, git commit and, for a checkout with changes, the changed files."""
+    """Returns the package version, the git commit and the changed files; None for each that is not known."""
     if (_root() / SNAPSHOT).is_file():  # a copy of the code, made when the job was submitted
         made: dict[str, Any] = json.loads((_root() / SNAPSHOT).read_text(encoding="utf-8"))
         return made
@@ -68,9 +68,9 @@ def code_version() -> dict[str, Any]:
 
 @cache
 def code_diff() -> bytes:
-    """What the code has changed since its commit, new files included, for `git apply`.
+    """Returns the changes of the code since its commit, new files included, as a diff for `git apply`.
 
-    Nothing where that is nothing, or not known. Bytes: files may be in any encoding.
+    Empty if there are none or they are not known. Bytes, since files may have any encoding.
     """
     if (_root() / SNAPSHOT).is_file():
         kept = _root() / "code.diff"
@@ -85,7 +85,7 @@ def code_diff() -> bytes:
 
 
 def provenance() -> dict[str, Any]:
-    """Everything that may explain a difference between two runs of one id."""
+    """Returns everything that may explain a difference between two runs with the same id."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:

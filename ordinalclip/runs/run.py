@@ -1,15 +1,15 @@
-"""The directory of a run: the record of one experiment, and the only place of its state.
+"""The directory of a run: the record of one experiment and the only place of its state.
 
 runs/<readable>-<run_id>/
-    config.yaml, identity.json      what it is; the id is a hash of identity.json
-    status.json, attempts/          how far it is, and who works on it
+    config.yaml, identity.json      the configuration; the run id is a hash of identity.json
+    status.json, attempts/          progress, and the processes that worked on it
     metrics.jsonl                   every logged value with its time, appended
-    provenance.json, run.log        code, versions and machine that made it
-    ckpt/, *_stats.json, …          its results
-    SHA256SUMS                      sums of the files that the model is opened from
+    provenance.json, run.log        code, package versions and machine
+    ckpt/, *_stats.json, …          results
+    SHA256SUMS                      checksums of the files that the model is loaded from
 
-A damaged or exchanged file is refused when a finished run is opened. The sums are no signature: whoever can write a
-record can write its sums.
+When a finished run is opened, a damaged or exchanged file is refused. The checksums are not a signature: a process that
+can write the record can write them, too.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from ordinalclip.system.files import explain_write_errors, overwrite_in_place
 
 State = Literal["new", "running", "finished", "failed", "interrupted"]
 
-_FILES = (
+_MODEL_FILES = (
     "config.yaml",
     "identity.json",
     "ranks.json",
@@ -51,7 +51,7 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        """The hash of what determines the result."""
+        """The hash of everything that determines the result."""
         return self.directory.name.rpartition("-")[2]
 
     @property
@@ -65,11 +65,11 @@ class Run:
         return self.directory / "ckpt" / "best.ckpt"
 
     def status(self) -> dict[str, Any]:
-        """Content of status.json, empty for a new run."""
+        """Returns the content of status.json, empty for a new run."""
         return self.read_json("status.json") or {}
 
     def state(self) -> State:
-        """The recorded state, corrected if the process that wrote it is dead."""
+        """Returns the recorded state; a running run whose process has died is "interrupted"."""
         status = self.status()
         if not status:
             return "running" if self.directory.exists() and living_attempt(self.directory) else "new"
@@ -78,24 +78,24 @@ class Run:
         return status["status"]
 
     def read_json(self, name: str) -> Any:
-        """A JSON file of the record, or None where it is missing or torn."""
+        """Returns the content of a JSON file of the record, or None if it is missing or incomplete."""
         try:
             return json.loads((self.directory / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """Lines of metrics.jsonl in the order written; a torn line (a kill, a full disk) is passed over."""
+        """Yields the lines of metrics.jsonl in order. A line that a kill or a full disk cut short is skipped."""
         with contextlib.suppress(FileNotFoundError), (self.directory / "metrics.jsonl").open(encoding="utf-8") as lines:
             for line in lines:
                 with contextlib.suppress(ValueError):
                     yield json.loads(line)
 
     def claim(self) -> Lease:
-        """Takes the right to write.
+        """Takes the lease of the run, which is needed to write, and removes drafts of earlier attempts.
 
         Raises:
-            Busy: when a living process has it.
+            Busy: another process holds it.
             ConfigError: the folder of the runs cannot be written to.
         """
         try:
@@ -103,17 +103,18 @@ class Run:
             self.lease = Lease(self.directory)
         except OSError as error:
             raise ConfigError("paths.runs", str(self.directory.parent), f"cannot be written to ({error})") from error
-        for draft in self.directory.rglob(".[0-9]*-*"):  # of attempts that were killed; a checkpoint's may be large
+        for draft in self.directory.rglob(".[0-9]*-*"):
             draft.unlink(missing_ok=True)
         return self.lease
 
     def archive(self) -> Path | None:
-        """Moves the directory aside, under `archive/` beside it; None where there is nothing to move.
+        """Claims the run, moves its directory to `archive/` beside it, and returns the new path.
 
-        It is claimed for that, so that two processes never move it at once, or away from under one that writes.
+        Returns:
+            None if the run has no directory.
 
         Raises:
-            Busy: when a living process has it.
+            Busy: another process works on the run.
         """
         if not self.directory.exists():
             return None
@@ -129,23 +130,23 @@ class Run:
         return place
 
     def write(self, name: str, content: str) -> None:
-        """Writes a file of the record whole or not at all, if this process still owns the run."""
+        """Writes a text file of the record, completely or not at all. Raises as `publish`."""
         self.publish(name, lambda draft: draft.write_text(content, encoding="utf-8"))
 
     def write_json(self, name: str, content: Any) -> None:
-        """Writes a JSON file of the record."""
+        """Writes a JSON file of the record. Raises as `publish`."""
         self.write(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def publish(self, name: str, make: Any) -> Path:
-        """Has `make(draft_path)` write a draft, then puts it in place in one step.
+        """Lets `make(draft)` write a draft, checks the lease, and renames the draft to its final name.
 
         Args:
             name: path below the run's directory.
             make: called with the draft's path, which has the same suffix.
 
         Raises:
-            Superseded: when a newer attempt owns the run; the draft is removed.
-            OSError: it cannot be written (a full disk, say); what was there is kept, the draft is removed.
+            Superseded: a newer attempt owns the run. The draft is removed.
+            OSError: the file cannot be written, as on a full disk. The old file is kept, the draft is removed.
         """
         target = self.directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,23 +154,23 @@ class Run:
         try:
             with explain_write_errors(draft, target):
                 make(draft)
-                _to_disk(draft)
+                _flush_to_disk(draft)
             self._owner().check()
             with explain_write_errors(draft, target):
                 os.replace(draft, target)
         except OSError:
-            self._owner().check()  # a newer attempt sweeps away the drafts of older ones
+            self._owner().check()  # a newer attempt removes the drafts of older ones
             raise
         finally:
             draft.unlink(missing_ok=True)
         return target
 
     def set_status(self, status: str, **facts: Any) -> None:
-        """Writes status.json: what was there, with `status` and the given facts on top.
+        """Updates status.json with a status and further facts.
 
         Raises:
-            Superseded: when a newer attempt owns the run.
-            OSError: it cannot be written, not even in place of the old one.
+            Superseded: a newer attempt owns the run.
+            OSError: the file can be neither replaced nor overwritten in place.
         """
         lease = self._owner()
         kept = {k: v for k, v in self.status().items() if k not in ("error", "why", "traceback_tail")}
@@ -178,7 +179,7 @@ class Run:
         content = kept | first | {"status": status, "updated": now, "attempt": lease.number} | facts
         try:
             self.write_json("status.json", content)
-        except OSError as error:  # a full disk is reported, too
+        except OSError as error:  # on a full disk the status is still recorded
             lease.check()
             try:
                 overwrite_in_place(self.directory / "status.json", json.dumps(content, ensure_ascii=False) + "\n")
@@ -186,23 +187,23 @@ class Run:
                 raise error from None
 
     def epochs_done(self) -> int:
-        """How many epochs its checkpoint holds."""
+        """Returns the number of finished epochs."""
         return int(self.status().get("epoch", 0))
 
     def log_metrics(self, values: Mapping[str, float], *, epoch: int, step: int) -> None:
-        """Appends one line to metrics.jsonl; of several lines for one step the last counts."""
+        """Appends a line to metrics.jsonl. Of several lines with the same step, the last one counts."""
         self._owner().check()
         path = self.directory / "metrics.jsonl"
         line = json.dumps({"time_ms": int(time.time() * 1000), "epoch": epoch, "step": step, "values": dict(values)})
         with explain_write_errors(path, path), path.open("a+b") as file:
             if file.tell() > 0:
                 file.seek(-1, os.SEEK_END)
-                torn = file.read(1) != b"\n"  # a kill or a full disk cut the last line short
-                line = "\n" + line if torn else line
+                cut_short = file.read(1) != b"\n"  # by a kill or a full disk
+                line = "\n" + line if cut_short else line
             file.write(line.encode() + b"\n")
 
     def release(self, outcome: str) -> None:
-        """Gives the right to write back."""
+        """Releases the lease, if this process holds it."""
         if self.lease is not None:
             self.lease.release(outcome)
             self.lease = None
@@ -213,32 +214,32 @@ class Run:
         return self.lease
 
 
-def _to_disk(path: Path) -> None:
-    """Waits until a file's content has left the page cache: a rename may survive a power cut that content does not."""
+def _flush_to_disk(path: Path) -> None:
+    """Flushes a file to disk: after a power cut a rename may survive while unflushed content is lost."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def find_runs(root: Path) -> list[Run]:
-    """All runs below `root`, by name."""
+    """Returns all runs below `root`, sorted by name."""
     return [Run(path.parent) for path in sorted(root.glob("*/identity.json"))]
 
 
 def write_record_sums(run: Run) -> None:
-    """Writes SHA256SUMS over what a claimed run is opened from; the last thing before it is called finished."""
-    run.write(SUMS, format_sums(run.directory, _there(run)))
+    """Writes the SHA256SUMS of a claimed run; the last step before its status becomes finished."""
+    run.write(SUMS, format_sums(run.directory, _model_files(run)))
 
 
 def check_record_sums(run: Run) -> None:
-    """Compares a finished run's files with its sums; a run by an older version has none.
+    """Compares the files of a finished run with its SHA256SUMS. Runs of older versions have none and pass.
 
     Raises:
-        DataError: a file is missing, truncated or another than was written, or the sums name one of them no more.
+        DataError: a file is missing, differs from the one that was written, or is not listed.
     """
     if (run.directory / SUMS).is_file():
         remedy = "copy the run's directory anew, or type its command with rerun=true"
-        check_sums(run.directory, _there(run), remedy)
+        check_sums(run.directory, _model_files(run), remedy)
 
 
-def _there(run: Run) -> list[str]:
-    return [name for name in _FILES if (run.directory / name).is_file()]
+def _model_files(run: Run) -> list[str]:
+    return [name for name in _MODEL_FILES if (run.directory / name).is_file()]

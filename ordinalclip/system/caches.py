@@ -1,7 +1,7 @@
-"""What the cache holds that can be made again: decoded images and features, a folder each, and the room for more.
+"""The cache of decoded images and features: its stores, their sizes and last use, and the space for more.
 
-`<cache>/<kind>/<key>/<images>/` is one store. Its `about.json` describes it; its modification time is when it was last
-used. Imports no torch.
+`<cache>/<kind>/<key>/<images>/` is one store, which can be computed again. Its `about.json` describes it; the
+modification time of that file is the time of its last use. Imports no torch.
 """
 
 import contextlib

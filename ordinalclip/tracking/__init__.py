@@ -1,8 +1,8 @@
-"""MLflow as a window on the record: metrics.jsonl is copied into a store, never the other way round.
+"""Mirrors of the record in MLflow: runs are copied from their directories into a store, never the other way round.
 
-A run is found in the store by the tag that holds our run id, and each value keeps its own timestamp, so that copying
-again is harmless, a resumed run goes on as the one it was, and a deleted store is rebuilt from the run directories.
-Copies are made in a thread of their own: a store that is away, slow or broken costs a run nothing but a warning.
+A run is identified in the store by a tag with our run id, and each value keeps its own timestamp. So copying is
+idempotent, a resumed run continues as one run, and a deleted store can be rebuilt. Imports `runs`, `config`, `system`
+and `errors`; MLflow is imported when a store is opened. Add a parameter, tag or artifact of a run in `describe`.
 """
 
 from ordinalclip.tracking.describe import ARCHIVED_TAG, CREATED_TAG, RUN_ID_TAG, choices

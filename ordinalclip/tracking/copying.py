@@ -1,4 +1,4 @@
-"""Copies one run into a store: what is there already stays as it is, what is new is added."""
+"""Copying one run into a store: only what the store lacks is added. `shown` is the run as MLflow has it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -21,27 +21,26 @@ from ordinalclip.tracking.describe import (
 )
 from ordinalclip.tracking.store import Store
 
-COPIED_TAG = "ordinalclip.copied"  # lines of metrics.jsonl in the store, fingerprint of the record when it was copied
+COPIED_TAG = "ordinalclip.copied"  # "<lines of metrics.jsonl in the store>:<fingerprint of the record>"
 HEAT_MAP = "similarity"
-IMAGES_TAG = "mlflow.loggedImages"  # which MLflow sets itself
-_BATCH = 90  # parameters or tags in one request; MLflow takes 100
-_METRICS = 800  # values in one request; MLflow takes 1,000 of all kinds together
-_OUTCOME_TAGS = ("error", NOTE_TAG)  # that go when a run that failed goes on
+IMAGES_TAG = "mlflow.loggedImages"  # set by MLflow when an image is logged
+_MAX_PARAMS = 90  # parameters or tags in one request; MLflow allows 100
+_MAX_METRICS = 800  # values in one request; MLflow allows 1,000 entries of all kinds
+_OUTCOME_TAGS = ("error", NOTE_TAG)  # removed when a failed run is resumed
 
 
 def copy_run(store: Store, run: Run, shown: Any = None, *, patience_s: float = 60.0) -> None:
-    """Copies what is new of a run: values, parameters, tags, status; of one that is not running, artifacts too.
+    """Copies the new values, parameters, tags and the status of a run; of a run that has ended, artifacts too.
 
     Args:
-        store: where to.
-        run: any run; one without a status.json is passed over.
-        shown: the run as the store has it, where it has it; None: it is looked for, as another writer may just have
-            made it.
-        patience_s: how long another writer may keep us waiting.
+        store: the store to copy to.
+        run: the run; skipped if it has no status.json.
+        shown: the run in the store; None to search for it under the lock, since another writer may have created it.
+        patience_s: seconds to wait for other writers.
 
     Raises:
-        LockTimeout: another writer has been at it all that time.
-        Exception: whatever MLflow raises.
+        LockTimeout: another writer held the lock all that time.
+        Exception: any error of MLflow.
     """
     if not run.status():
         return
@@ -53,24 +52,24 @@ def copy_run(store: Store, run: Run, shown: Any = None, *, patience_s: float = 6
 
 
 def is_shown(run: Run, shown: Any) -> bool:
-    """Whether a store has all of a run."""
+    """Returns whether the store has everything of a run."""
     copied = shown.data.tags.get(COPIED_TAG, "").partition(":")[2]
     return copied == fingerprint(run) and shown.info.status == STATUS.get(run.state())
 
 
 def find_shown(client: Any, experiment_id: str, run: Run) -> Any:
-    """The run in the store, or None."""
+    """Searches a run in the store; returns None if it is not there."""
     found = client.search_runs([experiment_id], f"tags.`{RUN_ID_TAG}` = '{run.run_id}'")
     return choose_shown(client, run, list(found))
 
 
 def choose_shown(client: Any, run: Run, found: list[Any]) -> Any:
-    """Of what has a run's id the one that shows it, or None.
+    """Selects, among the store's runs with a run's id, the one that shows this record; returns None if there is none.
 
-    A record is the same where it was created at the same second and does not lie in another folder: one that was moved
-    goes on as the run it was. What was shown of this directory before, an archived record, gives its id up. All others
-    are another user's runs of the same settings and are left alone. Two that show the same record, begun at once on
-    two hosts, become one.
+    A run shows this record if it was created at the same second and its directory is this one or no longer exists: a
+    moved record stays the same run. An older run of this directory shows an archived record and loses the id. Other
+    runs belong to other users with the same settings and are left alone. If two runs show this record, because two
+    hosts created them at once, one is deleted.
     """
     created, same = run.status().get("created", ""), []
     for shown in found:
@@ -87,7 +86,7 @@ def choose_shown(client: Any, run: Run, found: list[Any]) -> Any:
 
 
 def _lies_here(directory: str | None, run: Run) -> bool | None:
-    """Whether a directory is the run's, by whatever way; None where it is gone, or on another machine."""
+    """Returns whether a path leads to the run's directory; None if it does not exist on this machine."""
     if directory == str(run.directory.absolute()):
         return True
     try:
@@ -99,7 +98,7 @@ def _lies_here(directory: str | None, run: Run) -> bool | None:
 def _copy(client: Any, experiment_id: str, run: Run, shown: Any) -> None:
     from mlflow.entities import Param, RunTag
 
-    seen, state = fingerprint(run), run.state()  # before anything is read: what comes meanwhile is seen next time
+    seen, state = fingerprint(run), run.state()  # before the record is read, so that later changes are copied next time
     tags, note = tags_of(run), note_of(run)
     if shown is None:
         created = milliseconds(run.status().get("created"))
@@ -107,9 +106,9 @@ def _copy(client: Any, experiment_id: str, run: Run, shown: Any) -> None:
     mlflow_id, there = shown.info.run_id, shown.data
     status = STATUS.get(state, "RUNNING")
     if status == "RUNNING" != shown.info.status:
-        client.update_run(mlflow_id, status=status)  # it goes on
+        client.update_run(mlflow_id, status=status)  # the run was resumed
 
-    # MLflow refuses to change a parameter; one that it lacks, a kill may have kept from it.
+    # MLflow refuses to change a parameter. Parameters may be missing after a kill.
     params = [Param(key, value) for key, value in params_of(run).items() if key not in there.params]
     if NOTE_TAG not in there.tags or _is_ours(there.tags[NOTE_TAG]):
         tags |= _noted(note)
@@ -132,7 +131,7 @@ def _copy(client: Any, experiment_id: str, run: Run, shown: Any) -> None:
 
 
 def _log_heat_map(client: Any, mlflow_id: str, run: Run, tags: Mapping[str, str]) -> None:
-    """Shows how similar the ranks are as an image: MLflow's charts put those of several runs side by side."""
+    """Logs the similarity of the ranks as an image, which MLflow's charts show side by side for several runs."""
     file = run.directory / "figures" / f"{HEAT_MAP}.png"
     if IMAGES_TAG not in tags and file.is_file():
         from PIL import Image
@@ -142,15 +141,16 @@ def _log_heat_map(client: Any, mlflow_id: str, run: Run, tags: Mapping[str, str]
 
 
 def _batches(metrics: list[Any], params: list[Any], tags: list[Any]) -> Iterator[dict[str, list[Any]]]:
-    """All of these within what one request may hold."""
-    number = max(-(-len(metrics) // _METRICS), -(-max(len(params), len(tags)) // _BATCH))
+    """Splits the entries into requests of the size that MLflow allows."""
+    number = max(-(-len(metrics) // _MAX_METRICS), -(-max(len(params), len(tags)) // _MAX_PARAMS))
     for index in range(number):
-        some, values = slice(index * _BATCH, (index + 1) * _BATCH), slice(index * _METRICS, (index + 1) * _METRICS)
+        values = slice(index * _MAX_METRICS, (index + 1) * _MAX_METRICS)
+        some = slice(index * _MAX_PARAMS, (index + 1) * _MAX_PARAMS)
         yield {"metrics": metrics[values], "params": params[some], "tags": tags[some]}
 
 
 def _is_ours(note: str) -> bool:
-    """Whether a description was written by this project rather than by a user of MLflow."""
+    """Returns whether a description was written by this project, not by a user of MLflow."""
     return note.startswith("**failed**")
 
 
@@ -164,14 +164,14 @@ def _lines_copied(tag: str) -> int:
 
 
 def _new_metrics(lines: list[dict[str, Any]], copied: int) -> Iterator[Any]:
-    """Values of the lines from number `copied` on; an epoch done again, to the same values, stays one point."""
+    """Yields the values of the lines from number `copied` on; a repeated epoch with equal values is skipped."""
     from mlflow.entities import Metric
 
     last: dict[tuple[str, int], float] = {}
     for number, line in enumerate(lines):
         for name, value in line["values"].items():
             point = (name, line["epoch"])
-            is_news = repr(last.get(point)) != repr(value)  # NaN, too, equals itself
+            is_new = repr(last.get(point)) != repr(value)  # repr, since NaN differs from itself
             last[point] = value
-            if number >= copied and is_news:
+            if number >= copied and is_new:
                 yield Metric(name, value, line["time_ms"], line["epoch"])

@@ -1,4 +1,4 @@
-"""How a run is described in MLflow: parameters, tags, a note, artifacts, a status; all of it read from its record."""
+"""The description of a run in MLflow: parameters, tags, note, artifacts and status, read from its record."""
 
 import hashlib
 import json
@@ -17,29 +17,29 @@ from ordinalclip.runs.run import Run
 RUN_ID_TAG = "ordinalclip.run_id"
 CREATED_TAG = "ordinalclip.created"  # distinguishes a record from an archived one with the same id
 DIRECTORY_TAG = "directory"  # of the record; distinguishes a run from another user's with the same settings
-ARCHIVED_TAG = "ordinalclip.archived"  # in place of the id, once another record has it
-NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
+ARCHIVED_TAG = "ordinalclip.archived"  # replaces RUN_ID_TAG once another record has the id
+NOTE_TAG = "mlflow.note.content"  # shown by MLflow as the run's description
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
 
 _ARTIFACTS = ("*.json", "config.yaml", "run.log", "report.html", "figures/*.png")
 _TAGGED = ("sweep", "selected_on")  # labels that are tags, not parameters
-_DATA = ("dataset", "protocol", "subset")  # an identity holds their outcome, the manifest's hash; people want settings
-_MAX_PARAM, _MAX_TAG = 6000, 5000  # characters; MLflow's own limits are 6,000 and 8,000
+_DATA = ("dataset", "protocol", "subset")  # shown from the config, since the identity holds only the manifest's hash
+_MAX_PARAM, _MAX_TAG = 6000, 5000  # characters; MLflow's limits are 6,000 and 8,000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def params_of(run: Run) -> dict[str, str]:
-    """What determines the result, flat, with the names of its parts: what runs are compared and grouped by."""
+    """Returns the settings that determine the result, flat, by which MLflow compares and groups runs."""
     labels = {k: v for k, v in (run.read_json("labels.json") or {}).items() if isinstance(v, str) and k not in _TAGGED}
     identity = run.read_json("identity.json") or {}
     chosen = _data_settings(run.directory) | choices(identity) | labels if identity else labels
-    for group in labels:  # has a name, which is clearer than a class
+    for group in labels:  # its name is clearer than its class
         chosen.pop(f"{group}._target_", None)
     return {key: str(value)[:_MAX_PARAM] for key, value in chosen.items()}
 
 
 def tags_of(run: Run) -> dict[str, str]:
-    """Who made a run, where, with which code, in which sweeps, and the remark that must be shown with its scores."""
+    """Returns user, machine, code and sweeps of a run, and the remark that must be shown with its scores."""
     facts, labels = run.read_json("provenance.json") or {}, run.read_json("labels.json") or {}
     status, attempt = run.status(), _attempt(run)
     code = facts.get("code") or {}
@@ -69,7 +69,7 @@ def tags_of(run: Run) -> dict[str, str]:
 
 
 def note_of(run: Run) -> str | None:
-    """Of a failed run, what ended it, as Markdown; None where there is nothing to say."""
+    """Returns error and traceback of a failed run as Markdown; None for any other run."""
     status = run.status()
     if status.get("status") != "failed":
         return None
@@ -78,13 +78,13 @@ def note_of(run: Run) -> str | None:
 
 
 def artifacts_of(run: Run) -> list[Path]:
-    """The files of the record that MLflow keeps copies of; predictions and checkpoints stay where they are."""
+    """Returns the files of the record that are copied to MLflow; predictions and checkpoints are not."""
     found = {path for pattern in _ARTIFACTS for path in run.directory.glob(pattern)}
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
 def fingerprint(run: Run) -> str:
-    """Changes whenever there is something new to show; reads next to nothing."""
+    """Returns a hash that changes whenever there is something new to copy; reads few small files."""
     state = run.state()
     seen: list[Any] = [str(run.directory.absolute()), run.status(), state, _stamp(run.directory / "metrics.jsonl")]
     seen += [sweeps_of(run), _attempt(run).get("attempt")]
@@ -94,12 +94,12 @@ def fingerprint(run: Run) -> str:
 
 
 def milliseconds(time: str | None) -> int | None:
-    """Of a time in status.json since 1970; None is now, to MLflow."""
+    """Converts a time of status.json to milliseconds since 1970; None, which MLflow reads as now, stays None."""
     return None if time is None else int(datetime.fromisoformat(time).timestamp() * 1000)
 
 
 def choices(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested identity as flat `prompt.num_base_ranks` → value pairs."""
+    """Flattens a nested identity to `prompt.num_base_ranks` → value."""
     flat: dict[str, Any] = {}
     for key, value in identity.items():
         if isinstance(value, Mapping):
@@ -110,7 +110,7 @@ def choices(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def sweeps_of(run: Run) -> list[str]:
-    """The sweeps that a run belongs to: the one it was made in, and those whose notes list it."""
+    """Returns the sweeps of a run: the one it was started in, and those whose notes list it."""
     made_in = (run.read_json("labels.json") or {}).get("sweep")
     found = {made_in} if made_in else set()
     for file in (run.directory.parent / "sweeps").glob("*.json"):
@@ -136,7 +136,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _data_settings(directory: Path) -> dict[str, Any]:
-    """Settings of the data that are not at their neutral value, null."""
+    """Returns the settings of the data that are not null."""
     cfg = _settings(directory, *_stamp(directory / "config.yaml"))
     return {key: value for key, value in cfg.items() if value is not None and not key.endswith(".name")}
 

@@ -1,6 +1,6 @@
-"""Mirrors: what shows runs in a tracking store. `NoMirror` shows nothing, `MLflowMirror` copies runs to MLflow.
+"""Mirrors of running experiments in a tracking store: `MLflowMirror` copies to MLflow, `NoMirror` does nothing.
 
-Copies are made in a background thread, so that nothing waits for a store that is away, slow or broken.
+Copies are made in a background thread, so that a run never waits for a store that is unreachable, slow or broken.
 """
 
 import atexit
@@ -20,56 +20,56 @@ from ordinalclip.tracking.store import Store, load_mlflow
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PAUSE_S = 120.0
-_LAST_WAIT_S = 2.0  # at the end of the process, for a copy that is under way
-_GLANCE_S = 0.5  # for the lock of a store, by a run that goes on
+_MAX_RETRY_PAUSE_S = 120.0
+_EXIT_WAIT_S = 2.0  # at the end of the process, for a copy in progress
+_LOCK_WAIT_S = 0.5  # for the lock of a store, while the run continues
 
 
 class Mirror(Protocol):
-    """Shows a run in a tracking store; neither method raises because of the store, or waits long for it."""
+    """Copies runs into a tracking store. Errors of the store are logged, not raised."""
 
     def prepare(self) -> None:
-        """Makes the store, once, before any run that may share it starts."""
+        """Creates the store; called once, before any run that may share it starts."""
 
     def sync(self, run: Run, *, final: bool) -> None:
-        """Has what is new of a run copied, soon; `final`: now, and waits for it within reason."""
+        """Schedules a copy of a run's news; if `final`, copies at once and waits for it up to a limit."""
 
 
 class NoMirror:
-    """Keeps to the run directories; `python -m analysis.sync` copies them whenever a store is wanted."""
+    """Copies nothing; `python -m analysis.sync` can copy the run directories later."""
 
     def prepare(self) -> None:
-        """Nothing to make."""
+        """Does nothing."""
 
     def sync(self, run: Run, *, final: bool) -> None:
-        """Nothing to copy."""
+        """Does nothing."""
 
 
 class Background:
-    """Copies runs, each every so often, in a thread of its own; what fails is tried again, ever less often.
+    """Copies runs in a thread, at intervals. After a failure the interval is doubled.
 
     Args:
-        copy: copies what is new of a run; the flag says whether a caller waits for it; may raise anything.
-        name: of the store, for messages.
+        copy: copies what is new of a run; its flag says whether a caller is waiting. May raise anything.
+        name: the store's address, for messages.
         every_s: seconds between two copies of a running run.
-        patience_s: seconds that ends of runs may wait for, all in all, until the store answers again.
+        patience_s: total seconds that `finish` may wait until the store answers again.
     """
 
     def __init__(self, copy: Callable[[Run, bool], None], name: str, every_s: float, patience_s: float) -> None:
         self._copy, self._name, self._every_s, self._patience_s = copy, name, every_s, patience_s
         self._left_s = patience_s
         self._news = threading.Condition()
-        self._wanted: dict[Path, Run] = {}  # to be copied when they are due
+        self._wanted: dict[Path, Run] = {}  # to be copied at `_due`
         self._urgent: dict[Path, Run] = {}  # to be copied now
         self._begun: set[Path] = set()
         self._due = 0.0
         self._failures = 0
-        self._told = False  # of this outage
+        self._warned = False  # about the current outage
         self._copying: Path | None = None
         self._thread: threading.Thread | None = None
 
     def ask(self, run: Run) -> None:
-        """Has a run copied when it is due; the first time now."""
+        """Schedules a copy of a run; the first copy is made at once."""
         with self._news:
             place = run.directory
             if place not in self._begun and not self._failures:
@@ -79,7 +79,7 @@ class Background:
             self._wake()
 
     def finish(self, run: Run) -> None:
-        """Has a run copied now, and waits until that is done, fails, or takes too long."""
+        """Copies a run at once, and waits until that succeeds, fails or takes too long."""
         with self._news:
             place = run.directory
             self._wanted.pop(place, None)
@@ -91,10 +91,10 @@ class Background:
             while (place in self._urgent or self._copying == place) and self._wait():
                 pass
             if place in self._urgent or self._copying == place:
-                self._tell(f"no answer within {self._patience_s:g} s")
+                self._warn(f"no answer within {self._patience_s:g} s")
 
     def _wait(self) -> bool:
-        """Waits a moment for news; False when the patience is used up."""
+        """Waits at most 0.5 s for a change; returns False when the patience is used up."""
         began = time.monotonic()
         self._news.wait(max(0.0, min(0.5, self._left_s)))
         self._left_s -= time.monotonic() - began
@@ -108,7 +108,7 @@ class Background:
         self._news.notify_all()
 
     def _end(self) -> None:
-        until = time.monotonic() + _LAST_WAIT_S
+        until = time.monotonic() + _EXIT_WAIT_S
         with self._news:
             while self._copying is not None and time.monotonic() < until:
                 self._news.wait(0.1)
@@ -126,7 +126,7 @@ class Background:
             with self._news:
                 if regular or self._failures:
                     pause = self._every_s * 2 ** min(self._failures, 20) if self._failures else self._every_s
-                    self._due = time.monotonic() + min(max(pause, 0.0), max(_LONGEST_PAUSE_S, self._every_s))
+                    self._due = time.monotonic() + min(max(pause, 0.0), max(_MAX_RETRY_PAUSE_S, self._every_s))
 
     def _try(self, run: Run, *, waited_for: bool) -> bool:
         place = run.directory
@@ -136,27 +136,27 @@ class Background:
             self._wanted.pop(place, None)
         try:
             self._copy(run, waited_for)
-        except Exception as error:  # whatever a store may raise, it must not end the run
+        except Exception as error:  # no error of a store may end the run
             with self._news:
                 self._wanted.setdefault(place, run)
-                self._tell(f"{type(error).__name__}: {error}".partition("\n")[0])
+                self._warn(f"{type(error).__name__}: {error}".partition("\n")[0])
                 self._failures += 1
             return False
         else:
             with self._news:
-                if self._told:
+                if self._warned:
                     log.info("MLflow at %s answers again", self._name)
-                self._failures, self._told, self._left_s = 0, False, self._patience_s
+                self._failures, self._warned, self._left_s = 0, False, self._patience_s
             return True
         finally:
             with self._news:
                 self._copying = None
                 self._news.notify_all()
 
-    def _tell(self, why: str) -> None:
-        """Once an outage."""
-        if not self._told:
-            self._told = True
+    def _warn(self, why: str) -> None:
+        """Logs one warning per outage."""
+        if not self._warned:
+            self._warned = True
             log.warning(
                 "MLflow at %s could not be written (%s); the run goes on, its record is complete, and "
                 "`python -m analysis.sync` copies it whenever you like",
@@ -175,7 +175,7 @@ class MLflowMirror:
         patience_s: seconds that the end of a run waits for the store at most.
 
     Raises:
-        ConfigError: for an address that cannot be used.
+        ConfigError: the address cannot be used.
     """
 
     def __init__(
@@ -192,16 +192,16 @@ class MLflowMirror:
         self._background = Background(self._copy, uri, every_s, patience_s)
 
     def prepare(self) -> None:
-        """Makes an SQLite store; a server is contacted when there is something to send."""
+        """Creates an SQLite store; a server is contacted with the first copy."""
         if self.store.file is None:
             return
         try:
             self.store.open()
-        except Exception as error:  # a full disk, say: runs need no store
+        except Exception as error:  # for example a full disk; a run does not need the store
             log.warning("MLflow at %s could not be made (%s); the runs need none", self.store.uri, error)
 
     def sync(self, run: Run, *, final: bool) -> None:
-        """Has what is new of a run copied; a store that cannot be reached is reported and tried again later."""
+        """Schedules a copy, or copies at once if `final`. An unreachable store is reported and tried again later."""
         load_mlflow()
         if final:
             self._background.finish(run)
@@ -214,11 +214,11 @@ class MLflowMirror:
             return
         self._copied.pop(str(run.directory), None)
         try:
-            copy_run(self.store, run, patience_s=self._patience_s if waited_for else _GLANCE_S)
+            copy_run(self.store, run, patience_s=self._patience_s if waited_for else _LOCK_WAIT_S)
         except LockTimeout:
             if waited_for:
                 raise
-            return  # another run's turn; there is a next time
+            return  # another run is being copied; this one is tried again
         except Exception:
             self.store.forget()
             raise
