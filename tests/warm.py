@@ -12,6 +12,7 @@ import gc
 import importlib
 import io
 import json
+import multiprocessing
 import os
 import runpy
 import select
@@ -21,7 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -114,6 +115,22 @@ def run(
     with start(module, *words, folder=folder, env=env, imports=imports) as process:
         out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess([module, *words], process.returncode or 0, out, err)
+
+
+def together(work: Callable[[int, str], None], number: int, folder: Path) -> None:
+    """`work(0, folder)`, `work(1, folder)`, …, each in a process of its own, as `torch.multiprocessing.spawn` does."""
+    call = f"from {work.__module__} import {work.__name__}; {work.__name__}({{}}, {str(folder)!r})"
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(start("-c", call.format(process))) for process in range(number)]
+        for process in processes:
+            assert process.wait(300) == 0, process.communicate()[1]
+
+
+def mp_context() -> Any:
+    """A context for multiprocessing whose processes start with their imports done; they share nothing, as spawned."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*HEAVY])
+    return context
 
 
 class _Server(NamedTuple):

@@ -1,6 +1,7 @@
 """The comparison of docs/evidence.md: its plan, its numbers, its page, and all of it once at a tiny setting."""
 
 import json
+import multiprocessing
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from analysis.evidence.runs import Choice, best_rates, improves_with_data, lower
 from analysis.evidence.scores import ScoredRun, error_difference, group_runs, mean_of, read_scores, verdict, weak_ranks
 from ordinalclip.preparation.checks import check
 from ordinalclip.runs.run import Run, find_runs
-from tests import ROOT
+from tests import ROOT, warm
 from tests.analysis.made_runs import made_run, with_predictions
 from tests.conftest import Compose
 
@@ -259,7 +260,9 @@ def test_the_page_s_tables_are_those_that_are_written() -> None:
 def test_all_of_it_at_a_tiny_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["--quick", "--methods", "linear,interpolated", "--settings", "unseen", "--output", "page"]
-    words += ["backbone=tiny", "dataset.size=32", "dataset.num_ranks=11", "tracking=offline"]
+    words += ["backbone=tiny", "dataset.size=32", "dataset.num_ranks=11", "tracking=offline", "--jobs", "2"]
+    context = warm.mp_context()
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
     page = evidence(arguments().parse_args(words))
     first = page.read_text(encoding="utf-8")
     assert "4 of 4 runs are finished, and 4 that chose learning rates" in first

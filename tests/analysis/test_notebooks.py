@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis import render
 from analysis.image_results import read_image_results
 from analysis.notebooks import ranks_sheet, scores_sheet, worst_sheet
-from analysis.render import HERE, NAMES, executed, train, write_page
+from analysis.render import HERE, NAMES, executed, write_page
 from ordinalclip.runs.run import Run
+from tests import warm
 from tests.analysis.made_runs import made_run, with_predictions
 
 SMALL = (
@@ -69,7 +71,14 @@ def test_pages_are_small() -> None:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of a real sweep over prompts, shots, a shift and seeds."""
     root = tmp_path_factory.mktemp("notebooks")
-    train(root / "runs", [*SMALL, f"paths.data={root / 'data'}", f"paths.cache={root / 'cache'}"], SWEEPS)
+
+    def run(command: list[str], *, check: bool) -> None:
+        assert command[1] == "-m"
+        warm.run(*command[2:]).check_returncode()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(render.subprocess, "run", run)
+        render.train(root / "runs", [*SMALL, f"paths.data={root / 'data'}", f"paths.cache={root / 'cache'}"], SWEEPS)
     return root / "runs"
 
 

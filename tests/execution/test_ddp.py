@@ -1,6 +1,7 @@
 """A run on two processes (CPU, gloo) beside the same run on one: the same gradients, metrics, record."""
 
 import json
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -12,13 +13,20 @@ from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.runs.run import find_runs
 from ordinalclip.training.callbacks import EpochRecord
-from tests import ROOT
+from tests import ROOT, warm
 from tests.close_runs import assert_close
 from tests.conftest import Compose
 from tests.counted_tower import read_passes
 from tests.run_cli import SMALL, train
 
 TWO = "trainer.devices=2"
+
+
+@pytest.fixture
+def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other processes start with their imports done; those of test_processes.py do not."""
+    context = warm.mp_context()
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
 
 
 def job_in(compose_cfg: Compose, folder: str, *overrides: str) -> Job:
@@ -46,6 +54,7 @@ def stopping_after(epochs: int) -> type[EpochRecord]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_start")
 def test_prompts_on_features_and_a_resume(compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["paths.cache=" + compose_cfg()["paths"]["cache"] + "/of_two", "loss=ce_kl", "lr=0.02"]
     words.append(f"batch_size={batch_size(compose_cfg)}")
@@ -91,6 +100,7 @@ def test_a_sweep_starts_once_computes_features_once_and_names_the_whole_batch_of
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_start")
 def test_a_trained_tower_with_accumulated_batches(compose_cfg: Compose) -> None:
     words = ["trainable.image=0.05", "trainable.logit_scale=0.05", "optimizer=sgd", "loss=ce_kl", "epochs=2"]
     words += [

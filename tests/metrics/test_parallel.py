@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torchmetrics import Metric
 
 from ordinalclip.metrics.collection import RankMetrics
@@ -16,6 +15,7 @@ from ordinalclip.metrics.reliability import PITHistogram, ThresholdCalibration
 from ordinalclip.metrics.risk_coverage import AURC
 from ordinalclip.metrics.unimodality import UnimodalityRate
 from ordinalclip.metrics.within import AccuracyWithin
+from tests import warm
 from tests.metrics.test_collection import VALUES, numbers, sample
 
 SHARES = [[slice(0, 20), slice(20, 33)], [slice(33, 50), slice(50, 60), slice(60, 61)]]
@@ -51,7 +51,7 @@ def work(process: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+    warm.together(work, 2, tmp_path)
     expected = compute([slice(0, 61)])
     for process in range(2):
         assert torch.load(tmp_path / f"{process}.pt") == pytest.approx(expected, rel=1e-6)

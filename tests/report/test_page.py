@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ordinalclip.errors import ConfigError
@@ -158,7 +159,11 @@ def test_all_finished_runs_of_a_sweep(run: Run, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_the_store_of_a_run_shows_its_figures_too(tmp_path: Path, compose_cfg: Compose) -> None:
+def test_the_store_of_a_run_shows_its_figures_too(
+    tmp_path: Path, compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: save(self, file, dpi=20))  # soon drawn
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     run = made_record(tmp_path, compose_cfg("prompt=linear", "tracking=local", f"tracking.uri={uri}"), num_ranks=3)
     write_reports([f"run={run.directory}"])

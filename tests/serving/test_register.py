@@ -24,6 +24,7 @@ from mlflow.exceptions import MlflowException
 
 import ordinalclip
 from ordinalclip.errors import ConfigError
+from ordinalclip.execution import job
 from ordinalclip.inference.model import RankModel
 from ordinalclip.inference.naming import resolve_run
 from ordinalclip.register import register_run
@@ -122,7 +123,10 @@ def test_a_run_is_found_by_its_mlflow_id(run: Run, folder: Path) -> None:
     assert found.directory == run.directory
 
 
-def test_training_registers_what_is_finished_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_registers_what_is_finished_once(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "_draw", lambda _: None)  # which takes longer than all the rest
     words = ["tracking=local", "prompt=linear", "seed=1", "register=true"]
     run = train(folder, *words, in_sweep=False)
     uri = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"

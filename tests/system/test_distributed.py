@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -13,6 +12,7 @@ from ordinalclip.losses.ce import CrossEntropy
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.model import Output
 from ordinalclip.system.distributed import gather_batch
+from tests import warm
 
 SHARES = [slice(0, 5), slice(5, 8)]
 LOSSES = {
@@ -62,7 +62,7 @@ def work(process: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+    warm.together(work, 2, tmp_path)
     for process in range(2):
         found = torch.load(tmp_path / f"{process}.pt")
         for name, loss in LOSSES.items():

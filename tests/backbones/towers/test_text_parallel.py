@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ordinalclip.backbones.towers.openclip_text import tower_with_words
 from ordinalclip.prompts.rank import RankPrompt
 from ordinalclip.text.encoding import encode_prompts
+from tests import warm
 from tests.backbones.makers import tiny_clip
 
 KINDS = {
@@ -60,7 +60,7 @@ def weightings() -> Tensor:
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+    warm.together(work, 2, tmp_path)
     for kind in KINDS:
         expected = gradients(Features(kind), weightings().mean(0))
         assert "prompt.base_ranks" in expected

@@ -55,7 +55,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num_ranks", "names"), [(2, None), (4, GRADES), (6, LONG), (11, None), (101, None)])
+@pytest.mark.parametrize(("num_ranks", "names"), [(2, None), (4, GRADES), (6, LONG), (101, None)])
 def test_every_figure(
     num_ranks: int,
     names: list[str] | None,
