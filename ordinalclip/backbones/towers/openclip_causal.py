@@ -8,7 +8,8 @@ class token attends to the sentence and to the first padding token behind it, bu
 mask is off by one, and the published weights were trained with it. Sentences are therefore cut one token behind the
 longest.
 
-`words_of` reads from either kind of open_clip tokenizer what a text tower needs of it.
+`OpenClipText` holds the layers that all of open_clip's own text towers have. `words_of` reads special tokens and
+padding from an open_clip tokenizer.
 """
 
 from collections.abc import Callable
@@ -25,8 +26,6 @@ from ordinalclip.text.shared_prefix import run_shared
 
 # Short, lower case and without punctuation, so that no cleaning changes it.
 _PROBE = "a dog"
-
-Projection = nn.Parameter | nn.Linear | None  # a matrix, a linear layer (SigLIP), or none
 
 
 @dataclass(frozen=True)
@@ -89,17 +88,19 @@ def _unfit(inner: Any, problem: str) -> ConfigError:
 
 
 def split_blocks(transformer: Any) -> "list[OpenClipBlock] | None":
-    """A transformer's blocks in parts, or None where any is of a kind whose arithmetic is not known here.
+    """A transformer's blocks in parts; None, with a log message, if the arithmetic of any block is not known here.
 
-    Types are compared exactly: a subclass, an adapter put in place of a layer or a parametrisation may compute
-    something else. What is computed by the modules themselves (norms, MLP, layer scale) may be of any kind.
+    Types are compared exactly: a subclass, an adapter in place of a layer or a parametrization may compute something
+    else. Norms, MLP and layer scale are called as modules and may be of any kind.
     """
     from open_clip.transformer import Transformer
 
-    if type(transformer) is not Transformer or not transformer.batch_first:
-        return None
-    blocks = list(transformer.resblocks)
-    return [OpenClipBlock(block) for block in blocks] if blocks and all(map(_is_known, blocks)) else None
+    known = type(transformer) is Transformer and transformer.batch_first
+    if known and transformer.resblocks and all(map(_is_known, transformer.resblocks)):
+        return [OpenClipBlock(block) for block in transformer.resblocks]
+    kind = type(transformer).__name__
+    say_once(f"the text tower's {kind} has unknown blocks: each rank's sentence is run as a whole")
+    return None
 
 
 def _is_known(block: Any) -> bool:
@@ -145,68 +146,101 @@ class OpenClipBlock:
         return x_NW + block.ls_2(block.mlp(block.ln_2(x_NW)))
 
 
-def finish(x_RW: Tensor, ln_final: nn.Module, projection: Projection) -> Tensor:
-    """[R, W] → [R, D]. Both steps work on each token by itself and are needed for the pooled ones only."""
-    x_RW = ln_final(x_RW)
-    if projection is None:
-        return x_RW
-    return projection(x_RW) if isinstance(projection, nn.Linear) else x_RW @ projection
-
-
-def output_width(projection: Projection, width: int) -> int:
-    """D, of tokens of a width W."""
-    if projection is None:
-        return width
-    return projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
-
-
-class CausalText(nn.Module):
-    """The text half of an open_clip `CLIP`, or the `text` of a `CustomTextCLIP`, pooled at a sentence's end.
+class TokenizedText(nn.Module):
+    """The tokenizer's side of a text tower: special tokens and `tokenize`.
 
     Args:
-        source: the module that has the text tower's layers as attributes; only those are kept.
-        tokenizer: of open_clip; it decides where a sentence's end is.
-
-    Raises:
-        ValueError: if the tower is of another kind: without a causal mask, with a class token.
+        tokenizer: of open_clip.
     """
 
-    causal_mask: Tensor
-    trims = True
-
-    def __init__(self, source: Any, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any) -> None:
         super().__init__()
-        if getattr(source, "attn_mask", None) is None or getattr(source, "cls_emb", None) is not None:
-            raise ValueError("only a causal text tower without a class token can be run from embeddings of any length")
-        self.token_embedding: nn.Embedding = source.token_embedding
-        self.positional_embedding: nn.Parameter = source.positional_embedding
-        self.transformer: nn.Module = source.transformer
-        self.ln_final: nn.Module = source.ln_final
-        self.text_projection: Projection = source.text_projection
-        self.context_length: int = len(source.positional_embedding)
-        self.width: int = source.positional_embedding.shape[1]
-        self.embed_dim = output_width(source.text_projection, self.width)
-        mask = torch.full((self.context_length, self.context_length), float("-inf")).triu(1)
-        self.register_buffer("causal_mask", mask, persistent=False)
         self._words = words_of(tokenizer)
         self.prefix_ids = self._words.prefix_ids
         self.suffix_ids = self._words.suffix_ids
         self.pad_id = self._words.pad_id
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, without start and end."""
+        """Token ids of a text, without special tokens."""
         return self._words.encode(text)
 
+
+class OpenClipText(TokenizedText):
+    """Layers of an open_clip text tower: the text half of a `CLIP`, or the `text` of a `CustomTextCLIP`.
+
+    Args:
+        source: the module that has the text tower's layers as attributes; only those are kept.
+        tokenizer: of open_clip.
+    """
+
+    cls_emb: nn.Parameter | None
+
+    def __init__(self, source: Any, tokenizer: Any) -> None:
+        super().__init__(tokenizer)
+        self.token_embedding: nn.Embedding = source.token_embedding
+        self.register_parameter("cls_emb", getattr(source, "cls_emb", None))
+        self.positional_embedding: nn.Parameter = source.positional_embedding
+        self.transformer: nn.Module = source.transformer
+        self.ln_final: nn.Module = source.ln_final
+        self.text_projection: nn.Parameter | nn.Linear | None = source.text_projection  # a Linear in SigLIP
+        self.width: int = source.positional_embedding.shape[1]
+        self.context_length: int = len(source.positional_embedding) - (0 if self.cls_emb is None else 1)
+        self.embed_dim = self._output_width()
+
     def embed(self, ids: Tensor) -> Tensor:
-        """Token embeddings [..., W] of ids [...]; positions come in `encode`."""
+        """Token embeddings [..., W] of ids [...], without positions, which `encode` adds."""
         return self.token_embedding(ids)
+
+    def project(self, x_RW: Tensor) -> Tensor:
+        """Features [R, D] of pooled tokens [R, W]: the final norm and the projection, which work on single tokens."""
+        x_RW = self.ln_final(x_RW)
+        if self.text_projection is None:
+            return x_RW
+        if isinstance(self.text_projection, nn.Linear):
+            return self.text_projection(x_RW)
+        return x_RW @ self.text_projection
+
+    def pad(self, embeddings: Tensor, eot: Tensor, length: int) -> Tensor:
+        """Sentences [R, length, W] with the padding token's embedding at every position after `eot` [R]."""
+        inside_RL1 = (torch.arange(length, device=eot.device) <= eot[:, None])[..., None]
+        x_RLW = F.pad(embeddings, (0, 0, 0, length - embeddings.shape[1]))
+        return torch.where(inside_RL1, x_RLW, self.token_embedding.weight[self.pad_id].to(x_RLW.dtype))
+
+    def _output_width(self) -> int:
+        if self.text_projection is None:
+            return self.width
+        if isinstance(self.text_projection, nn.Linear):
+            return self.text_projection.out_features
+        return self.text_projection.shape[1]
+
+
+class CausalText(OpenClipText):
+    """A causal text tower pooled at a sentence's end, as CLIP's.
+
+    Args:
+        source: see `OpenClipText`.
+        tokenizer: of open_clip; its last special token is the sentence's end.
+
+    Raises:
+        ValueError: if the tower has no causal mask, or has a class token.
+    """
+
+    causal_mask: Tensor
+    trims = True
+
+    def __init__(self, source: Any, tokenizer: Any) -> None:
+        if getattr(source, "attn_mask", None) is None or getattr(source, "cls_emb", None) is not None:
+            raise ValueError("only a causal text tower without a class token can be run from embeddings of any length")
+        super().__init__(source, tokenizer)
+        mask = torch.full((self.context_length, self.context_length), float("-inf")).triu(1)
+        self.register_buffer("causal_mask", mask, persistent=False)
 
     def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
         """Features [R, D] of sentences [R, L, W] whose last token is at `eot` [R]."""
         length = embeddings.shape[1]
         x_RLW = embeddings + self.positional_embedding[:length]
         x_RLW = self.transformer(x_RLW, attn_mask=self.causal_mask[:length, :length])
-        return self._finish(x_RLW[torch.arange(len(eot), device=eot.device), eot])
+        return self.project(x_RLW[torch.arange(len(eot), device=eot.device), eot])
 
     def encode_shared(self, embeddings: Tensor, eot: Tensor, prefix_length: int) -> Tensor:
         """As `encode`, for sentences whose first `prefix_length` tokens are those of the first sentence.
@@ -216,60 +250,35 @@ class CausalText(nn.Module):
         """
         blocks = split_blocks(self.transformer)
         if blocks is None:
-            kind = type(self.transformer).__name__
-            say_once(f"the text tower's {kind} is run a whole sentence per rank: its blocks are not known")
             return run_whole(self.encode, embeddings, eot, length=embeddings.shape[1])
         position_LW = self.positional_embedding[: embeddings.shape[1]]
         prefix_PW = embeddings[0, :prefix_length] + position_LW[:prefix_length]
         own_RTW = embeddings[:, prefix_length:] + position_LW[prefix_length:]
-        return self._finish(run_shared(blocks, prefix_PW, own_RTW, eot - prefix_length))
-
-    def _finish(self, x_RW: Tensor) -> Tensor:
-        return finish(x_RW, self.ln_final, self.text_projection)
+        return self.project(run_shared(blocks, prefix_PW, own_RTW, eot - prefix_length))
 
 
-class ClassTokenText(nn.Module):
-    """The text tower of an open_clip `CoCa`.
+class ClassTokenText(OpenClipText):
+    """The text tower of an open_clip `CoCa`, pooled at its class token.
 
-    open_clip masks by token ids and so takes a word of id 0 (a `!` that others follow) for padding; here only what
-    stands behind a sentence's end is.
+    open_clip masks by token ids, so it takes a word of id 0 (a `!` followed by others) for padding. Here only what
+    follows a sentence's end is padding.
 
     Args:
-        source: the `text` of the model; only its layers are kept.
+        source: the `text` of the model, see `OpenClipText`.
         tokenizer: of open_clip.
 
     Raises:
-        ValueError: if the tower is of another kind: not causal, without a class token, with a mask not off by one.
+        ValueError: if the tower is not causal, has no class token, or has a corrected padding mask.
     """
 
+    cls_emb: nn.Parameter
     trims = True
 
     def __init__(self, source: Any, tokenizer: Any) -> None:
-        super().__init__()
         if source.attn_mask is None or source.cls_emb is None or source.correct_cls_mask:
             raise ValueError("only a causal text tower with a class token and CoCa's mask can be run by its rules")
-        self.token_embedding: nn.Embedding = source.token_embedding
-        self.cls_emb: nn.Parameter = source.cls_emb
-        self.positional_embedding: nn.Parameter = source.positional_embedding
-        self.transformer: nn.Module = source.transformer
-        self.ln_final: nn.Module = source.ln_final
-        self.text_projection: Projection = source.text_projection
+        super().__init__(source, tokenizer)
         self.heads: int = source.heads
-        self.context_length: int = len(source.positional_embedding) - 1
-        self.width: int = source.positional_embedding.shape[1]
-        self.embed_dim = output_width(source.text_projection, self.width)
-        self._words = words_of(tokenizer)
-        self.prefix_ids = self._words.prefix_ids
-        self.suffix_ids = self._words.suffix_ids
-        self.pad_id = self._words.pad_id
-
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, without start and end."""
-        return self._words.encode(text)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Token embeddings [..., W] of ids [...]; positions come in `encode`."""
-        return self.token_embedding(ids)
 
     def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
         """Features [R, D] of sentences [R, L, W] ending at `eot` [R]; the class token comes here."""
@@ -277,29 +286,25 @@ class ClassTokenText(nn.Module):
         mask_RLL = torch.zeros_like(allowed_RLL, dtype=x_RLW.dtype).masked_fill(~allowed_RLL, float("-inf"))
         # torch's attention wants a mask for each sentence and head.
         x_RLW = self.transformer(x_RLW, attn_mask=mask_RLL.repeat_interleave(self.heads, 0))
-        return finish(x_RLW[:, -1], self.ln_final, self.text_projection)
+        return self.project(x_RLW[:, -1])
 
     def encode_shared(self, embeddings: Tensor, eot: Tensor, prefix_length: int) -> Tensor:
         """As `encode`, for sentences whose first `prefix_length` tokens are those of the first sentence."""
         blocks = split_blocks(self.transformer)
         if blocks is None:
-            kind = type(self.transformer).__name__
-            say_once(f"the text tower's {kind} is run a whole sentence per rank: its blocks are not known")
             return run_whole(self.encode, embeddings, eot, length=embeddings.shape[1] + 2)
         x_RLW, allowed_RLL = self._with_class_token(embeddings, eot)
         own_RTW = x_RLW[:, prefix_length:]
         class_token_R = torch.full_like(eot, own_RTW.shape[1] - 1)
         allowed_RTT = allowed_RLL[:, prefix_length:, prefix_length:]
         x_RW = run_shared(blocks, x_RLW[0, :prefix_length], own_RTW, class_token_R, allowed_RTT=allowed_RTT)
-        return finish(x_RW, self.ln_final, self.text_projection)
+        return self.project(x_RW)
 
     def _with_class_token(self, embeddings: Tensor, eot: Tensor) -> tuple[Tensor, Tensor]:
-        """Sentences with a token of padding, the class token and positions; and which token [R, L, L] sees which."""
+        """Sentences with one padding token, the class token and positions; and which token [R, L, L] attends to which."""
         length = min(embeddings.shape[1] + 1, self.context_length)
         position_L = torch.tensor([*range(length), self.context_length], device=eot.device)
-        x_RLW = F.pad(embeddings, (0, 0, 0, length - embeddings.shape[1]))
-        inside_RL1 = (position_L[:-1] <= eot[:, None])[..., None]
-        x_RLW = torch.where(inside_RL1, x_RLW, self.token_embedding.weight[self.pad_id].to(x_RLW.dtype))
+        x_RLW = self.pad(embeddings, eot, length)
         x_RLW = torch.cat([x_RLW, self.cls_emb.to(x_RLW.dtype).expand(len(eot), 1, -1)], dim=1)
         seen_R1L = position_L <= eot[:, None, None] + 1
         return x_RLW + self.positional_embedding[position_L], seen_R1L & (position_L <= position_L[:, None])

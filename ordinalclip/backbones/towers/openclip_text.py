@@ -10,14 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ordinalclip.backbones.towers.openclip_causal import (
     CausalText,
     ClassTokenText,
-    Projection,
-    finish,
-    output_width,
+    OpenClipText,
+    TokenizedText,
     words_of,
 )
 from ordinalclip.errors import ConfigError
@@ -52,58 +50,35 @@ def build_tokenizer(model: str, folder: Path | None) -> Any:
         raise ConfigError("backbone.tokenizer", folder, problem) from error
 
 
-class PaddedText(nn.Module):
-    """An open_clip text tower that always runs `context_length` tokens; with or without a causal mask.
+class PaddedText(OpenClipText):
+    """An open_clip text tower that always runs `context_length` tokens, with or without a causal mask.
 
     Args:
-        source: the module that has the text tower's layers as attributes; only those are kept.
-        tokenizer: of open_clip; its padding fills up sentences.
-        pool: which token represents the sentence: `first`, `last`, or the one at the sentence's `end`.
+        source: see `OpenClipText`.
+        tokenizer: of open_clip; its padding token fills up sentences.
+        pool: the token that is pooled: the `first`, the `last`, or the one at the sentence's `end`.
 
     Raises:
-        ValueError: if the tower has a class token, or masks padding.
+        ValueError: if the tower has a class token or a padding mask, or `pool` is unknown.
     """
 
     attn_mask: Tensor | None
     trims = False
 
     def __init__(self, source: Any, tokenizer: Any, *, pool: str) -> None:
-        super().__init__()
         if getattr(source, "cls_emb", None) is not None or getattr(source, "use_pad_mask", False):
             raise ValueError("only a text tower without a class token or a mask of padding reads padding like words")
         if pool not in ("first", "last", "end"):
             raise ValueError(f"pooling is first, last or end, not {pool}")
-        self.token_embedding: nn.Embedding = source.token_embedding
-        self.positional_embedding: nn.Parameter = source.positional_embedding
-        self.transformer: nn.Module = source.transformer
-        self.ln_final: nn.Module = source.ln_final
-        self.text_projection: Projection = source.text_projection
+        super().__init__(source, tokenizer)
         self.register_buffer("attn_mask", source.attn_mask, persistent=False)
         self.pool = pool
-        self.context_length: int = len(source.positional_embedding)
-        self.width: int = source.positional_embedding.shape[1]
-        self.embed_dim = output_width(source.text_projection, self.width)
-        self._words = words_of(tokenizer)
-        self.prefix_ids = self._words.prefix_ids
-        self.suffix_ids = self._words.suffix_ids
-        self.pad_id = self._words.pad_id
-
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, without special ones."""
-        return self._words.encode(text)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Token embeddings [..., W] of ids [...]; positions come in `encode`."""
-        return self.token_embedding(ids)
 
     def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
-        """Features [R, D] of sentences [R, L, W] whose last token is at `eot` [R], padded here whatever follows."""
-        position_L = torch.arange(self.context_length, device=eot.device)
-        inside_RL1 = (position_L <= eot[:, None])[..., None]
-        x_RLW = F.pad(embeddings, (0, 0, 0, self.context_length - embeddings.shape[1]))
-        x_RLW = torch.where(inside_RL1, x_RLW, self.token_embedding.weight[self.pad_id].to(x_RLW.dtype))
+        """Features [R, D] of sentences [R, L, W] whose last token is at `eot` [R], padded to `context_length`."""
+        x_RLW = self.pad(embeddings, eot, self.context_length)
         x_RLW = self.transformer(x_RLW + self.positional_embedding, attn_mask=self.attn_mask)
-        return finish(self._pooled(x_RLW, eot), self.ln_final, self.text_projection)
+        return self.project(self._pooled(x_RLW, eot))
 
     def _pooled(self, x_RLW: Tensor, eot: Tensor) -> Tensor:
         if self.pool == "end":
@@ -111,7 +86,7 @@ class PaddedText(nn.Module):
         return x_RLW[:, 0 if self.pool == "first" else -1]
 
 
-class HuggingFaceText(nn.Module):
+class HuggingFaceText(TokenizedText):
     """An open_clip `HFTextEncoder` (RoBERTa, XLM-R, mT5's or NLLB's encoder): transformer, pooling, projection.
 
     It reads in both directions and masks padding, so sentences may be cut behind the longest one.
@@ -127,24 +102,16 @@ class HuggingFaceText(nn.Module):
     trims = True
 
     def __init__(self, source: Any, tokenizer: Any) -> None:
-        super().__init__()
+        super().__init__(tokenizer)
         self.transformer: Any = source.transformer
         self.pooler: nn.Module = source.pooler
         self.proj: nn.Module = source.proj
         self.width: int = self.transformer.get_input_embeddings().embedding_dim
         self.embed_dim: int = source.output_dim
-        self._words = words_of(tokenizer)
         self.context_length = self._words.context_length
-        self.prefix_ids = self._words.prefix_ids
-        self.suffix_ids = self._words.suffix_ids
-        self.pad_id = self._words.pad_id
         if self.pad_id != source.config.pad_token_id:
             problem = f"fills up sentences with token {self.pad_id}; the model masks {source.config.pad_token_id}"
             raise ConfigError("backbone.tokenizer", tokenizer.tokenizer.name_or_path, problem)
-
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, without special ones."""
-        return self._words.encode(text)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Word embeddings [..., W] of ids [...], scaled where the model does that; positions come in `encode`."""
