@@ -1,4 +1,4 @@
-"""Figures of calibration: reliability of the argmax and of thresholds, PIT histogram, risk-coverage curve."""
+"""Figures of calibration: reliability of thresholds and of the argmax, PIT histogram, risk-coverage curve."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from ordinalclip.report.figures.canvas import (
     styled,
 )
 
-_SHOWN = {
+_CURVES = {  # confidence of the risk-coverage curve → label, color, line style
     "expected_error": ("expected error", BLUE, "-"),
     "max_prob": ("largest probability", ORANGE, "--"),
     "oracle": ("true error (best)", GREEN, ":"),
 }
-_FEWEST = 10  # images in a bin that is drawn: the share of fewer is noise
-_MOST_LINES = 7
+_MIN_IMAGES = 10  # of a bin that is drawn
+_MAX_THRESHOLDS = 7
 
 
 @styled
@@ -49,13 +49,13 @@ def pit_figure(pit: Mapping[str, Any], path_stem: Path) -> tuple[Path, Path]:
 
 @styled
 def risk_coverage_figure(curves: Mapping[str, Any], path_stem: Path) -> tuple[Path, Path]:
-    """Draws `risk_coverage` of `test_details.json`: mean error in ranks by the share of images that is kept."""
+    """Draws `risk_coverage` of `test_details.json`: mean error in ranks against the share of images that are kept."""
     figure, (panel,) = canvas(COLUMN, 2.9)
-    for name, (label, colour, line) in _SHOWN.items():
+    for name, (label, colour, line) in _CURVES.items():
         if name in curves["curves"]:
             panel.plot(curves["coverage"], curves["curves"][name]["risk"], line, color=colour, label=label)
-    panel.axhline(curves["full"], color=GREY, linewidth=0.8, linestyle="-.", label="any order")
-    panel.set(xlim=(0, 1), xlabel="share of images kept, surest first", ylabel="MAE (ranks)")
+    panel.axhline(curves["full"], color=GREY, linewidth=0.8, linestyle="-.", label="random order")
+    panel.set(xlim=(0, 1), xlabel="share of images kept, most certain first", ylabel="MAE (ranks)")
     panel.set_ylim(bottom=0)
     open_frame(panel)
     figure.legend(loc="outside upper center", ncols=2, handlelength=1.8, columnspacing=0.8)
@@ -65,30 +65,30 @@ def risk_coverage_figure(curves: Mapping[str, Any], path_stem: Path) -> tuple[Pa
 def filled_bins(
     count: Sequence[int], predicted: Sequence[float | None], observed: Sequence[float | None]
 ) -> npt.NDArray[np.floating]:
-    """Predicted, observed and number of images [3, bins] of the bins with at least ten."""
+    """Returns predicted and observed share and number of images [3, bins] of the bins with at least ten images."""
     rows = [
         (one, other, number)
         for number, one, other in zip(count, predicted, observed, strict=True)
-        if number >= _FEWEST and one is not None and other is not None
+        if number >= _MIN_IMAGES and one is not None and other is not None
     ]
     return np.array(rows, dtype=float).reshape(-1, 3).T
 
 
 @styled
 def reliability_figure(details: Mapping[str, Any], scale: Scale, path_stem: Path) -> tuple[Path, Path]:
-    """Draws reliability of P(rank <= k) at some thresholds k and over all, and of the most probable rank.
+    """Draws the reliability of P(rank <= k) for some thresholds k and for all, and of the most probable rank.
 
     Args:
         details: `thresholds` and `reliability` of `test_details.json`.
-        scale: the R ranks.
-        path_stem: where to, without a suffix.
+        scale: The R ranks.
+        path_stem: Output path without suffix.
     """
     import matplotlib as mpl
 
     thresholds, argmax = details["thresholds"], details["reliability"]
     figure, (panel, top) = canvas(PAGE, 3.2, columns=2)
     num = len(thresholds["error"])
-    lines = np.unique(np.linspace(0, num - 1, min(_MOST_LINES, num)).round().astype(int))
+    lines = np.unique(np.linspace(0, num - 1, min(_MAX_THRESHOLDS, num)).round().astype(int))
     norm = mpl.colors.Normalize(0, max(num - 1, 1))
     if num > 1:
         for line in lines:
@@ -104,12 +104,12 @@ def reliability_figure(details: Mapping[str, Any], scale: Scale, path_stem: Path
     _curve(top, filled_bins(argmax["count"], argmax["confidence"], argmax["accuracy"]), BLUE, "most probable rank")
     top.set_title(f"most probable rank, ECE {argmax['ece']:.3f}")
     on_top = filled_bins(argmax["count"], argmax["confidence"], argmax["accuracy"])[:2]
-    reach = min(1.0, 1.2 * float(on_top.max(initial=0.05)))  # of many ranks none is sure
+    reach = min(1.0, 1.2 * float(on_top.max(initial=0.05)))  # with many ranks all probabilities are small
     panel.set(xlim=(0, 1), ylim=(0, 1))
     top.set(xlim=(0, reach), ylim=(0, reach))
     for axes in (panel, top):
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-        axes.set(aspect="equal", xlabel="predicted probability", ylabel="share that is true")
+        axes.set(aspect="equal", xlabel="predicted probability", ylabel="observed share")
         open_frame(axes)
     return save(figure, path_stem)
 

@@ -1,4 +1,4 @@
-"""Figures with test images: predicted distributions of some, and the images with the smallest and largest errors."""
+"""Figures of single test images: typical predicted distributions, and the images with the smallest and largest error."""
 
 from __future__ import annotations
 
@@ -25,19 +25,29 @@ from ordinalclip.report.figures.canvas import (
     styled,
 )
 
-MOST_SAMPLES, _COLUMNS = 8, 4
-_INCHES = 1.3  # of a panel
-_FEW_RANKS = 20  # bars up to here, an area beyond
+_MAX_BARS = 20  # distributions over more ranks are drawn as an area
 
-NUM_IMAGES, _IMAGE_COLUMNS, _PIXELS = 16, 4, 112
-_CELL, _HEAD, _FOOT = 2.25, 0.36, 0.3  # inches: of an image with all its own, its words, the axis' name below all
-_IMAGE_INCHES, _MOST_NAMES = 1.4, 5  # of the ranks below an image
+# Figure of distributions.
+MAX_SAMPLES, _SAMPLE_COLUMNS = 8, 4
+_SAMPLE_WIDTH = 1.3  # inches of a panel
+
+# Figures of images.
+NUM_IMAGES, _IMAGE_COLUMNS = 16, 4
+_PIXELS = 112  # longer side of an embedded image
+_CELL_HEIGHT, _TITLE_HEIGHT, _LABEL_HEIGHT = (
+    2.25,
+    0.36,
+    0.3,
+)  # inches: image with title and distribution, title, x label
+_IMAGE_WIDTH = 1.4  # inches
+
+_MAX_TICKS = 5  # ranks named below a panel
 
 
 def typical_images(rank_N: npt.NDArray[np.integer], predicted_N: Matrix) -> list[int]:
-    """Rows of up to eight images, of ranks spread over the scale: of each rank the one whose error is its median."""
+    """Returns rows of up to eight images: for ranks spread over the scale, the image with the rank's median error."""
     present = np.unique(rank_N)
-    chosen = present[np.unique(np.linspace(0, len(present) - 1, MOST_SAMPLES).round().astype(int))]
+    chosen = present[np.unique(np.linspace(0, len(present) - 1, MAX_SAMPLES).round().astype(int))]
     rows = []
     for rank in chosen:
         of_rank = np.flatnonzero(rank_N == rank)
@@ -57,17 +67,19 @@ def samples_figure(
     """Draws the probabilities of typical images.
 
     Args:
-        probs_NR: of the test images.
-        rank_N: their true ranks.
-        predicted_N: their declared readout, in ranks.
-        scale: the R ranks.
-        path_stem: where to, without a suffix.
+        probs_NR: Probabilities of the test images.
+        rank_N: Their true ranks.
+        predicted_N: Their declared readout, in ranks.
+        scale: The R ranks.
+        path_stem: Output path without suffix.
     """
     rows = typical_images(rank_N, predicted_N)
-    lines = -(-len(rows) // _COLUMNS)
-    named_lines = 2 if len(rows) % _COLUMNS and lines > 1 else 1
-    names = named_lines * (scale.height_below(inches=_INCHES, most=5) - 0.14)  # what long names take more
-    figure, panels = canvas(PAGE, 0.5 + 1.45 * lines + names, lines, _COLUMNS, sharey=True, sharex=True)
+    lines = -(-len(rows) // _SAMPLE_COLUMNS)
+    named_lines = 2 if len(rows) % _SAMPLE_COLUMNS and lines > 1 else 1
+    names = named_lines * (
+        scale.height_below(inches=_SAMPLE_WIDTH, most=_MAX_TICKS) - 0.14
+    )  # additional height of long names
+    figure, panels = canvas(PAGE, 0.5 + 1.45 * lines + names, lines, _SAMPLE_COLUMNS, sharey=True, sharex=True)
     top = float(probs_NR[rows].max()) * 1.08
     for panel, row in zip(panels, rows, strict=False):
         draw_probabilities(panel, probs_NR[row], int(rank_N[row]), float(predicted_N[row]))
@@ -75,31 +87,31 @@ def samples_figure(
         panel.set_title(f"true: {scale.short(int(rank_N[row]))}", parse_math=False)
         panel.locator_params(axis="y", nbins=3)
         open_frame(panel)
-        scale.along_x(panel, "rank", inches=_INCHES, most=5, beside=True)
+        scale.along_x(panel, "rank", inches=_SAMPLE_WIDTH, most=_MAX_TICKS, beside=True)
     for panel in panels[len(rows) :]:
         panel.set_axis_off()
     for place, panel in enumerate(panels[: len(rows)]):
         panel.label_outer()
-        if place + _COLUMNS < len(rows):
+        if place + _SAMPLE_COLUMNS < len(rows):
             panel.set_xlabel("")
-    for panel in panels[: len(rows) : _COLUMNS]:
+    for panel in panels[: len(rows) : _SAMPLE_COLUMNS]:
         panel.set_ylabel("probability")
-    if len(rows) % _COLUMNS and lines > 1:  # no panel below: these have ticks of their own
-        for panel in panels[len(rows) - _COLUMNS : (lines - 1) * _COLUMNS]:
+    if len(rows) % _SAMPLE_COLUMNS and lines > 1:  # panels without a panel below need their own ticks
+        for panel in panels[len(rows) - _SAMPLE_COLUMNS : (lines - 1) * _SAMPLE_COLUMNS]:
             panel.tick_params(labelbottom=True)
-            scale.along_x(panel, "rank", inches=_INCHES, most=5, beside=True)
+            scale.along_x(panel, "rank", inches=_SAMPLE_WIDTH, most=_MAX_TICKS, beside=True)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2)
     return save(figure, path_stem)
 
 
 def draw_probabilities(panel: object, probs_R: Matrix, rank: int, predicted: float) -> None:
-    """Draws one image's distribution [R], its true rank and the readout of the prediction into a panel."""
+    """Draws a distribution [R], the true rank, and the predicted rank into a panel."""
     from matplotlib.axes import Axes
 
     assert isinstance(panel, Axes)
     ranks = np.arange(len(probs_R))
-    if len(probs_R) <= _FEW_RANKS:
+    if len(probs_R) <= _MAX_BARS:
         panel.bar(ranks, probs_R, width=0.8, color=BLUE)
     else:
         panel.fill_between(ranks, probs_R, step="mid", color=BLUE, linewidth=0)
@@ -112,10 +124,9 @@ def draw_probabilities(panel: object, probs_R: Matrix, rank: int, predicted: flo
 def best_and_worst(
     probs_NR: Matrix, rank_N: npt.NDArray[np.integer], predicted_N: Matrix
 ) -> tuple[list[int], list[int]]:
-    """Rows of the 16 best and the 16 worst images; fewer where there are fewer than 32.
+    """Returns the rows of the 16 best and the 16 worst images; of fewer than 32 images, half and half.
 
-    By error of the readout; among equal errors by the probability of the true rank, so that "best" is sure and right
-    and "worst" is sure and wrong.
+    Images are sorted by the error of the readout, then by the probability of the true rank.
     """
     error_N = np.abs(predicted_N - rank_N)
     true_N = probs_NR[np.arange(len(rank_N)), rank_N]
@@ -125,7 +136,7 @@ def best_and_worst(
 
 
 def thumbnail(path: Path) -> tuple[npt.NDArray[np.uint8] | None, str]:
-    """A small picture [H, W, 3], or None and why there is none."""
+    """Returns a downscaled image [H, W, 3] and "", or None and the problem if it cannot be read."""
     from ordinalclip.images.decoding import open_rgb
 
     try:
@@ -146,28 +157,28 @@ def images_figure(
     scale: Scale,
     path_stem: Path,
 ) -> tuple[Path, Path]:
-    """Draws images with their distribution below them; one that is gone is named in its place.
+    """Draws images above their distributions; a missing image is replaced by its file name.
 
     Args:
-        rows: of the images to draw.
-        paths: of all test images [N].
-        probs_NR: their probabilities.
-        rank_N: their true ranks.
-        predicted_N: their declared readout, in ranks.
-        scale: the R ranks.
-        path_stem: where to, without a suffix.
+        rows: Rows of the images to draw.
+        paths: Paths of all test images [N].
+        probs_NR: Their probabilities.
+        rank_N: Their true ranks.
+        predicted_N: Their declared readout, in ranks.
+        scale: The R ranks.
+        path_stem: Output path without suffix.
     """
     lines = max(-(-len(rows) // _IMAGE_COLUMNS), 1)
-    height = _CELL * lines + scale.height_below(inches=_IMAGE_INCHES, most=_MOST_NAMES) + _FOOT
+    height = _CELL_HEIGHT * lines + scale.height_below(inches=_IMAGE_WIDTH, most=_MAX_TICKS) + _LABEL_HEIGHT
     figure = blank(PAGE, height)
     for place, row in enumerate(rows):
         line, column = divmod(place, _IMAGE_COLUMNS)
         last = place + _IMAGE_COLUMNS >= len(rows)
-        left, top = (column + 0.05) / _IMAGE_COLUMNS, 1 - (_CELL * line + _HEAD) / height
+        left, top = (column + 0.05) / _IMAGE_COLUMNS, 1 - (_CELL_HEIGHT * line + _TITLE_HEIGHT) / height
         above = figure.add_axes((left, top - 1.2 / height, 0.9 / _IMAGE_COLUMNS, 1.2 / height))
         _draw_picture(above, paths[row])
         above.set_axis_off()
-        above.set_title(_told(scale, int(rank_N[row]), float(predicted_N[row])), fontsize=SMALL, parse_math=False)
+        above.set_title(_title(scale, int(rank_N[row]), float(predicted_N[row])), fontsize=SMALL, parse_math=False)
         below = figure.add_axes((left, top - 1.78 / height, 0.9 / _IMAGE_COLUMNS, 0.5 / height))
         draw_probabilities(below, probs_NR[row], int(rank_N[row]), float(predicted_N[row]))
         below.set_ylim(0, float(probs_NR[row].max()) * 1.15)
@@ -175,27 +186,27 @@ def images_figure(
             below.spines[side].set_visible(False)
         below.set_yticks([])
         if last:
-            scale.along_x(below, "rank", inches=_IMAGE_INCHES, most=_MOST_NAMES, beside=True)
+            scale.along_x(below, "rank", inches=_IMAGE_WIDTH, most=_MAX_TICKS, beside=True)
         else:
             below.set_xticks([])
     return save(figure, path_stem, dpi=150)
 
 
-def _told(scale: Scale, rank: int, predicted: float) -> str:
-    """True and predicted rank in words that fit over a picture; where between two names it is, the triangle shows."""
+def _title(scale: Scale, rank: int, predicted: float) -> str:
+    """Returns the true and the predicted rank as a title; a prediction between two ranks is rounded unless numeric."""
     nearest = min(max(round(predicted), 0), len(scale) - 1)
     if all(name == str(place) for place, name in enumerate(scale.names)):
         number = f"{predicted:.1f}" if predicted != nearest else str(nearest)
         return f"true {rank}, predicted {number}"
-    return f"true: {cut(scale.names[rank])}\ngiven: {cut(scale.names[nearest])}"
+    return f"true: {cut(scale.names[rank])}\npred.: {cut(scale.names[nearest])}"
 
 
 def _draw_picture(panel: Any, path: Path) -> None:
     picture, problem = thumbnail(path)
     if picture is None:
-        told = f"{PurePosixPath(path).name}\n{problem[:30]}"
+        label = f"{PurePosixPath(path).name}\n{problem[:30]}"
         panel.text(
-            0.5, 0.5, told, ha="center", va="center", fontsize=SMALL, transform=panel.transAxes, parse_math=False
+            0.5, 0.5, label, ha="center", va="center", fontsize=SMALL, transform=panel.transAxes, parse_math=False
         )
         return
-    panel.imshow(picture, interpolation="none")  # as it is: an SVG holds no more pixels than the file has
+    panel.imshow(picture, interpolation="none")  # keeps the SVG at the picture's resolution

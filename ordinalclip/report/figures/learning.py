@@ -1,4 +1,4 @@
-"""Learning curves: loss, validation error and ordinality by epoch, and which epoch was chosen."""
+"""Learning curves: loss, validation error and ordinality by epoch, and the selected epoch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ordinalclip.report.figures.canvas import BLUE, GREEN, GREY, ORANGE, PAGE, R
 
 @dataclass(frozen=True)
 class Curves:
-    """Values by epoch; epochs count from 1, when that many are done.
+    """Logged values by epoch. Epochs count from 1.
 
     Attributes:
-        epoch: [E].
-        values: logged name → [E], nan where an epoch did not log it.
-        chosen: the epoch that was kept; None if unknown.
+        epoch: Epochs [E].
+        values: Logged name → [E], nan for epochs that did not log it.
+        chosen: The selected epoch; None if unknown.
     """
 
     epoch: npt.NDArray[np.int64]
@@ -29,12 +29,12 @@ class Curves:
 
 
 def learning_curves(lines: Iterable[Mapping[str, Any]], selection: str, *, largest: bool = False) -> Curves:
-    """The epochs in the record.
+    """Returns the curves in the lines of metrics.jsonl.
 
     Args:
-        lines: of metrics.jsonl; of several for an epoch the last counts. The test's own line is no epoch.
-        selection: logged name that an epoch is chosen by.
-        largest: its largest value is best, not its smallest.
+        lines: Lines of metrics.jsonl. If an epoch has several, the last one is used; lines without a loss are skipped.
+        selection: Logged name of the selection metric.
+        largest: Whether its largest value is best.
     """
     by_epoch = {line["epoch"]: line["values"] for line in lines if "train/loss" in line["values"]}
     epochs = sorted(by_epoch)
@@ -51,17 +51,17 @@ def learning_curves(lines: Iterable[Mapping[str, Any]], selection: str, *, large
 def learning_figure(
     curves: Curves, selection: str, path_stem: Path, *, before: Mapping[str, float], on_test: bool = False
 ) -> tuple[Path, Path]:
-    """Draws three panels.
+    """Draws three panels: loss, selection metric and ordinality.
 
     Args:
-        curves: from `learning_curves`.
-        selection: logged name that the epoch was chosen by.
-        path_stem: where to, without a suffix.
-        before: scores of the rank features before training by their logged names, drawn at epoch 0.
-        on_test: whether "val" is the test split, as in some published protocols.
+        curves: Curves from `learning_curves`.
+        selection: Logged name of the selection metric.
+        path_stem: Output path without suffix.
+        before: Logged name → score of the rank features before training, drawn at epoch 0.
+        on_test: Whether "val" is the test split, as in some published protocols.
     """
     figure, panels = canvas(PAGE, 2.4, columns=3)
-    val = "test, which chose the epoch" if on_test else "validation"
+    val = "test (selection)" if on_test else "validation"
     error = ("val/mae",) if selection == "val/mae" else (selection, "val/mae")
     shown: Sequence[tuple[str, Sequence[tuple[str, str, str]]]] = (
         ("loss", (("train/loss", "training", BLUE), ("val/loss", val, ORANGE), ("val/nll", f"{val}, NLL", ORANGE))),
@@ -76,7 +76,7 @@ def learning_figure(
         ),
     )
     for panel, (label, series) in zip(panels, shown, strict=True):
-        for name, told, colour in series:
+        for name, legend, colour in series:
             values = curves.values.get(name)
             if values is None:
                 continue
@@ -84,8 +84,8 @@ def learning_figure(
             if name in before:
                 epochs, values = np.insert(epochs, 0, 0), np.insert(values, 0, before[name])
             marker = "." if len(epochs) <= 40 else ""
-            line = "--" if name == "ordinality" else "-"  # often equal to the adjusted one, which shows between
-            panel.plot(epochs, values, line, color=colour, marker=marker, markersize=4, label=told)
+            line = "--" if name == "ordinality" else "-"  # often equal to the adjusted score, visible in the gaps
+            panel.plot(epochs, values, line, color=colour, marker=marker, markersize=4, label=legend)
         if curves.chosen is not None:
             panel.axvline(curves.chosen, color=RED, linewidth=0.9, linestyle="--", zorder=0)
         panel.set_xlabel("epoch")
@@ -97,7 +97,7 @@ def learning_figure(
     low = min([0.0, *(float(np.nanmin(line.get_ydata())) for line in panels[2].lines[:3])])
     panels[2].set_ylim(low - 0.03, 1.03)
     if curves.chosen is not None:
-        panels[1].set_title(f"chosen: epoch {curves.chosen}", color=RED)
+        panels[1].set_title(f"selected: epoch {curves.chosen}", color=RED)
     return save(figure, path_stem)
 
 

@@ -28,22 +28,21 @@ from ordinalclip.report.figures.canvas import (
     styled,
 )
 
-_MOST_RANKS_WITH_NUMBERS = 12
-
-_POINTS = 4000  # more points add nothing
+_MAX_RANKS_WITH_COUNTS = 12
+_MAX_POINTS = 4000
 
 
 def confusion_counts(
     rank_N: npt.NDArray[np.integer], predicted_N: npt.NDArray[np.integer], num_ranks: int
 ) -> npt.NDArray[np.int64]:
-    """Numbers of images [R, R], true rank by predicted rank."""
+    """Returns the number of images [R, R] of each true rank (rows) and predicted rank (columns)."""
     counts_RR = np.zeros((num_ranks, num_ranks), dtype=np.int64)
     np.add.at(counts_RR, (rank_N, predicted_N), 1)
     return counts_RR
 
 
 def shares_of_rows(counts_RR: npt.NDArray[np.integer]) -> Matrix:
-    """Of each true rank, the share that was given each rank [R, R]; nan where a rank has no images."""
+    """Returns the share of each true rank's images by predicted rank [R, R]; nan in rows of ranks without images."""
     totals = counts_RR.sum(axis=1, keepdims=True)
     return np.divide(counts_RR, totals, out=np.full(counts_RR.shape, np.nan), where=totals > 0)
 
@@ -52,15 +51,15 @@ def shares_of_rows(counts_RR: npt.NDArray[np.integer]) -> Matrix:
 def confusion_figure(
     counts_RR: npt.NDArray[np.integer], scale: Scale, path_stem: Path, *, readout: str
 ) -> tuple[Path, Path]:
-    """Draws the shares of each row, and the counts where there is room for them.
+    """Draws the shares of each row, and the counts if there are at most 12 ranks.
 
     Args:
-        counts_RR: number of images [R, R], true rank by predicted rank.
-        scale: the R ranks.
-        path_stem: where to, without a suffix.
-        readout: what the predicted ranks are.
+        counts_RR: Number of images [R, R] by true and predicted rank.
+        scale: The R ranks.
+        path_stem: Output path without suffix.
+        readout: Name of the readout of the predicted ranks.
     """
-    numbers = len(scale) <= _MOST_RANKS_WITH_NUMBERS
+    numbers = len(scale) <= _MAX_RANKS_WITH_COUNTS
     wide = len(scale) > 5
     figure, (panel,) = canvas(PAGE * 0.8 if wide else COLUMN, 4.1 if wide else 2.55)
     shares = shares_of_rows(counts_RR)
@@ -78,7 +77,7 @@ def confusion_figure(
 
 
 def bands(rank_N: npt.NDArray[np.integer], predicted_N: Matrix, num_ranks: int) -> Matrix:
-    """10 %, 50 % and 90 % quantile of the predictions of each true rank's images [3, R]; nan for a rank without."""
+    """Returns 10 %, 50 % and 90 % quantiles of the predictions by true rank [3, R]; nan for ranks without images."""
     found = np.full((3, num_ranks), np.nan)
     for rank in np.unique(rank_N):
         found[:, rank] = np.quantile(predicted_N[rank_N == rank], (0.1, 0.5, 0.9))
@@ -89,22 +88,22 @@ def bands(rank_N: npt.NDArray[np.integer], predicted_N: Matrix, num_ranks: int) 
 def predicted_figure(
     rank_N: npt.NDArray[np.integer], predicted_N: Matrix, scale: Scale, path_stem: Path, *, readout: str
 ) -> tuple[Path, Path]:
-    """Draws every image, moved a little sideways, with the band that holds 80 % of a rank's predictions.
+    """Draws a point per image, with horizontal jitter, and the median and central 80 % of the predictions of each rank.
 
     Args:
-        rank_N: true ranks.
-        predicted_N: the readout, in ranks.
-        scale: the R ranks.
-        path_stem: where to, without a suffix.
-        readout: its name.
+        rank_N: True ranks.
+        predicted_N: Predictions in ranks.
+        scale: The R ranks.
+        path_stem: Output path without suffix.
+        readout: Name of the readout of the predictions.
     """
     figure, (panel,) = canvas(COLUMN, 3.3)
     rng = np.random.default_rng(0)
-    rows = np.arange(len(rank_N)) if len(rank_N) <= _POINTS else rng.choice(len(rank_N), _POINTS, replace=False)
+    rows = np.arange(len(rank_N)) if len(rank_N) <= _MAX_POINTS else rng.choice(len(rank_N), _MAX_POINTS, replace=False)
     aside = rng.uniform(-0.3, 0.3, len(rows))
     low, middle, high = bands(rank_N, predicted_N, len(scale))
     places = np.arange(len(scale))
-    panel.plot([0, len(scale) - 1], [0, len(scale) - 1], color=GREY, linewidth=0.8, linestyle="--", label="right")
+    panel.plot([0, len(scale) - 1], [0, len(scale) - 1], color=GREY, linewidth=0.8, linestyle="--", label="correct")
     size = 5 if len(rows) < 1500 else 2
     panel.scatter(rank_N[rows] + aside, predicted_N[rows], s=size, color=SKY, alpha=0.5, linewidths=0, rasterized=True)
     known = np.isfinite(middle)
@@ -129,13 +128,13 @@ def predicted_figure(
 def rank_error_figure(
     ranks: Mapping[str, Any], scale: Scale, path_stem: Path, *, constant: float | None
 ) -> tuple[Path, Path]:
-    """Draws the MAE of each true rank over its number of test images.
+    """Draws MAE and bias of each true rank above its number of test images.
 
     Args:
-        ranks: `count`, `mae` and `bias`, [R] each, None where a rank has no images; of `test_details.json`.
-        scale: the R ranks.
-        path_stem: where to, without a suffix.
-        constant: rank that the constant predictor answers, whose error is drawn beside it; None if unknown.
+        ranks: `count`, `mae` and `bias` of `test_details.json`, [R] each, None for ranks without images.
+        scale: The R ranks.
+        path_stem: Output path without suffix.
+        constant: Rank of the constant predictor, whose error is drawn too; None if unknown.
     """
     mae, bias = (np.array(ranks[name], dtype=float) for name in ("mae", "bias"))  # None is nan
     count = np.asarray(ranks["count"])
@@ -146,7 +145,7 @@ def rank_error_figure(
     panel.plot(places, mae, color=BLUE, marker=marker, markersize=3.5, label="MAE")
     panel.plot(places, bias, color=ORANGE, marker=marker, markersize=3.5, linestyle="--", label="bias")
     if constant is not None:
-        panel.plot(places, np.abs(places - constant), color=GREY, linewidth=0.9, linestyle=":", label="constant's MAE")
+        panel.plot(places, np.abs(places - constant), color=GREY, linewidth=0.9, linestyle=":", label="constant")
     panel.axhline(0, color="black", linewidth=0.4)
     panel.set_ylabel("ranks")
     figure.legend(loc="outside upper center", ncols=3, handlelength=1.6, columnspacing=1.0)

@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLES = {"before": "before training", "best": "best epoch"}
-_AWAY = 6  # points between a point and its name
-# Where a name is tried, as (right, up): level with the point it is read best.
+_NAME_OFFSET = 6  # typographic points between a point and its name
+# Positions of a name relative to its point as (right, up), in order of preference.
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 _HORIZONTAL = {1: "left", 0: "center", -1: "right"}
 _VERTICAL = {1: "bottom", 0: "center", -1: "top"}
-_MOST_NAMES = 6
+_MAX_NAMES = 6
 
 
 @styled
 def interpolation_figure(weights_RK: Matrix, scale: Scale, path_stem: Path) -> tuple[Path, Path]:
-    """Draws a line for each of the K base ranks from weights [R, K] whose rows sum to 1."""
+    """Draws a line for each of the K base ranks from interpolation weights [R, K]."""
     import matplotlib as mpl
 
     figure, (panel,) = canvas(COLUMN, 2.6)
@@ -66,7 +66,7 @@ def interpolation_figure(weights_RK: Matrix, scale: Scale, path_stem: Path) -> t
 
 
 def similarity_maps(stages: Mapping[str, Features], *, softmax: bool = False) -> dict[str, Matrix]:
-    """Cosine similarities [R, R] of rank features [R, D] by the largest, or the softmax of each row; by stage."""
+    """Returns stage → cosine similarities [R, R] of its rank features, divided by the largest, or their row softmax."""
     maps = {stage: similarity(features_RD) for stage, features_RD in stages.items()}
     return {stage: row_softmax(one) for stage, one in maps.items()} if softmax else maps
 
@@ -80,17 +80,14 @@ def similarity_figure(
     adjusted: Mapping[str, float],
     softmax: bool = False,
 ) -> tuple[Path, Path]:
-    """Draws a map for each stage, on one colour scale: ordered ranks show a bright diagonal that fades to the corners.
+    """Draws a map for each stage, on one color scale: ordered ranks show a bright diagonal that fades to the corners.
 
     Args:
-        stages: rank features [R, D] by stage, `before` and `best`, or only the latter.
-        scale: the R ranks.
-        path_stem: where to, without a suffix.
-        adjusted: adjusted ordinality by stage, for the titles; may lack a stage, or be nan.
-        softmax: show the softmax of each row in place of similarities.
-
-    Returns:
-        The PNG's and the SVG's path.
+        stages: Rank features [R, D] by stage: `best`, and `before` if known.
+        scale: The R ranks.
+        path_stem: Output path without suffix.
+        adjusted: Adjusted ordinality by stage, for the titles; may lack a stage, or be nan.
+        softmax: Draw the softmax of each row instead of similarities.
     """
     maps = similarity_maps(stages, softmax=softmax)
     both = len(maps) > 1
@@ -100,8 +97,8 @@ def similarity_figure(
     for panel, (stage, one) in zip(panels, maps.items(), strict=True):
         image = panel.imshow(one, cmap=EVEN, vmin=low, vmax=high, interpolation="nearest")
         score = adjusted.get(stage, float("nan"))
-        told = "" if score != score else f"\nadjusted ordinality {round(score, 3) + 0.0:.3f}"
-        panel.set_title(f"{TITLES[stage]}{told}")
+        subtitle = "" if score != score else f"\nadjusted ordinality {round(score, 3) + 0.0:.3f}"
+        panel.set_title(f"{TITLES[stage]}{subtitle}")
         scale.along_x(panel, "rank", inches=inches)
     scale.along_y(panels[0], "rank")
     for panel in panels[1:]:
@@ -112,11 +109,11 @@ def similarity_figure(
 
 
 def violation_map(features_RD: Features) -> tuple[Matrix, Matrix]:
-    """Where rank k is at least as similar to i as the neighbour of k on the side of i is.
+    """Finds ranks k that are at least as similar to rank i as the neighbor of k on the side of i.
 
     Returns:
-        By how much, [R, R] over (i, k), nan where the order holds or nothing is counted; and for neighbours r and r+1
-        the share of the other ranks that find them out of order [R-1].
+        The rises of similarity [R, R] by (i, k), nan where the order holds or is undefined; and for neighbors r and
+        r + 1 the share of the other ranks that see them out of order [R-1].
     """
     similarity_RR = similarity(features_RD)
     rises_RR = np.where(violations(similarity_RR), np.maximum(steps_away(similarity_RR), 0), np.nan)
@@ -125,7 +122,7 @@ def violation_map(features_RD: Features) -> tuple[Matrix, Matrix]:
 
 @styled
 def violations_figure(features_RD: Features, scale: Scale, path_stem: Path) -> tuple[Path, Path]:
-    """Draws both for rank features [R, D]."""
+    """Draws both results of `violation_map` for rank features [R, D]."""
     from matplotlib.colors import ListedColormap
 
     rises_RR, shares = violation_map(features_RD)
@@ -139,8 +136,8 @@ def violations_figure(features_RD: Features, scale: Scale, path_stem: Path) -> t
         image = panel.imshow(rises_RR, cmap="viridis_r", vmin=0, vmax=most or 1, interpolation="nearest")
         colour_bar(figure, image, panel, "rise of similarity")
     else:
-        told = "no step\nout of order" if num_ranks > 2 else "two ranks:\nno step to judge"
-        panel.text(0.5, 0.5, told, transform=panel.transAxes, ha="center", va="center", fontsize=SMALL)
+        note = "no step\nout of order" if num_ranks > 2 else "two ranks:\nno steps"
+        panel.text(0.5, 0.5, note, transform=panel.transAxes, ha="center", va="center", fontsize=SMALL)
     scale.along_x(panel, "rank stepped to", inches=2.0)
     scale.along_y(panel, "seen from rank")
     panel.set_title("steps that rise instead of fall")
@@ -156,12 +153,12 @@ def violations_figure(features_RD: Features, scale: Scale, path_stem: Path) -> t
 
 
 def name_points(panel: Axes, places: Matrix, names: Mapping[int, str]) -> None:
-    """Writes names into a panel whose limits are final; those of the first and the last point are placed first.
+    """Writes names next to points without overlaps, those of the outermost points first.
 
     Args:
-        panel: of a figure that is laid out here, so that the names' sizes are known.
-        places: of all points, in the panel's data [N, 2].
-        names: number of a point → its name; what finds no place is left to the colour scale.
+        panel: Panel with final limits. Its figure is laid out to measure the names.
+        places: All points in data coordinates [N, 2].
+        names: Index of a point → its name. Names that do not fit are omitted.
     """
     panel.figure.draw_without_rendering()  # type: ignore[union-attr]
     points = panel.transData.transform(places)
@@ -172,7 +169,7 @@ def name_points(panel: Axes, places: Matrix, names: Mapping[int, str]) -> None:
             name = panel.annotate(
                 names[number],
                 tuple(places[number]),
-                (_AWAY * right, _AWAY * up),
+                (_NAME_OFFSET * right, _NAME_OFFSET * up),
                 textcoords="offset points",
                 fontsize=SMALL,
                 ha=_HORIZONTAL[right],
@@ -189,7 +186,7 @@ def name_points(panel: Axes, places: Matrix, names: Mapping[int, str]) -> None:
 
 
 def _covers(box: Any, points: Matrix) -> bool:
-    """Whether any of the points [N, 2], in pixels, or of the lines between them lies in a box."""
+    """Returns whether a box contains any of the points [N, 2], in pixels, or of the lines between them."""
     steps = np.linspace(0, 1, 30)[:, None, None]
     along = (points[:-1] + steps * (points[1:] - points[:-1])).reshape(-1, 2)
     x, y = np.concatenate([points, along]).T
@@ -197,10 +194,10 @@ def _covers(box: Any, points: Matrix) -> bool:
 
 
 def principal_path(features_RD: Features) -> tuple[Matrix, Matrix]:
-    """Unit-length rank features in the plane of their first two principal components.
+    """Projects unit-length rank features on their first two principal components.
 
     Returns:
-        Coordinates [R, 2], the last rank at the right of the first; and each component's share of the variance [2].
+        Coordinates [R, 2], with the last rank at the right of the first, and the explained variance ratios [2].
     """
     features = np.asarray(features_RD, dtype=np.float64)
     unit_RD = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
@@ -209,7 +206,7 @@ def principal_path(features_RD: Features) -> tuple[Matrix, Matrix]:
     found = np.zeros((len(features), 2))
     width = min(2, len(spread))
     found[:, :width] = left[:, :width] * spread[:width]
-    if found[0, 0] > found[-1, 0]:  # a component's sign means nothing
+    if found[0, 0] > found[-1, 0]:  # the sign of a component is arbitrary
         found[:, 0] *= -1
     if found[len(found) // 2, 1] < 0:
         found[:, 1] *= -1
@@ -220,7 +217,7 @@ def principal_path(features_RD: Features) -> tuple[Matrix, Matrix]:
 
 @styled
 def path_figure(stages: Mapping[str, Features], scale: Scale, path_stem: Path) -> tuple[Path, Path]:
-    """Draws a path for each stage's rank features [R, D], coloured by rank; each stage has axes of its own."""
+    """Draws the path of each stage's rank features [R, D], colored by rank; each stage has its own axes."""
     both = len(stages) > 1
     figure, panels = canvas(PAGE if both else COLUMN, 3.2, columns=len(stages))
     paths = []
@@ -241,7 +238,7 @@ def path_figure(stages: Mapping[str, Features], scale: Scale, path_stem: Path) -
     colour_bar(figure, points, panels[-1], scale.label("rank"))
     _name_colours(figure.axes[-1], scale)
     for panel, path in zip(panels, paths, strict=True):
-        name_points(panel, path, {rank: scale.short(rank) for rank in scale.places(_MOST_NAMES)})
+        name_points(panel, path, {rank: scale.short(rank) for rank in scale.places(_MAX_NAMES)})
     return save(figure, path_stem)
 
 
