@@ -1,11 +1,11 @@
-"""The local page: its server, its single HTML file, and the guard that lets only its own pages talk to it.
+"""The demo: an ASGI app on loopback that serves one HTML page and predicts the images that it sends.
 
-The page's policy lets it load nothing from elsewhere.
+`Guard` refuses requests of other pages in the same browser, and sets strict security headers. The Content-Security-
+Policy allows only the page's own script and style, by their hashes; nothing is loaded from other hosts.
 """
 
 import base64
 import hashlib
-import logging
 import re
 import threading
 import time
@@ -38,9 +38,7 @@ _HEADERS = {
     "cache-control": "no-store",
 }
 
-log = logging.getLogger("ordinalclip")
-
-_HEADINGS = {
+_FACTS = {  # fact of the model → heading on the page
     "run": "run",
     "dataset": "data",
     "backbone": "image tower",
@@ -49,22 +47,22 @@ _HEADINGS = {
     "format": "format",
     "precision": "precision",
 }
-_ON_TEST = "selected on test: the run's epoch was chosen by its test scores, which promise nothing for other images"
-_SYNTHETIC = "SYNTHETIC: learned from rendered heads; it says nothing of the age of people"
-_RENDERED = ("synthetic_heads", "heads")  # the second is what older runs call it
+_ON_TEST = "selected on test: the run's epoch was chosen by its test scores, which are optimistic for other images"
+_SYNTHETIC = "SYNTHETIC: trained on rendered heads; it does not predict the age of people"
+_RENDERED = ("synthetic_heads", "heads")  # data sets of rendered heads; older runs use the second name
 LIMITS = Limits(max_bytes=32_000_000)
 NUM_NEAREST = 8
 
 
 class Guard:
-    """An app behind checks of who asks, its answers with strict headers, those of its failures among them.
+    """Middleware that checks Host and Origin, and adds security headers to every response, errors included.
 
-    Another site's page that is open in the same browser reaches loopback too: by a name of its own that points
-    there (DNS rebinding), visible in its Host, or by sending blindly, visible in its Origin.
+    Another page in the same browser can also reach loopback: by a host name that resolves to it (DNS rebinding), which
+    the Host header reveals, or by a cross-origin request, which the Origin header reveals.
 
     Args:
-        app: what is behind.
-        policy: its Content-Security-Policy.
+        app: The guarded app.
+        policy: Content-Security-Policy of its responses.
     """
 
     def __init__(self, app: ASGIApp, policy: str) -> None:
@@ -72,7 +70,7 @@ class Guard:
         self.headers: Mapping[str, str] = {**_HEADERS, "content-security-policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; what is no HTTP is closed without a word."""
+        """Handles an HTTP request; other scopes are ignored."""
         if scope["type"] != "http":
             return
 
@@ -88,42 +86,37 @@ class Guard:
 
 
 def refusal(headers: Headers) -> str | None:
-    """Why a request is not answered; None where it is."""
+    """Returns why a request is refused; None if it is allowed."""
     hosts, origins = headers.getlist("host"), headers.getlist("origin")
     if len(hosts) != 1 or _name(hosts[0]) not in HOSTS:
-        return f"this page answers only under {', '.join(HOSTS)}"
+        return f"this server is available only as {', '.join(HOSTS)}"
     if any(origin != f"http://{hosts[0]}" for origin in origins):
-        return "this page answers only to itself, not to other pages"
+        return "cross-origin requests are refused"
     return None
 
 
 def _name(host: str) -> str:
-    """Of a Host header, without its port: any port, since one may be forwarded by ssh."""
+    """Returns the name in a Host header. The port is ignored, because ssh may forward another one."""
     end = host.find("]") + 1 if host.startswith("[") else host.find(":")
     return host[:end].lower() if end > 0 else host.lower()
 
 
 @dataclass(frozen=True)
 class Page:
-    """What is sent to a browser.
-
-    Attributes:
-        html: the page.
-        policy: the Content-Security-Policy under which its own script and style run, and nothing else.
-    """
+    """The HTML page and its Content-Security-Policy, which allows only the page's own script and style."""
 
     html: str
     policy: str
 
 
 def demo_page(facts: Mapping[str, Any], ranks: Ranks, max_bytes: int, max_pixels: int) -> Page:
-    """The page for a model.
+    """Renders the page for a model.
 
     Args:
-        facts: of the model.
-        ranks: of the model.
-        max_bytes: of a file that is sent.
-        max_pixels: of an image.
+        facts: Facts of the model.
+        ranks: Ranks of the model.
+        max_bytes: Maximum size of an uploaded file.
+        max_pixels: Maximum number of pixels of an image.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -136,7 +129,7 @@ def demo_page(facts: Mapping[str, Any], ranks: Ranks, max_bytes: int, max_pixels
         last=ranks.names[-1],
         unit=ranks.unit,
         readout=ranks.readout.replace("_", " "),
-        facts=[(told, facts[key]) for key, told in _HEADINGS.items() if facts.get(key) is not None],
+        facts=[(heading, facts[key]) for key, heading in _FACTS.items() if facts.get(key) is not None],
         stamps=stamps(facts),
         formats=FORMAT_NAMES,
         max_bytes=max_bytes,
@@ -146,9 +139,9 @@ def demo_page(facts: Mapping[str, Any], ranks: Ranks, max_bytes: int, max_pixels
 
 
 def stamps(facts: Mapping[str, Any]) -> list[str]:
-    """The remarks that must be shown with a model's answers."""
-    told = [_ON_TEST] if facts.get("selected_on") == "test" else []
-    return told + ([_SYNTHETIC] if facts.get("dataset") in _RENDERED else [])
+    """Returns the warnings that must be shown with a model's predictions."""
+    on_test = [_ON_TEST] if facts.get("selected_on") == "test" else []
+    return on_test + ([_SYNTHETIC] if facts.get("dataset") in _RENDERED else [])
 
 
 def _policy(html: str) -> str:
@@ -159,7 +152,7 @@ def _policy(html: str) -> str:
             "default-src 'self'",
             f"script-src {allowed['script']}",
             f"style-src {allowed['style']}",
-            "img-src 'self' blob: data:",  # blob: the image that is looked at
+            "img-src 'self' blob: data:",  # blob: the preview of the uploaded image
             "connect-src 'self'",
             *(f"{kind} 'none'" for kind in ("object-src", "base-uri", "form-action", "frame-ancestors")),
         ]
@@ -171,19 +164,19 @@ def _hash(text: str) -> str:
 
 
 def demo_app(model: RankModel, images: TrainingImages | None = None, limits: Limits = LIMITS) -> ASGIApp:
-    """The server as an ASGI app.
+    """Returns the server as an ASGI app.
 
         GET /               the page
-        POST /predict       an image file as the body → see `answer`, and `no_interval`, why there is none, and
-                            `seconds`; 400 for no image, 413 for too large a one
-        GET /training/N     JPEG of training image number N; 404 where it is gone
+        POST /predict       body: an image file; response: see `answer`, with `no_interval`, why there is no interval,
+                            and `seconds`; status 400 if the body is no image, 413 if it is too large
+        GET /training/N     JPEG thumbnail of training image N; status 404 if it is missing
 
-    Failures are {"error": what is wrong}.
+    The body of an error is {"error": message}.
 
     Args:
-        model: what predicts; one image at a time.
-        images: its training images; None where they are not known.
-        limits: what may be sent.
+        model: Model that predicts one image at a time.
+        images: Its training images; None if unknown.
+        limits: Limits of uploaded images.
     """
     model = replace(model, limits=limits)
     page = demo_page(model.facts, model.ranks, limits.max_bytes, limits.max_pixels)
@@ -195,8 +188,8 @@ def demo_app(model: RankModel, images: TrainingImages | None = None, limits: Lim
         started = time.perf_counter()
         with one_at_a_time:
             predictions = model.predict(data, batch_size=1)
-        told = {"no_interval": no_intervals, "seconds": time.perf_counter() - started}
-        return answer(predictions, images) | told
+        status = {"no_interval": no_intervals, "seconds": time.perf_counter() - started}
+        return answer(predictions, images) | status
 
     @app.get("/")
     def show() -> HTMLResponse:
@@ -212,13 +205,13 @@ def demo_app(model: RankModel, images: TrainingImages | None = None, limits: Lim
         known = images is not None and number.isdecimal() and len(number) < 12
         picture = images.thumbnail(int(number)) if known and images is not None else None
         if picture is None:
-            raise HTTPException(404, "there is no such training image")
+            raise HTTPException(404, "training image not found")
         return Response(picture, media_type="image/jpeg")
 
     @app.exception_handler(DataError)
     def refused(request: Request, error: DataError) -> JSONResponse:
-        told = str(error).removeprefix("image: ")
-        return JSONResponse({"error": told}, status_code=413 if isinstance(error, TooLarge) else 400)
+        message = str(error).removeprefix("image: ")
+        return JSONResponse({"error": message}, status_code=413 if isinstance(error, TooLarge) else 400)
 
     @app.exception_handler(HTTPException)
     def not_served(request: Request, error: HTTPException) -> JSONResponse:
@@ -232,12 +225,11 @@ def demo_app(model: RankModel, images: TrainingImages | None = None, limits: Lim
 
 
 def answer(predictions: Predictions, images: TrainingImages | None) -> dict[str, Any]:
-    """What the page shows of one image.
+    """Returns the prediction of one image as JSON data for the page.
 
     Returns:
         `rank`, `expectation`, `unit`, `readout`; `ranks`: {name, value, prob} of each; `interval`: {lower, upper
-        (ranks), coverage} or null; `training`: {number, rank, there} of the nearest by rank, or null where they are not
-        known.
+        (ranks), coverage} or null; `training`: {number, rank, there} of the nearest images by rank, or null if unknown.
     """
     ranks: Ranks = predictions.ranks
     rank, coverage = int(predictions.rank[0]), predictions.coverage

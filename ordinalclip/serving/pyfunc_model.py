@@ -1,4 +1,7 @@
-"""The script that MLflow stores and runs for a registered model [MLflow, models from code]; nothing is pickled."""
+"""The script that MLflow stores and runs for a registered model (MLflow's "models from code"); nothing is pickled.
+
+Stored copies of this script import this package: the names that it imports have to stay.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -18,32 +21,32 @@ from ordinalclip.serving.sent_images import image_roots, sent_image
 
 
 class ServedRanks(PythonModel):
-    """A table with a column `image` in, one of ranks out; see `ordinalclip.serving.register`."""
+    """Model from a table with a column `image` to a table of ranks; see `ordinalclip.serving.register`."""
 
     model: RankModel
 
     def load_context(self, context: Any) -> None:
-        """Opens the export that was registered, every file checked."""
+        """Loads the registered export and checks its checksums."""
         self.model = load_exported(Path(context.artifacts["export"]), torch.device("cpu"))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Ranks of images.
+        """Predicts ranks of images.
 
         Args:
-            context: MLflow's.
-            model_input: a column `image` of strings: base64, or paths within `ORDINALCLIP_IMAGE_ROOTS`.
-            params: none.
+            context: MLflow's context; unused.
+            model_input: Table with a column `image` of strings: base64, or paths within `ORDINALCLIP_IMAGE_ROOTS`.
+            params: Unused.
 
         Raises:
-            MlflowException: naming the row whose image cannot be used; a server answers 400.
+            MlflowException: If an image cannot be used, naming its row; a server responds with status 400.
         """
         rows = enumerate(model_input["image"])
         logits = [
             self.model.logits(torch.stack([self._pixels(row, text) for row, text in batch]))
-            for batch in chunks(rows, BATCH_SIZE)  # of however many are sent, so many are held decoded
+            for batch in chunks(rows, BATCH_SIZE)  # limits the number of decoded images in memory
         ]
         if not logits:
-            raise MlflowException("there are no images: send a row for each", error_code=BAD_REQUEST)
+            raise MlflowException("there are no images: send one row per image", error_code=BAD_REQUEST)
         return self.model.read(torch.cat(logits)).to_frame()
 
     def _pixels(self, row: int, text: object) -> Tensor:
@@ -52,10 +55,10 @@ class ServedRanks(PythonModel):
             image = sent_image(text, image_roots(), self.model.limits)
             return self.model.pixels(image)
         except DataError as error:
-            told = str(error)
-            if isinstance(image, Path):  # not where the server's folders lie
-                told = told.replace(str(image), str(text))
-            raise MlflowException(f"row {row}: {told}", error_code=BAD_REQUEST) from None
+            message = str(error)
+            if isinstance(image, Path):  # do not disclose the server's folders
+                message = message.replace(str(image), str(text))
+            raise MlflowException(f"row {row}: {message}", error_code=BAD_REQUEST) from None
 
 
 mlflow.models.set_model(ServedRanks())

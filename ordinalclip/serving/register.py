@@ -23,7 +23,7 @@ from ordinalclip.tracking import CREATED_TAG, RUN_ID_TAG
 
 log = logging.getLogger("ordinalclip")
 
-# What predicting takes, at the versions that are installed here.
+# Packages needed for prediction, pinned to the installed versions.
 _REQUIRED = (
     "mlflow",
     "torch",
@@ -47,37 +47,38 @@ def register(record: Record, uri: str, mlflow_id: str, name: str | None = None) 
     """Exports a run, logs it as a model of its MLflow run, and registers it.
 
     Args:
-        record: of a finished run.
-        uri: MLflow's store.
-        mlflow_id: the run in it.
-        name: of the registered model; None: `ordinalclip-<data>-<backbone>-<prompt>`.
+        record: Record of a finished run.
+        uri: URI of the MLflow store.
+        mlflow_id: Id of the run in the store.
+        name: Name of the registered model; by default `ordinalclip-<data>-<backbone>-<prompt>`.
 
     Returns:
-        The model's address, `models:/<name>/<version>`.
+        The model's URI, `models:/<name>/<version>`.
 
     Raises:
-        ConfigError: the store has no registry.
+        ConfigError: If the store has no model registry.
     """
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
     ranks = ranks_of(record)
-    called = [record.cfg[group].get("name") for group in ("dataset", "backbone", "prompt")]
-    name = "-".join(["ordinalclip", *(word for word in called if word)]) if name is None else name
+    if name is None:
+        options = [record.cfg[group].get("name") for group in ("dataset", "backbone", "prompt")]
+        name = "-".join(["ordinalclip", *filter(None, options)])
     outputs: list[Any] = [ColSpec("long", "rank"), ColSpec("string", "name")]
     outputs += [ColSpec("double", column) for column in ("value", "expectation", "lower", "upper", "coverage")]
     outputs += [ColSpec("float", column) for column in prob_columns(ranks.names)]
     signature = ModelSignature(Schema([ColSpec("string", "image")]), Schema(outputs))
     mlflow.set_tracking_uri(uri)
-    mlflow.environment_variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # of six small files
+    mlflow.environment_variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # six small files need none
     with tempfile.TemporaryDirectory() as folder:
         export = Path(folder) / "export"
         write_export(record, export, "onnx", "fp32", None)
         client = mlflow.MlflowClient(uri)
         status = client.get_run(mlflow_id).info
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MLflow's own, about its own defaults
+            warnings.simplefilter("ignore")  # MLflow warns about its own defaults
             try:
                 with mlflow.start_run(run_id=mlflow_id):
                     logged = mlflow.pyfunc.log_model(
@@ -89,21 +90,21 @@ def register(record: Record, uri: str, mlflow_id: str, name: str | None = None) 
                         input_example=_example(),
                         pip_requirements=[_pinned(package) for package in _REQUIRED],
                     )
-            finally:  # MLflow calls a run FAILED in which something fails; this one ended long ago
+            finally:  # an error in start_run marks the run as FAILED; the run itself has finished
                 client.set_terminated(mlflow_id, status.status, end_time=status.end_time)
     try:
         version = mlflow.register_model(logged.model_uri, name, tags=_tags(record))
     except mlflow.exceptions.MlflowException as error:
-        raise ConfigError("tracking.uri", uri, f"takes no models: {error}") from None
+        raise ConfigError("tracking.uri", uri, f"cannot register models: {error}") from None
     log.info("registered %s, version %s", name, version.version)
     return f"models:/{name}/{version.version}"
 
 
 def find_shown(run: Run, uri: str) -> str:
-    """MLflow's id of a run.
+    """Returns the id of a run in an MLflow store.
 
     Raises:
-        ConfigError: the store does not show it.
+        ConfigError: If the store does not contain the run.
     """
     import mlflow
 
@@ -113,13 +114,13 @@ def find_shown(run: Run, uri: str) -> str:
     if not found:
         problem, remedy = f"is not in MLflow at {uri}", "python -m analysis.sync copies runs there"
         raise ConfigError("run", run.directory.name, problem, remedy=remedy)
-    created = run.status().get("created")  # others may have made a run of the same settings
+    created = run.status().get("created")  # the store may contain another run with the same settings
     mlflow_id: str = next((one for one in found if one.data.tags.get(CREATED_TAG) == created), found[0]).info.run_id
     return mlflow_id
 
 
 def is_registered(run: Run, uri: str) -> bool:
-    """Whether a version of a registered model is of this run."""
+    """Returns whether a registered model has a version of this run."""
     import mlflow
 
     versions = mlflow.MlflowClient(uri).search_model_versions(f"tags.`{RUN_ID_TAG}` = '{run.run_id}'")
@@ -127,12 +128,12 @@ def is_registered(run: Run, uri: str) -> bool:
 
 
 def _pinned(package: str) -> str:
-    """A package at the version that is installed, without a build's name (`+cu126`), which no registry has."""
+    """Returns a requirement with the installed version, without a local suffix such as `+cu126`."""
     return f"{package}=={metadata.version(package).partition('+')[0]}"
 
 
 def _example() -> pd.DataFrame:
-    """A request: a grey image of 8 pixels."""
+    """Returns an example input: a gray image of 8 × 8 pixels."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8), "grey").save(file, "PNG")
     return pd.DataFrame({"image": [base64.b64encode(file.getvalue()).decode()]})
@@ -140,5 +141,5 @@ def _example() -> pd.DataFrame:
 
 def _tags(record: Record) -> dict[str, Any]:
     labels = record.run.read_json("labels.json") or {}
-    stamps = {"selected_on": labels["selected_on"]} if "selected_on" in labels else {}
-    return {"ordinalclip.run_id": record.run.run_id, "directory": record.run.directory.name} | stamps
+    tags = {RUN_ID_TAG: record.run.run_id, "directory": record.run.directory.name}
+    return tags | {key: labels[key] for key in ("selected_on",) if key in labels}

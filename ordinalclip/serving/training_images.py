@@ -1,4 +1,4 @@
-"""A run's training images: those whose rank is nearest to a predicted one, and small pictures of them by number."""
+"""A run's training images: those with the ranks nearest to a predicted rank, and their thumbnails."""
 
 import io
 import json
@@ -13,19 +13,19 @@ import pandas as pd
 from ordinalclip.errors import DataError
 from ordinalclip.images.decoding import DEFAULT_LIMITS, Limits, read_rgb
 
-SIZE = 224  # pixels of a picture's long side
-_KEPT = 256  # pictures
+THUMBNAIL_SIZE = 224  # pixels of the longer side
+_CACHED_THUMBNAILS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """Of one run.
+    """The training images of one run.
 
     Attributes:
-        root: the folder that the paths are relative to; nothing outside of it is opened, whatever the paths say.
-        paths: [N]
-        ranks: [N] the rank that each was trained with.
-        limits: what files may be.
+        root: Folder of the relative paths. Files outside it are never opened.
+        paths: Paths [N].
+        ranks: Ranks [N] used in training.
+        limits: Limits of image files.
     """
 
     root: Path
@@ -34,40 +34,40 @@ class TrainingImages:
     limits: Limits = field(default=DEFAULT_LIMITS)
 
     def nearest(self, rank: int, count: int) -> list[int]:
-        """Numbers of the `count` images whose ranks are nearest, nearest first.
+        """Returns the indices of the `count` images with the nearest ranks, nearest first.
 
-        Of more images at the same distance than there is room for, evenly many from first to last are taken: in many
-        sets those beside each other are of the same subject.
+        If more images have the same distance than are needed, they are sampled at even steps, because consecutive
+        images of many data sets show the same subject.
         """
         distance = np.abs(self.ranks.astype(np.int64) - rank)
         chosen: list[int] = []
         for step in np.unique(distance):
-            here, room = np.flatnonzero(distance == step), count - len(chosen)
-            if len(here) > room:
-                here = here[np.linspace(0, len(here) - 1, room).round().astype(int)]
-            chosen += here.tolist()
+            candidates, missing = np.flatnonzero(distance == step), count - len(chosen)
+            if len(candidates) > missing:
+                candidates = candidates[np.linspace(0, len(candidates) - 1, missing).round().astype(int)]
+            chosen += candidates.tolist()
             if len(chosen) == count:
                 break
         return chosen
 
     def file(self, number: int) -> Path | None:
-        """An image's file, or None where it is gone or lies outside of the root."""
+        """Returns an image's file; None if it is missing or outside the root."""
         if not 0 <= number < len(self.paths):
             return None
         try:
             path = (self.root / self.paths[number]).resolve()
             return path if path.is_relative_to(self.root.resolve()) and path.is_file() else None
-        except (OSError, ValueError, RuntimeError):  # a folder that may not be looked into, a NUL, a circle of links
+        except (OSError, ValueError, RuntimeError):  # unreadable folder, NUL byte, loop of links
             return None
 
     def thumbnail(self, number: int) -> bytes | None:
-        """A small JPEG of an image, or None where there is none to be had."""
+        """Returns a JPEG thumbnail of an image; None if it cannot be read."""
         path = self.file(number)
         return None if path is None else _thumbnail(path, self.limits)
 
 
 def training_images(directory: Path, limits: Limits = DEFAULT_LIMITS) -> TrainingImages | None:
-    """The training images of a run, from its record; None if the record does not name them."""
+    """Returns the training images of a run; None if its record does not name them."""
     table = directory / "manifest.parquet"
     try:
         root = json.loads((directory / "provenance.json").read_text(encoding="utf-8"))["root"]
@@ -78,13 +78,13 @@ def training_images(directory: Path, limits: Limits = DEFAULT_LIMITS) -> Trainin
     return TrainingImages(Path(root), tuple(train["path"].astype(str)), train["rank"].to_numpy(dtype=np.int64), limits)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHED_THUMBNAILS)
 def _thumbnail(path: Path, limits: Limits) -> bytes | None:
     try:
         image = read_rgb(path, limits)
     except DataError:
         return None
-    image.thumbnail((SIZE, SIZE))
+    image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=88)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Figures of single test images: typical predicted distributions, and the images with the smallest and largest error."""
+"""Figures of single test images: typical distributions, and the images with the best and the worst predictions."""
 
 from __future__ import annotations
 
