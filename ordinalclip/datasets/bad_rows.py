@@ -49,7 +49,7 @@ def refuse(where: Path | str, offenders: Sequence[object], problem: str, *, reme
 def usable(
     table: pd.DataFrame,
     wrong: pd.Series | np.ndarray | Sequence[bool],
-    told: pd.Series | Sequence[str],
+    lines: pd.Series | Sequence[str],
     notes: list[str],
     *,
     where: Path | str,
@@ -63,7 +63,7 @@ def usable(
     Args:
         table: N rows.
         wrong: [N], which of them cannot be used.
-        told: [N], a line for each in the error and the note, such as its path and label.
+        lines: [N], a line for each in the error and the note, such as its path and label.
         notes: a note is appended if rows are left out.
         where: file or folder that the rows were read from.
         problem: follows their number in the message: "images have no age in their names".
@@ -77,7 +77,7 @@ def usable(
     mask = np.asarray(wrong, dtype=bool)
     if not mask.any():
         return table
-    offenders = list(pd.Series(list(told), dtype="object")[mask])
+    offenders = list(pd.Series(list(lines), dtype="object")[mask])
     if on_error == "raise" or mask.all():
         without = "" if mask.all() else f", or go on without them: {setting}"
         refuse(where, offenders, problem, remedy=remedy + without)

@@ -40,8 +40,8 @@ def read_columns(file: Path, columns: Sequence[str], numbers: Sequence[str]) -> 
     for column in numbers:
         parsed = pd.to_numeric(table[column], errors="coerce")
         wrong = parsed.isna().to_numpy()
-        told = [f"row {row + 2}: {column} {table[column][row]}" for row in wrong.nonzero()[0]]
-        refuse(file, told, "cells are no numbers", remedy="correct them, or take their rows out")
+        lines = [f"row {row + 2}: {column} {table[column][row]}" for row in wrong.nonzero()[0]]
+        refuse(file, lines, "cells are no numbers", remedy="correct them, or take their rows out")
         table[column] = parsed.astype("float64")
     return table
 
@@ -91,13 +91,13 @@ def read_grades(file: Path, *, image: str, grade: str, num_ranks: int) -> pd.Dat
     words = {str(rank): rank for rank in range(num_ranks)} | {f"{rank}.0": rank for rank in range(num_ranks)}
     rank = cells.map(words)
     shown = zip(names.fillna("(empty)"), cells.fillna("(empty)"), strict=True)
-    told = [f"row {row}: {name}, {cell}" for row, (name, cell) in enumerate(shown, 2)]
+    lines = [f"row {row}: {name}, {cell}" for row, (name, cell) in enumerate(shown, 2)]
     wrong = (names.isna() | rank.isna()).to_numpy()
     problem = f"rows have no image with a grade of 0…{num_ranks - 1}"
-    refuse(file, [line for line, bad in zip(told, wrong, strict=True) if bad], problem, remedy=REMEDY)
+    refuse(file, [line for line, bad in zip(lines, wrong, strict=True) if bad], problem, remedy=REMEDY)
     twice = names.duplicated(keep=False).to_numpy()
     problem, remedy = "rows share an image with another row", "keep one row of each image"
-    refuse(file, [line for line, bad in zip(told, twice, strict=True) if bad], problem, remedy=remedy)
+    refuse(file, [line for line, bad in zip(lines, twice, strict=True) if bad], problem, remedy=remedy)
     return pd.DataFrame({"image": names, "rank": rank.astype("int64"), "raw": cells})
 
 
@@ -131,8 +131,8 @@ def read_struct(file: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     table = {column: _plain(struct[column].item()) for column in columns}
     lengths = {column: len(values) for column, values in table.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{column} {length:,}" for column, length in lengths.items())
-        raise DataError(f"{file}: the columns of {name} are not of one length: {told}{_AGAIN}")
+        found = ", ".join(f"{column} {length:,}" for column, length in lengths.items())
+        raise DataError(f"{file}: the columns of {name} are not of one length: {found}{_AGAIN}")
     return pd.DataFrame(table)
 
 

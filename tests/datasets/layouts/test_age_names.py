@@ -158,7 +158,7 @@ def test_afad(tmp_path: Path) -> None:
         [0, "female", "110"],
         [57, "female", "110"],
     ]
-    with pytest.raises(ConfigError, match=rf"lie there, but in {root}"):
+    with pytest.raises(ConfigError, match=rf"is not there, but in {root}"):
         load(load_afad, tmp_path)
     write_images(root, ["20/113/111-0.jpg"])
     with pytest.raises(DataError, match=r"1 images whose names are not of the form[\s\S]*20/113/111-0.jpg"):

@@ -166,11 +166,15 @@ class Fragments:
 
     def interpolate(self, triangles: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Values of vertices [V, C] at the pixels [N, C]."""
-        corners = triangles[self.triangle]
-        result = values[corners[:, 0]] * self.weights[:, :1]
-        for corner in (1, 2):
-            result += values[corners[:, corner]] * self.weights[:, corner : corner + 1]
-        return result
+        return interpolate(values, triangles[self.triangle], self.weights)
+
+
+def interpolate(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Values of vertices [V, C] at N points inside triangles [N, C], from their corners and weights, [N, 3] each."""
+    total = values[corners[:, 0]] * weights[:, :1]
+    for corner in (1, 2):
+        total += values[corners[:, corner]] * weights[:, corner : corner + 1]
+    return total
 
 
 def rasterize(points: np.ndarray, depth: np.ndarray, triangles: np.ndarray, width: int, height: int) -> Fragments:

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from ordinalclip.datasets.drawn.heads import skin as hair
 from ordinalclip.datasets.drawn.heads.assets import HAIR, MASKS, SKIN, head_mesh
 from ordinalclip.datasets.drawn.heads.chart import Posed, chart_of_mesh, pose, sample
-from ordinalclip.datasets.drawn.heads.paint import Seen, Surface, lit, occlusion, paint, rasterize, shade
+from ordinalclip.datasets.drawn.heads.paint import Seen, Surface, interpolate, lit, occlusion, paint, rasterize, shade
 from ordinalclip.datasets.drawn.heads.person import OLDEST, YOUNGEST, Person, Series, ramp, shape
 from ordinalclip.datasets.drawn.heads.shot import Shot, sample_shot
-from ordinalclip.datasets.drawn.heads.skin import Charts, draw_charts
+from ordinalclip.datasets.drawn.heads.skin import HAIR_THICKNESS, Charts, draw_charts, is_in_layer
 
 SUPERSAMPLING = 2
 _BUMP = np.float32(1.7)
@@ -61,7 +60,7 @@ def _with_hair(points: np.ndarray, scalp: np.ndarray, person: Person, years: flo
     """Lift the scalp by the thickness of its hair."""
     mesh = head_mesh()
     cover = sample([scalp], chart_of_mesh())[0] * (1 - mesh.masks[:, MASKS.index("ears")]) * mesh.is_skin
-    thickness = hair.THICKNESS[person.hair_style] * shot.hair_length * ramp(years, -2, 8)
+    thickness = HAIR_THICKNESS[person.hair_style] * shot.hair_length * ramp(years, -2, 8)
     return points + mesh.normals(points) * (cover * thickness)[:, None]
 
 
@@ -76,10 +75,7 @@ class _Visible:
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """Values of vertices [V, C] at the pixels [N, C]."""
-        total = values[self.corners[:, 0]] * self.weights[:, :1]
-        for corner in (1, 2):
-            total += values[self.corners[:, corner]] * self.weights[:, corner : corner + 1]
-        return total
+        return interpolate(values, self.corners, self.weights)
 
 
 def _visible(posed: Posed, person: Person, years: float, shot: Shot, edge: int) -> _Visible:
@@ -106,7 +102,7 @@ def _with_long_hair(seen: _Visible, posed: Posed, person: Person, years: float, 
     corners = mesh.triangles[strands[fragments.triangle]]
     weights = fragments.weights.astype(np.float32)
     layer = _Visible(fragments.pixel, corners, weights, np.full(len(corners), HAIR))
-    kept = hair.is_in_layer(person, layer.of(chart_of_mesh()))
+    kept = is_in_layer(person, layer.of(chart_of_mesh()))
     near = np.full(edge * edge, np.inf)
     near[seen.pixel] = seen.of(posed.depth[:, None])[:, 0]
     kept &= layer.of(posed.depth[:, None])[:, 0] < near[layer.pixel]

@@ -42,7 +42,7 @@ _LINES = (
 
 _AZIMUTH = np.radians([0, 25, 42, 55, 66, 78, 92, 108, 130, 180])
 _HAIRLINE = np.array([8.03, 8.0, 7.9, 7.66, 7.2, 7.12, 7.3, 6.85, 6.45, 6.3])
-THICKNESS = {"cropped": 0.035, "short": 0.11, "full": 0.22, "long": 0.14}  # decimeters
+HAIR_THICKNESS = {"cropped": 0.035, "short": 0.11, "full": 0.22, "long": 0.14}  # decimeters
 
 
 def relief(person: Person, years: float) -> np.ndarray:
