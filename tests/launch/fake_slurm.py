@@ -1,4 +1,4 @@
-"""SLURM's commands as scripts that only keep books, for tests of what is asked of them; nothing is ever run."""
+"""SLURM's commands as scripts that record their arguments and run no job."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`hydra/launcher=slurm`: what is waited for, and what of it is shown."""
+"""`hydra/launcher=slurm`: which jobs are waited for and mirrored, and how their end is detected."""
 
 import json
 import logging

@@ -1,4 +1,7 @@
-"""`hydra/launcher=local`: several runs at a time, as if they had run one after another, whatever is killed."""
+"""`hydra/launcher=local`: parallel runs equal sequential ones, also after a process is killed.
+
+Each test trains in several processes, which takes seconds.
+"""
 
 import os
 import re

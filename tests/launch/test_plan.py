@@ -1,4 +1,4 @@
-"""What a command would do, why, and what that costs; nothing of it is done."""
+"""`launch.plan` lists runs, reasons and costs, and starts nothing."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""How runs stand: what their directories say, SLURM's queue and its accounts, all told apart."""
+"""States of runs from their directories, SLURM's queue and accounting; status, cancel and retry."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is missing is queued once, whatever is typed how often; what SLURM refuses is told."""
+"""Missing runs are queued once, however often the command is typed; errors of SLURM are reported."""
 
 import io
 import json

@@ -1,4 +1,7 @@
-"""Sweeps from the command line: planned whole, taken up where they stopped."""
+"""Sweeps from the command line: all jobs are checked first, and an interrupted sweep is resumed.
+
+Each test trains in processes of the command line, which takes seconds.
+"""
 
 import json
 import re
