@@ -7,7 +7,7 @@ never built.
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -134,6 +134,34 @@ class Perceptron(nn.Module):
         """Features [B, F] → [B, D]."""
         unit = F.normalize(features, dim=-1) * features.shape[-1] ** 0.5
         return self.up(F.relu(self.down(unit)))
+
+
+def build_projection(
+    kind: Literal["none", "adapter", "perceptron", "linear"],
+    feature_dim: int,
+    embed_dim: int,
+    width: int = 0,
+    share: float = 0.0,
+) -> nn.Module:
+    """A projection [B, F] → [B, D] of image features.
+
+    Args:
+        kind: `none` is the identity, `adapter` a `ResidualAdapter`, `perceptron` a `Perceptron`, `linear` a
+            `LinearProjection`.
+        feature_dim: F.
+        embed_dim: D.
+        width: of the hidden layer of an adapter or a perceptron.
+        share: α of an adapter.
+    """
+    match kind:
+        case "none":
+            return nn.Identity()
+        case "adapter":
+            return ResidualAdapter(feature_dim=feature_dim, embed_dim=embed_dim, width=width, share=share)
+        case "perceptron":
+            return Perceptron(feature_dim=feature_dim, embed_dim=embed_dim, width=width)
+        case "linear":
+            return LinearProjection(feature_dim=feature_dim, embed_dim=embed_dim)
 
 
 @runtime_checkable

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from torch import nn
-
-from ordinalclip.backbones.backbone import Backbone, LazyTower, LinearProjection, Perceptron, ResidualAdapter
+from ordinalclip.backbones.backbone import Backbone, LazyTower, build_projection
 from ordinalclip.backbones.checks import MAPS, check_grid
 from ordinalclip.backbones.towers.mini_towers import (
     FEATURE_WIDTH,
@@ -67,7 +65,7 @@ def build_mini(
     return Backbone(
         image=image,
         text=_text_tower(text_tower, weights),
-        projection=_image_projection(projection, feature_dim, adapter_width, adapter_share),
+        projection=build_projection(projection, feature_dim, FEATURE_WIDTH, adapter_width, adapter_share),
         logit_scale=math.log(1 / temperature),
         preprocessing=Preprocessing(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic", resize),
         feature_dim=feature_dim,
@@ -103,15 +101,3 @@ def _path(weights: Mapping[str, WeightFile], part: str) -> Path | None:
     if "all" in weights:
         raise ConfigError("backbone.weights", weights["all"].source, problem, allowed="random, or a mapping of parts")
     raise ConfigError(f"backbone.weights.{part}", "null", "is missing")
-
-
-def _image_projection(
-    kind: Literal["adapter", "perceptron", "linear", "none"], feature_dim: int, width: int, share: float
-) -> nn.Module:
-    if kind == "none":
-        return nn.Identity()
-    if kind == "perceptron":
-        return Perceptron(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH, width=width)
-    if kind == "linear":
-        return LinearProjection(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH)
-    return ResidualAdapter(feature_dim=feature_dim, embed_dim=FEATURE_WIDTH, width=width, share=share)

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from torch import nn
-
-from ordinalclip.backbones.backbone import Backbone, LinearProjection, ResidualAdapter
+from ordinalclip.backbones.backbone import Backbone, build_projection
 from ordinalclip.backbones.towers.openclip_models import (
     empty_model,
     load_whole,
@@ -70,17 +68,9 @@ def build_openclip(
     return Backbone(
         image=clip.visual,
         text=text,
-        projection=_image_projection(projection, text.embed_dim, adapter_width, adapter_share),
+        projection=build_projection(projection, text.embed_dim, text.embed_dim, adapter_width, adapter_share),
         logit_scale=float(clip.logit_scale.detach()),
         preprocessing=prepared if preprocessing == "own" else reference_preprocessing(prepared.size),
         feature_dim=text.embed_dim,
         embed_dim=text.embed_dim,
     )
-
-
-def _image_projection(kind: Literal["none", "adapter", "linear"], dim: int, width: int, share: float) -> nn.Module:
-    if kind == "none":
-        return nn.Identity()
-    if kind == "linear":
-        return LinearProjection(feature_dim=dim, embed_dim=dim)
-    return ResidualAdapter(feature_dim=dim, embed_dim=dim, width=width, share=share)

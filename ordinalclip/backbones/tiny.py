@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from torch import nn
-
-from ordinalclip.backbones.backbone import Backbone, LinearProjection
+from ordinalclip.backbones.backbone import Backbone, build_projection
 from ordinalclip.backbones.checks import check_eights
 from ordinalclip.backbones.towers.openclip_causal import CausalText
 from ordinalclip.backbones.weights.find import WeightFile
@@ -48,9 +46,7 @@ def build_tiny(
     return Backbone(
         image=clip.visual,
         text=CausalText(clip, open_clip.SimpleTokenizer()),
-        projection=nn.Identity()
-        if projection == "none"
-        else LinearProjection(feature_dim=embed_dim, embed_dim=embed_dim),
+        projection=build_projection(projection, embed_dim, embed_dim),
         logit_scale=float(clip.logit_scale.detach()),
         preprocessing=Preprocessing(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear", "squash"),
         feature_dim=embed_dim,

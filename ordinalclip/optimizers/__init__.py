@@ -1,5 +1,6 @@
-"""Optimisers that torch does not have: one of our own, and those of `pytorch_optimizer` with the arguments that count.
+"""Optimizers that torch does not have, learning rate schedules, and the parameter groups of a model's parts.
 
-The latter are wrapped because the library's classes take any keyword, so a misspelt one would pass, and because three
-of their defaults do not do what their papers say; see each wrapper.
+Imports `model`, `config`, `errors`. Most optimizers wrap `pytorch_optimizer`, whose classes accept any keyword and have
+three defaults that differ from their papers; see each wrapper. An optimizer is one module and a yaml in
+`conf/optimizer`; a schedule is a class in `schedules`.
 """

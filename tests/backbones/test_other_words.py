@@ -39,7 +39,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     _, name, folder = small_model(request.param, tmp_path)
     shutil.copy(tmp_path / f"{name}.json", tmp_path / "model_configs")
     shutil.copy(Path(open_clip.__file__).parent / "pretrained.py", tmp_path)
-    monkeypatch.setattr(openclip_table, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(openclip_table, "open_clip_folder", lambda: tmp_path)
     assert folder is not None
     return folder
 

@@ -34,11 +34,11 @@ SCALE = 1 / 0.07
 @pytest.fixture(autouse=True)
 def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CLIP called `tiny`, there and here: D = 12, W = 16 on two heads, images of 16 pixels."""
-    folder, real = tmp_path_factory.mktemp("open_clip"), openclip_table._folder()
+    folder, real = tmp_path_factory.mktemp("open_clip"), openclip_table.open_clip_folder()
     (folder / "model_configs").mkdir()
     for file in (real / "pretrained.py", *(real / "model_configs").glob("*.json")):
         (folder / file.relative_to(real)).symlink_to(file)
-    monkeypatch.setattr(openclip_table, "_folder", lambda: folder)
+    monkeypatch.setattr(openclip_table, "open_clip_folder", lambda: folder)
     table, name = openclip_table._openclip_table(), tiny_open_clip(folder / "model_configs")
     monkeypatch.setattr(
         openclip_table, "_openclip_table", lambda: table | {name: table["RN50"]}

@@ -121,7 +121,7 @@ def _is_known(block: Any) -> bool:
 
 
 class OpenClipBlock:
-    """Follows `shared_prefix.Block`: x + ls_1(attention(ln_1(x))), then + ls_2(mlp(ln_2(…))).
+    """Implements `shared_prefix.Block`: x + ls_1(attention(ln_1(x))), then + ls_2(mlp(ln_2(…))).
 
     Args:
         block: an open_clip `ResidualAttentionBlock`, whose parameters are used where they are.

@@ -269,7 +269,7 @@ def _named(path: Path, model: str, key: str) -> Iterator[None]:
 
 
 class OpenClipNetwork:
-    """Follows `networks.ImageNetwork`; the tower keeps its own projection, into the space that it was trained in.
+    """Implements `mixed.ImageNetwork`; the tower keeps its own projection, into the space that it was trained in.
 
     Args:
         model: open_clip's name.

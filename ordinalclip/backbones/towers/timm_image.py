@@ -11,7 +11,7 @@ from ordinalclip.images.preprocessing import Preprocessing
 
 
 class TimmNetwork:
-    """Follows `networks.ImageNetwork`.
+    """Implements `mixed.ImageNetwork`.
 
     Args:
         model: timm's name without a tag, such as `resnet10t`.

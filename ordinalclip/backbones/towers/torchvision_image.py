@@ -78,7 +78,7 @@ def _shares(side: int, cells: int) -> Tensor:
 
 
 class TorchvisionNetwork:
-    """Follows `networks.ImageNetwork`.
+    """Implements `mixed.ImageNetwork`.
 
     Args:
         model: torchvision's name, such as `vgg16`.

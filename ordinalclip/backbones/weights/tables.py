@@ -71,7 +71,7 @@ def text_config(model: str) -> dict[str, Any]:
     Raises:
         ConfigError: if open_clip has no such model.
     """
-    return dict(_config(_folder(), model)["text_cfg"])
+    return dict(_config(open_clip_folder(), model)["text_cfg"])
 
 
 def patch_size(model: str) -> int | None:
@@ -80,7 +80,7 @@ def patch_size(model: str) -> int | None:
     Raises:
         ConfigError: if open_clip has no such model.
     """
-    patch: int | None = _config(_folder(), model)["vision_cfg"].get("patch_size")
+    patch: int | None = _config(open_clip_folder(), model)["vision_cfg"].get("patch_size")
     return patch
 
 
@@ -119,7 +119,7 @@ def _unfit(text: dict[str, Any]) -> list[str]:
 
 def open_clip_models() -> list[str]:
     """Names of all models."""
-    return sorted(path.stem for path in (_folder() / "model_configs").glob("*.json"))
+    return sorted(path.stem for path in (open_clip_folder() / "model_configs").glob("*.json"))
 
 
 def pretrained_tags(model: str) -> dict[str, Pretrained]:
@@ -131,17 +131,10 @@ def pretrained_tags(model: str) -> dict[str, Pretrained]:
     return {tag: where for tag, (where, quick_gelu) in base.items() if quick_gelu}
 
 
-def _folder() -> Path:
-    spec = find_spec("open_clip")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("open_clip is not installed")
-    return Path(spec.origin).parent
-
-
 @cache
 def _openclip_table() -> dict[str, dict[str, tuple[Pretrained, bool]]]:
     names: dict[str, ast.expr] = {}
-    for node in ast.parse((_folder() / "pretrained.py").read_text(encoding="utf-8")).body:
+    for node in ast.parse((open_clip_folder() / "pretrained.py").read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             names.setdefault(node.targets[0].id, node.value)
     models = names["_PRETRAINED"]
@@ -158,7 +151,7 @@ def _openclip_table() -> dict[str, dict[str, tuple[Pretrained, bool]]]:
 def _openclip_entry(call: ast.expr) -> tuple[Pretrained, bool]:
     """One `_pcfg(url=…, hf_hub="owner/name/file", quick_gelu=…)`; a hub address that ends in "/" names no file."""
     assert isinstance(call, ast.Call)
-    given = {keyword.arg: keyword.value.value for keyword in call.keywords if isinstance(keyword.value, ast.Constant)}
+    given = _constant_keywords(call)
     repository, _, file = str(given.get("hf_hub", "")).rpartition("/")
     return Pretrained(str(given.get("url", "")), repository, file), bool(given.get("quick_gelu", False))
 
@@ -184,11 +177,7 @@ class TimmWeights:
 @cache
 def timm_models() -> dict[str, Path]:
     """Model → the source file that registers it."""
-    spec = find_spec("timm")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("timm is not installed")
-    files = sorted((Path(spec.origin).parent / "models").glob("*.py"))
-    return {name: file for file in files for name in _TIMM_REGISTERED.findall(file.read_text(encoding="utf-8"))}
+    return _registered_models("timm", _TIMM_REGISTERED)
 
 
 def timm_tags(model: str) -> dict[str, TimmWeights]:
@@ -227,7 +216,7 @@ def _makes_table(call: ast.Call) -> bool:
 
 def _timm_entry(call: ast.Call, name: str) -> TimmWeights:
     """One `_cfg(url=…, hf_hub_id=…)`; "timm/" alone means the repository with the weights' own name."""
-    given = {keyword.arg: keyword.value.value for keyword in call.keywords if isinstance(keyword.value, ast.Constant)}
+    given = _constant_keywords(call)
     if call.args and isinstance(call.args[0], ast.Constant):
         given.setdefault("url", call.args[0].value)
     repository = str(given.get("hf_hub_id") or "")
@@ -237,11 +226,7 @@ def _timm_entry(call: ast.Call, name: str) -> TimmWeights:
 @cache
 def torchvision_models() -> dict[str, Path]:
     """Network → the source file that registers it."""
-    spec = find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("torchvision is not installed")
-    files = sorted((Path(spec.origin).parent / "models").glob("*.py"))
-    return {name: file for file in files for name in _TORCHVISION_REGISTERED.findall(file.read_text(encoding="utf-8"))}
+    return _registered_models("torchvision", _TORCHVISION_REGISTERED)
 
 
 @cache
@@ -268,3 +253,30 @@ def torchvision_tags(model: str) -> dict[str, str]:
             tags[node.targets[0].id] = str(urls[0])
     # Features without a classifier: what precedes the last layer is not a number.
     return {tag: url for tag, url in tags.items() if not tag.endswith("_FEATURES")}
+
+
+def open_clip_folder() -> Path:
+    """The folder of open_clip's sources."""
+    return _package_folder("open_clip")
+
+
+def _package_folder(library: str) -> Path:
+    """The folder of an installed library, which is not imported.
+
+    Raises:
+        ModuleNotFoundError: if it is not installed.
+    """
+    spec = find_spec(library)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{library} is not installed")
+    return Path(spec.origin).parent
+
+
+def _registered_models(library: str, registered: re.Pattern[str]) -> dict[str, Path]:
+    files = sorted((_package_folder(library) / "models").glob("*.py"))
+    return {name: file for file in files for name in registered.findall(file.read_text(encoding="utf-8"))}
+
+
+def _constant_keywords(call: ast.Call) -> dict[str | None, Any]:
+    """Keyword arguments of a call that are literals."""
+    return {keyword.arg: keyword.value.value for keyword in call.keywords if isinstance(keyword.value, ast.Constant)}

@@ -56,6 +56,6 @@ def test_what_cannot_be_run_is_refused_with_the_reason(
 ) -> None:
     (tmp_path / "model_configs").mkdir()
     (tmp_path / "model_configs" / "odd.json").write_text(json.dumps({"text_cfg": text}))
-    monkeypatch.setattr(openclip_table, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(openclip_table, "open_clip_folder", lambda: tmp_path)
     with pytest.raises(ConfigError, match=reason):
         check_model("odd")
