@@ -1,5 +1,5 @@
-"""The command line: words, help, messages, exit status.
+"""The command line: parsing of words, help texts, error messages and exit status.
 
-Imports `config`, `system`, `errors`.
-A new command is a module of `ordinalclip` that calls `run_command`.
+Imports `config` and `errors`; no torch.
+A new command is a module of `ordinalclip` with a usage text, whose `main` calls `run_command`.
 """

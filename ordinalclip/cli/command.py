@@ -1,4 +1,4 @@
-"""Commands that take words of the form key=value: running one, reading its words, and reporting what ended it.
+"""Commands that take words of the form key=value: running one, reading its words, and reporting its error.
 
 `explain_hydra_error` turns Hydra's errors about typed words into ConfigErrors with key, value and allowed values.
 `report_error` prints any error as one message and returns the exit status.
@@ -24,28 +24,124 @@ from ordinalclip.errors import Busy, ConfigError, DataError, Superseded, SweepFa
 
 _QUOTING = "write key=value, and put quotes round what the shell or Hydra would take apart: 'key=\"a value, a comma\"'"
 
-_COMPLETE = (
-    ConfigError,
-    DataError,
-    Busy,
-    Superseded,
-    SweepFailed,
-    FloatingPointError,
-)  # their messages need no class before them
+_COMPLETE = (ConfigError, DataError, Busy, Superseded, SweepFailed, FloatingPointError)  # printed without class name
+
+
+def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words: bool = True) -> None:
+    """Runs a command on the words of the command line. Exits with 2 on a mistake of the user, with 1 on other errors.
+
+    Args:
+        work: called with the words.
+        usage: printed for `--help`, or if there are no words.
+        needs_words: False if the command runs without words.
+    """
+    words = sys.argv[1:]
+    if (needs_words and not words) or {"-h", "--help"} & set(words):
+        print(usage)
+        return
+    log_to_terminal()
+    try:
+        work(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `… | head`; without this, Python reports it again when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(report_error(error, words))
+
+
+def read_words(words: Sequence[str], allowed: Sequence[str], needed: Mapping[str, str]) -> dict[str, str]:
+    """Parses words to key → value. Of a repeated key the last value counts.
+
+    Args:
+        words: words of the form key=value.
+        allowed: known keys.
+        needed: required keys, each with a description of its values for the message.
+
+    Raises:
+        ConfigError: a key is unknown or a required one is missing.
+    """
+    typed = dict(word.partition("=")[::2] for word in words)
+    for key, value in typed.items():
+        if key not in allowed:
+            hint = did_you_mean(key, allowed)
+            raise ConfigError(key, value, "there is no such key", allowed=", ".join(allowed), remedy=hint)
+    for key, may_be in needed.items():
+        if not typed.get(key):
+            raise ConfigError(key, "", f"which {key}?", allowed=may_be)
+    return typed
+
+
+def read_flag(typed: Mapping[str, str], key: str, default: bool) -> bool:
+    """Parses a key as true or false.
+
+    Raises:
+        ConfigError: the value is neither.
+    """
+    word = typed.get(key, str(default)).lower()
+    if word not in ("true", "false"):
+        raise ConfigError(key, word, "is neither true nor false", allowed="true, false")
+    return word == "true"
+
+
+def log_to_terminal() -> None:
+    """Logs to stderr: everything of this project, and warnings of other libraries."""
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("ordinalclip"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
+    logging.raiseExceptions = False  # for example on a closed pipe
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
+
+
+def report_error(error: Exception, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> int:
+    """Prints an error as one message on stderr.
+
+    Args:
+        error: the error that ended the command.
+        overrides: the typed words.
+        config_dirs: folders of `--config-dir`.
+
+    Returns:
+        The exit status: 2 for a mistake of the user, 1 for other errors.
+    """
+    mistake = explain_hydra_error(error, overrides, config_dirs)
+    if mistake is not None or isinstance(error, _COMPLETE):
+        message, notes = str(mistake or error), getattr(error, "__notes__", [])
+    else:
+        message = f"{type(error).__name__}: {error}"
+        notes = getattr(error, "__notes__", ["HYDRA_FULL_ERROR=1 shows the traceback"])
+    notes = [*notes, *_set_by_experiment(error, overrides)]
+    print("\n".join([f"error: {message}", *(f"  {note}" for note in notes)]), file=sys.stderr)
+    return 2 if mistake is not None or isinstance(error, ConfigError | DataError) else 1
+
+
+def _set_by_experiment(error: Exception, overrides: Sequence[str]) -> list[str]:
+    """Returns a note if the refused key was not typed but set by an experiment for another option of its group."""
+    typed = dict(word.lstrip("+~").partition("=")[::2] for word in overrides)
+    if not isinstance(error, ConfigError) or "experiment" not in typed or error.key in typed:
+        return []
+    group = error.key.partition(".")[0]
+    if "." not in error.key or group not in typed:
+        return []
+    where = f"experiment={typed['experiment']} sets it for a {group} of its own"
+    return [f"{where}; add ~{error.key} to go without it under {group}={typed[group]}"]
 
 
 def explain_hydra_error(
     error: BaseException, overrides: Sequence[str], config_dirs: Sequence[Path] = ()
 ) -> ValueError | None:
-    """Turns an error of Hydra's into ours.
+    """Turns an error of Hydra into a ConfigError with key, value and allowed values.
 
     Args:
-        error: what Hydra raised.
-        overrides: what was typed, where the value of a refused key and the chosen options are looked up.
-        config_dirs: further folders with options, from `--config-dir`.
+        error: the error that Hydra raised.
+        overrides: the typed words, in which the refused value and the chosen options are looked up.
+        config_dirs: folders of `--config-dir`.
 
     Returns:
-        The error to show, or None where the error is not about what was typed.
+        The error to print, or None if the error is not about the typed words.
     """
     if isinstance(error, MissingConfigException):
         return _missing_option(error, config_dirs)
@@ -58,25 +154,11 @@ def explain_hydra_error(
     return None
 
 
-def _split(override: str) -> tuple[str, str]:
-    key, _, value = override.partition("=")
-    return key, value
-
-
-def _given(key: str, overrides: Sequence[str]) -> str:
-    values = [_split(override)[1] for override in overrides if _split(override)[0].lstrip("+~") == key]
-    return values[-1] if values else "…"
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "").rstrip(".")
-
-
 def _unreadable(error: OverrideParseException) -> ConfigError:
     key, value = _split(error.override)
     if "=" not in error.override:
         return ConfigError(key, "", "needs a value", allowed=f"{key}=…")
-    # The parser's own words are about tokens and alternatives.
+    # Hydra's own message lists tokens of its grammar.
     return ConfigError(key, value, "cannot be read: a quote, bracket or blank too few or too many", remedy=_QUOTING)
 
 
@@ -136,7 +218,7 @@ def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequen
 
 
 def _composed(overrides: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:
-    """The configuration with the options that were typed, or without them where one of them is the mistake."""
+    """Returns the configuration with the typed options, or without them if one of them is wrong."""
     folders = ",".join("'file://" + str(folder.absolute()).replace("'", r"\'") + "'" for folder in config_dirs)
     options = [override for override in overrides if re.fullmatch(r"\w+=[\w-]+", override)]
     for chosen in (options, []):
@@ -149,104 +231,15 @@ def _composed(overrides: Sequence[str], config_dirs: Sequence[Path]) -> DictConf
     return DictConfig({})
 
 
-def log_to_terminal() -> None:
-    """Sends our own log, and the warnings of others, to stderr."""
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("ordinalclip"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
-    logging.raiseExceptions = False  # on a closed pipe, say
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module="hydra.*")
+def _split(override: str) -> tuple[str, str]:
+    key, _, value = override.partition("=")
+    return key, value
 
 
-def report_error(error: Exception, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> int:
-    """Prints what went wrong in the words of who can mend it.
-
-    Args:
-        error: what ended the command.
-        overrides: what was typed.
-        config_dirs: the user's own folders with options.
-
-    Returns:
-        The exit status: 2 for a mistake of the user's, 1 for anything else.
-    """
-    mistake = explain_hydra_error(error, overrides, config_dirs)
-    if mistake is not None or isinstance(error, _COMPLETE):
-        message, notes = str(mistake or error), getattr(error, "__notes__", [])
-    else:
-        message = f"{type(error).__name__}: {error}"
-        notes = getattr(error, "__notes__", ["HYDRA_FULL_ERROR=1 shows the traceback"])
-    notes = [*notes, *_set_by_experiment(error, overrides)]
-    print("\n".join([f"error: {message}", *(f"  {note}" for note in notes)]), file=sys.stderr)
-    return 2 if mistake is not None or isinstance(error, ConfigError | DataError) else 1
+def _given(key: str, overrides: Sequence[str]) -> str:
+    values = [_split(override)[1] for override in overrides if _split(override)[0].lstrip("+~") == key]
+    return values[-1] if values else "…"
 
 
-def _set_by_experiment(error: Exception, overrides: Sequence[str]) -> list[str]:
-    """The origin of a refused key that was not typed: an experiment set it for another option of its group."""
-    typed = dict(word.lstrip("+~").partition("=")[::2] for word in overrides)
-    if not isinstance(error, ConfigError) or "experiment" not in typed or error.key in typed:
-        return []
-    group = error.key.partition(".")[0]
-    if "." not in error.key or group not in typed:
-        return []
-    where = f"experiment={typed['experiment']} sets it for a {group} of its own"
-    return [f"{where}; add ~{error.key} to go without it under {group}={typed[group]}"]
-
-
-def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words: bool = True) -> None:
-    """Runs a command on what was typed; ends with 0, with 2 on a mistake of the user's, with 1 on anything else.
-
-    Args:
-        work: called with the words.
-        usage: what is printed where help is asked for, or nothing was typed.
-        needs_words: False where nothing typed means something.
-    """
-    words = sys.argv[1:]
-    if (needs_words and not words) or {"-h", "--help"} & set(words):
-        print(usage)
-        return
-    log_to_terminal()
-    try:
-        work(words)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `… | head`; Python would complain once more when it closes stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(report_error(error, words))
-
-
-def read_words(words: Sequence[str], allowed: Sequence[str], needed: Mapping[str, str]) -> dict[str, str]:
-    """Key → value of what was typed; of a key that is typed twice the last counts.
-
-    Args:
-        words: of the form key=value.
-        allowed: the keys that there are.
-        needed: those without which there is nothing to do, and what their values may be.
-
-    Raises:
-        ConfigError: for another key, or where a needed one is missing.
-    """
-    typed = dict(word.partition("=")[::2] for word in words)
-    for key, value in typed.items():
-        if key not in allowed:
-            hint = did_you_mean(key, allowed)
-            raise ConfigError(key, value, "there is no such key", allowed=", ".join(allowed), remedy=hint)
-    for key, may_be in needed.items():
-        if not typed.get(key):
-            raise ConfigError(key, "", f"which {key}?", allowed=may_be)
-    return typed
-
-
-def read_flag(typed: Mapping[str, str], key: str, default: bool) -> bool:
-    """Whether `key=true` was typed.
-
-    Raises:
-        ConfigError: something else than true or false was.
-    """
-    word = typed.get(key, str(default)).lower()
-    if word not in ("true", "false"):
-        raise ConfigError(key, word, "is neither true nor false", allowed="true, false")
-    return word == "true"
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "").rstrip(".")

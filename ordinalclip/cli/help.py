@@ -55,15 +55,15 @@ _MIN_WIDTH, _MAX_WIDTH = 60, 140
 
 @dataclass(frozen=True)
 class Arguments:
-    """The command line.
+    """The command line of training.
 
     Attributes:
-        for_hydra: all of it, flags last: Hydra itself refuses overrides on both sides of `-m`.
-        overrides: those of the form key=value.
-        config_dirs: of `--config-dir`.
-        help: whether `--help` is among them.
-        for_hydra_alone: the first flag that asks something of Hydra itself, such as `--cfg`; "" where there is none.
-        note: what to print first; empty if there is nothing.
+        for_hydra: all words, flags last, since Hydra refuses overrides on both sides of `-m`.
+        overrides: words of the form key=value.
+        config_dirs: folders of `--config-dir`.
+        help: whether `--help` was typed.
+        for_hydra_alone: the first flag that only Hydra handles, such as `--cfg`; "" if there is none.
+        note: a message to print first; "" if there is none.
     """
 
     for_hydra: list[str]
@@ -74,20 +74,22 @@ class Arguments:
     note: str = ""
 
     def varied(self, overrides: Sequence[str]) -> list[str]:
-        """Those of a job's overrides that vary in its sweep."""
+        """Returns the overrides of a job that vary within its sweep."""
         return [override for override in overrides if override not in self.overrides]
 
 
 def read_arguments(words: Sequence[str], program: str) -> Arguments:
-    """Sorts the words behind the program's name; exits with 2 on a flag that there is not.
+    """Parses the command line of training. Exits with 2 on an unknown flag.
 
-    `sweep=NAME` is one of conf/sweep where there is such a file, and then means `-m`; any other is a name for runs.
+    `sweep=NAME` selects conf/sweep/NAME.yaml and implies `-m` if the file exists. Otherwise it names the runs.
 
     Args:
-        words: of the command line.
-        program: its name, for the message.
+        words: the words behind the program's name.
+        program: its name, for messages.
     """
-    from hydra._internal.utils import get_args_parser  # `--help` does not wait for Hydra
+    from hydra._internal.utils import (
+        get_args_parser,  # imported here, so that importing this module does not load Hydra
+    )
 
     parser = get_args_parser()
     parser.prog = program

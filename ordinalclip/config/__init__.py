@@ -1,5 +1,5 @@
-"""The configuration: composed, checked, and hashed to a run id.
+"""The configuration: `compose` makes it, `checks` checks it, `identity` hashes it to a run id.
 
-Imports `system` and `errors`; no torch, and no Hydra for `--help`.
-A new setting is a key in conf/train.yaml, a field in `schema`, and a neutral value in `identity`.
+Imports `system` and `errors`; no torch, and Hydra only to compose.
+A new setting is a key in conf/train.yaml and a field in `schema`, with a neutral value in `identity`.
 """

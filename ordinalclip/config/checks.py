@@ -1,6 +1,6 @@
-"""Checks of a configuration's groups, each by itself: known keys, types, ranges, and values that fit each other.
+"""Checks of each group of a configuration by itself: known keys, types and ranges.
 
-Imports no torch. What a prompt, a backbone and the data must agree on is checked by `ordinalclip.preparation.checks`.
+Imports no torch. Agreement of prompt, backbone and data is checked by `ordinalclip.preparation.checks`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,9 @@ PLAIN_GROUPS = {
 
 _PASSED: set[str] = set()
 
-# What a protocol may choose an epoch by; of all but the error the largest is best.
+# Scores by which a protocol may select an epoch. For all but mae the largest is best.
 METRICS = ("mae", "accuracy", "accuracy_within_1", "qwk", "spearman")
-# How a distribution over ranks becomes one number.
+# Ways to reduce a distribution over ranks to one number.
 READOUTS = ("expectation", "argmax", "median", "rounded_expectation")
 
 
@@ -79,7 +79,7 @@ def _check_top(cfg: Mapping[str, Any]) -> None:
 
 
 def _check_once(node: dict[str, Any], group: str, known: Mapping[str, float], runtime: Sequence[str] = ()) -> None:
-    """Checks a group against its signature; what has passed before, as most groups of a sweep's runs have, passes."""
+    """Checks a group against its signature, once per content: most groups are equal in all runs of a sweep."""
     key = repr((node, group, sorted(known.items()), runtime))
     if key not in _PASSED:
         check_target(node, group, known=known, runtime=runtime)

@@ -1,4 +1,8 @@
-"""Where the configuration lies: at the top of a checkout, where users edit it, or inside an installed package."""
+"""The configuration of training, composed with Hydra and resolved to plain dicts and lists.
+
+The yaml files are at the top of a checkout, where users edit them, or inside an installed package (`conf_dir`). Hydra
+is imported when a configuration is composed.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +19,13 @@ _MAIN = "train.yaml"
 
 
 def conf_dir(package: Path = PACKAGE) -> Path:
-    """The folder with `train.yaml` and the config groups.
+    """Returns the folder with `train.yaml` and the config groups.
 
     Args:
         package: the folder of this package.
 
     Raises:
-        FileNotFoundError: if the package was copied without its configuration.
+        FileNotFoundError: the package was copied without its configuration.
     """
     candidates = (package / "conf", package.parent / "conf")
     for folder in candidates:
@@ -35,16 +39,14 @@ def conf_dir(package: Path = PACKAGE) -> Path:
 
 
 def compose_config(overrides: Sequence[str], values: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The configuration of training with these overrides, as plain dicts and lists.
-
-    A program that is itself Hydra's may ask for it: what it initialised is as it was afterwards.
+    """Composes the configuration of training, as plain dicts and lists. Hydra's global state is left unchanged.
 
     Args:
         overrides: in Hydra's grammar.
         values: key → text that is taken literally, such as a path with spaces and commas.
 
     Raises:
-        ConfigError: there is no such key among the values.
+        ConfigError: a key of `values` does not exist.
     """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -69,15 +71,15 @@ def compose_config(overrides: Sequence[str], values: Mapping[str, str] | None = 
 
 
 def compose_defaults(typed: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration of training, for its paths and its store, with the folder of runs that was typed."""
+    """Composes the default configuration, for its paths and store, with the typed `paths.runs`."""
     return compose_config([], {key: word for key, word in typed.items() if key == "paths.runs"})
 
 
 def plain_config(cfg: "DictConfig | Mapping[str, Any]") -> dict[str, Any]:
-    """The configuration as resolved plain dicts and lists; a `_target_` that has moved gets its name of today.
+    """Resolves a configuration to plain dicts and lists, with the current name of each `_target_` that was moved.
 
     Raises:
-        ConfigError: where an interpolation cannot be resolved or a value is missing.
+        ConfigError: an interpolation cannot be resolved or a value is missing.
     """
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException

@@ -12,8 +12,8 @@ from typing import Any
 
 from ordinalclip.config.moved_names import first_name
 
-# Cannot change a result, so they do not enter the id. What `protocol.split`, `protocol.calibration` and `subset` do is
-# in the manifest's hash.
+# Left out of the id, since they cannot change a result, or change it through the manifest, whose hash is in the id
+# (`dataset`, `subset`, and below `protocol.split` and `protocol.calibration`).
 _NOT_IN_ID = (
     "paths",
     "cache",
@@ -30,7 +30,7 @@ _NOT_IN_ID = (
     "lr",
 )
 _TRAINER_IN_ID = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_batches")
-# Options that came later, with the value that means what was done before they existed; left out of the id.
+# Options added later, with the value that keeps the earlier behavior. At that value they are left out of the id.
 _NEUTRAL: dict[str, Any] = {
     "backbone.preprocessing": "own",
     "backbone.layer": "last",
@@ -47,8 +47,8 @@ _NEUTRAL: dict[str, Any] = {
     "features.views": 0,
     "features.precision": "fp32",
 }
-# Backbones that start from other numbers than they first did, by the version of what they do now, so that no run takes
-# an older one's place: the last layer of mixed ones was drawn from N(0, 2/D).
+# Versions of backbones whose initial values have changed, so that new runs get other ids. The last layer of mixed
+# backbones was first drawn from N(0, 2/D).
 _VERSIONS = {"ordinalclip.backbones.mixed.build_mixed": 2}
 _MISSING = object()
 
@@ -75,8 +75,8 @@ def identity(
     kept["prompt"] = {k: v for k, v in cfg["prompt"].items() if k != "name"}
     kept["protocol"] = {k: v for k, v in cfg["protocol"].items() if k not in ("split", "leakage", "calibration")}
     kept["augment"] = augments(cfg)
-    kept["compile"] = cfg["compile"] and cfg["trainable"]["image"] is not None  # nothing comes of it elsewhere
-    # The batch size can change last bits only; without features none of it has an effect.
+    kept["compile"] = cfg["compile"] and cfg["trainable"]["image"] is not None  # no effect on a frozen tower
+    # The batch size changes the last bits only. Without cached features none of these settings has an effect.
     kept["features"] = {k: v for k, v in cfg["features"].items() if k != "batch_size"} if uses_features(cfg) else {}
     kept["manifest"] = manifest_hash
     kept["init"] = None if initial is None else {"checkpoint": initial, "parts": _sorted(cfg["init"]["parts"])}
@@ -84,26 +84,26 @@ def identity(
 
 
 def run_id(identity: Mapping[str, Any]) -> str:
-    """Ten hexadecimal digits of the SHA-256 of an identity."""
+    """Returns the first ten hexadecimal digits of the SHA-256 of an identity."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def readable_name(cfg: Mapping[str, Any], run_id: str) -> str:
-    """Directory name of a run: what a person looks for, then the id."""
+    """Returns the directory name of a run: data set, backbone, prompt, seed and id."""
     groups = (cfg[group] for group in ("dataset", "backbone", "prompt"))
     words = [group.get("name") or group["_target_"].rpartition(".")[2].lower() for group in groups]
-    # A name may hold anything; a folder's must be one folder on every system.
+    # Names may contain any characters; the result must be a single folder on every system.
     return "-".join([*(re.sub(r"[^\w.+-]+", "_", word) for word in words), f"s{cfg['seed']}", run_id])
 
 
 def cannot_change_results() -> tuple[str, ...]:
-    """Groups and settings that are not in the id, but for those that act through something that is in it."""
+    """Returns the groups and settings that cannot change a result."""
     return tuple(key for key in _NOT_IN_ID if key not in ("dataset", "subset", "lr"))
 
 
 def neutral_value(key: str) -> Any:
-    """What an option that came later means in the record of a run that lacks it; None for any other."""
+    """Returns the value of a later option in records from before it existed; None for other keys."""
     return _NEUTRAL.get(key)
 
 
@@ -112,7 +112,7 @@ def _sorted(parts: Sequence[str] | None) -> list[str] | None:
 
 
 def _canonical(value: Any, key: str) -> Any:
-    """One form for equal meanings: 1 = 1.0, null options left out, a `_target_` by its first name."""
+    """Maps equal meanings to one form: 1.0 to 1, null options left out, a `_target_` by its first name."""
     if isinstance(value, Mapping):
         items = {k: _canonical(v, f"{key}.{k}".lstrip(".")) for k, v in value.items() if v is not None}
         if isinstance(items.get("_target_"), str):
@@ -126,12 +126,12 @@ def _canonical(value: Any, key: str) -> Any:
 
 
 def selection_labels(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """The remark that every table with a run's scores must show: its epoch was selected on test; or empty."""
+    """Returns {"selected_on": "test"}, which every table with the run's scores must show, or {}."""
     return {"selected_on": "test"} if cfg["protocol"]["select_on"] == "test" else {}
 
 
 def selection_metric(cfg: Mapping[str, Any]) -> tuple[str, bool]:
-    """The validation score that an epoch is chosen by, as it is logged, and whether the largest is best."""
+    """Returns the logged validation score that selects the epoch, and whether the largest is best."""
     protocol = cfg["protocol"]
     metric = protocol.get("metric", "mae")
     if metric != "mae":

@@ -23,95 +23,6 @@ HEARTBEAT_S = 30.0
 STALE_AFTER_S = 300.0
 
 
-def process_start(pid: int) -> float | None:
-    """Returns the start time of a local process in clock ticks since boot, or None if it does not exist."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None if not _exists(pid) else 0.0
-    # The command name may contain spaces and parentheses, so fields are counted from its closing parenthesis.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else float(fields[19])
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not Path("/proc/self").exists()
-
-
-def identity() -> dict[str, Any]:
-    """Returns what identifies this process on this and other hosts."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "pid_start": process_start(os.getpid()),
-        "slurm_job": os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID")),
-        "slurm_task": os.environ.get("SLURM_ARRAY_TASK_ID"),
-        "slurm_restart": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
-        "slurm_node": os.environ.get("SLURMD_NODENAME"),
-    }
-
-
-def is_alive(attempt: Mapping[str, Any], heartbeat_age_s: float) -> bool:
-    """Returns whether the process of an attempt may still be writing.
-
-    Args:
-        attempt: content of an attempt's file.
-        heartbeat_age_s: seconds since the file was last touched, by the file system's clock.
-    """
-    if attempt.get("ended") is not None:
-        return False
-    me, job, task = identity(), attempt["slurm_job"], attempt["slurm_task"]
-    same_job = job is not None and (job, task) == (me["slurm_job"], me["slurm_task"])
-    if same_job and attempt["slurm_restart"] < me["slurm_restart"]:
-        return False  # even if the old process lives: SLURM lost its node and requeued the job as this process
-    if attempt["host"] == me["host"]:
-        start = process_start(attempt["pid"])
-        return start is not None and start == attempt["pid_start"]
-    if heartbeat_age_s > STALE_AFTER_S:
-        return False
-    return job is None or same_job or slurm.may_be_running(job, task) is not False
-
-
-def newest_attempt(directory: Path) -> tuple[int, Path] | None:
-    """Returns number and file of the newest attempt of a run's directory, or None."""
-    files = [file for file in (directory / "attempts").glob("*.json") if file.stem.isdecimal()]
-    return max(((int(file.stem), file) for file in files), default=None)
-
-
-def living_attempt(directory: Path) -> dict[str, Any] | None:
-    """Returns the content of the attempt that is working on a run now, or None."""
-    newest = newest_attempt(directory)
-    return None if newest is None else _living(newest[1])
-
-
-def _living(file: Path) -> dict[str, Any] | None:
-    """Returns the content of an attempt's file if its process is alive, else None."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        age = _clock(file.parent.parent) - file.stat().st_mtime
-        return content if is_alive(content, age) else None
-    except (OSError, ValueError, KeyError, TypeError):  # deleted, incomplete, or another program's file
-        return None
-
-
-def _clock(directory: Path) -> float:
-    """Returns the current time by the file system's clock; the clocks of hosts that share it may differ."""
-    probe = directory / "attempts" / f".clock-{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
-    try:
-        probe.touch()
-        now = probe.stat().st_mtime
-        probe.unlink()
-    except OSError:  # for example a read-only folder of another user
-        return time.time()
-    return now
-
-
 class Lease:
     """The right to write to a run's directory, held until `release` or until superseded.
 
@@ -182,3 +93,92 @@ class Lease:
             except OSError:  # a full disk: the existing file can still be overwritten
                 draft.unlink(missing_ok=True)
                 overwrite_in_place(self.path, json.dumps(ended))
+
+
+def living_attempt(directory: Path) -> dict[str, Any] | None:
+    """Returns the content of the attempt that is working on a run now, or None."""
+    newest = newest_attempt(directory)
+    return None if newest is None else _living(newest[1])
+
+
+def newest_attempt(directory: Path) -> tuple[int, Path] | None:
+    """Returns number and file of the newest attempt of a run's directory, or None."""
+    files = [file for file in (directory / "attempts").glob("*.json") if file.stem.isdecimal()]
+    return max(((int(file.stem), file) for file in files), default=None)
+
+
+def is_alive(attempt: Mapping[str, Any], heartbeat_age_s: float) -> bool:
+    """Returns whether the process of an attempt may still be writing.
+
+    Args:
+        attempt: content of an attempt's file.
+        heartbeat_age_s: seconds since the file was last touched, by the file system's clock.
+    """
+    if attempt.get("ended") is not None:
+        return False
+    me, job, task = identity(), attempt["slurm_job"], attempt["slurm_task"]
+    same_job = job is not None and (job, task) == (me["slurm_job"], me["slurm_task"])
+    if same_job and attempt["slurm_restart"] < me["slurm_restart"]:
+        return False  # even if the old process lives: SLURM lost its node and requeued the job as this process
+    if attempt["host"] == me["host"]:
+        start = process_start(attempt["pid"])
+        return start is not None and start == attempt["pid_start"]
+    if heartbeat_age_s > STALE_AFTER_S:
+        return False
+    return job is None or same_job or slurm.may_be_running(job, task) is not False
+
+
+def identity() -> dict[str, Any]:
+    """Returns what identifies this process on this and other hosts."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "pid_start": process_start(os.getpid()),
+        "slurm_job": os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID")),
+        "slurm_task": os.environ.get("SLURM_ARRAY_TASK_ID"),
+        "slurm_restart": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        "slurm_node": os.environ.get("SLURMD_NODENAME"),
+    }
+
+
+def process_start(pid: int) -> float | None:
+    """Returns the start time of a local process in clock ticks since boot, or None if it does not exist."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None if not _exists(pid) else 0.0
+    # The command name may contain spaces and parentheses, so fields are counted from its closing parenthesis.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else float(fields[19])
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not Path("/proc/self").exists()
+
+
+def _living(file: Path) -> dict[str, Any] | None:
+    """Returns the content of an attempt's file if its process is alive, else None."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        age = _clock(file.parent.parent) - file.stat().st_mtime
+        return content if is_alive(content, age) else None
+    except (OSError, ValueError, KeyError, TypeError):  # deleted, incomplete, or another program's file
+        return None
+
+
+def _clock(directory: Path) -> float:
+    """Returns the current time by the file system's clock; the clocks of hosts that share it may differ."""
+    probe = directory / "attempts" / f".clock-{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+    try:
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+    except OSError:  # for example a read-only folder of another user
+        return time.time()
+    return now

@@ -18,7 +18,7 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.runs.run import Run
 from ordinalclip.system.files import file_lock
 
-# By default a request to a server that is away is tried for four minutes, each try for two.
+# With MLflow's defaults a request to an unreachable server takes four minutes.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -27,31 +27,31 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
-_MAKING_S = 120.0  # making the tables takes seconds; others may have to go first
+_MAKING_S = 120.0  # creating the tables takes seconds, and other processes may be first
 _PREFIX = "sqlite:///"
 _EASED = (
-    "PRAGMA synchronous=NORMAL",  # with the write-ahead log a lost power loses last commits, which are copied again
-    "PRAGMA cache_size=-65536",  # KiB: the keys of each run go to places all over the index
-    "PRAGMA wal_autocheckpoint=16000",  # pages of 4 KiB: places written to often go to the disk once
+    "PRAGMA synchronous=NORMAL",  # a power cut may lose the last commits, which are copied again
+    "PRAGMA cache_size=-65536",  # KiB; the keys of one run are spread over the whole index
+    "PRAGMA wal_autocheckpoint=16000",  # pages of 4 KiB; pages written often go to the disk once
 )
 _SEEN: dict[Path, int | None] = {}  # SQLite files that MLflow may hold connections to in this process
 _SCHEMES = ("sqlite:///", "http://", "https://")
 
 
 def load_mlflow() -> None:
-    """Imports MLflow; to be called where no other thread imports anything large."""
+    """Imports MLflow. Must be called while no other thread imports large modules."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401
 
     for name in ("mlflow", "alembic"):  # MLflow sets its own levels when it is imported
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it raises anyway
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of errors that it also raises
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it logs every retry
 
 
 def client_of(uri: str) -> Any:
-    """A client of the store at an address; an SQLite file is opened, and made where there is none.
+    """Returns a client of a store. An SQLite file is created if it does not exist.
 
     Args:
         uri: `sqlite:///path`, or a server's address.
@@ -63,13 +63,13 @@ def client_of(uri: str) -> Any:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite store; None for another store."""
+    """Returns the file of an SQLite store, or None for a server."""
     return Path(uri.removeprefix(_PREFIX)) if uri.startswith(_PREFIX) else None
 
 
 @contextlib.contextmanager
 def sole_writer(file: Path, patience_s: float) -> Iterator[None]:
-    """Keeps all other writers of ours out of a store.
+    """Holds the lock that all writers of this project take before they write to a store.
 
     Raises:
         LockTimeout: another one has been writing all that time.
@@ -103,14 +103,14 @@ def make_store(file: Path) -> None:
 
 
 def upgrade_store(file: Path) -> None:
-    """Brings a store of an older MLflow up to date; what is so already stays as it is."""
+    """Upgrades the database schema of a store made by an older MLflow."""
     with sole_writer(file, _MAKING_S):
         command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"{_PREFIX}{file}"]
         subprocess.run(command, check=True, capture_output=True, timeout=_MAKING_S)
 
 
 def ease_store(file: Path) -> None:
-    """Has MLflow's connections to a store that is there wait less for the disk, from now on in this process."""
+    """Makes this process's connections to an existing store wait less for the disk."""
     from sqlalchemy import event
 
     engine = _engine(file)
@@ -120,12 +120,12 @@ def ease_store(file: Path) -> None:
 
 
 def leave_store(file: Path) -> None:
-    """Ends MLflow's connections to a file of that name, which outlive its deletion."""
+    """Closes MLflow's connections to a file, which stay open after the file was deleted."""
     _engine(file).dispose()
 
 
 def _engine(file: Path) -> Any:
-    """What all of MLflow's connections to a file come from in this process."""
+    """Returns the SQLAlchemy engine that MLflow uses for a file in this process."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     return SqlAlchemyStore(f"{_PREFIX}{file}", str(file.parent / "mlartifacts")).engine
@@ -159,7 +159,7 @@ class Store:
         self._opened: tuple[Any, str, int | None] | None = None
 
     def open(self) -> tuple[Any, str]:
-        """A client, and the experiment's id in the store.
+        """Returns a client and the experiment's id in the store.
 
         Raises:
             Exception: whatever MLflow raises where the store does not answer.
@@ -170,11 +170,11 @@ class Store:
         return self._opened[0], self._opened[1]
 
     def forget(self) -> None:
-        """Looks for everything anew next time: what failed may have been deleted in the store, or with it."""
+        """Drops the client and the experiment's id, since store or experiment may have been deleted."""
         self._opened = None
 
     def writing(self, run: Run, patience_s: float) -> contextlib.AbstractContextManager[None]:
-        """Keeps other writers of ours out: of an SQLite store, or of this run where a server takes many at once.
+        """Returns the lock of the SQLite store, or of this run's directory if the store is a server.
 
         Raises:
             Locked: another one has been writing all that time.
@@ -198,7 +198,7 @@ class Store:
         return client
 
     def _inode(self) -> int | None:
-        """Tells a store from another one that came in its place."""
+        """Returns the file's inode, which changes when the store is replaced by another one."""
         if self.file is None:
             return None
         try:
@@ -210,7 +210,7 @@ class Store:
         found = client.get_experiment_by_name(self.experiment)
         if found is None:
             return self._made_experiment(client)
-        if found.lifecycle_stage == "deleted":  # its name stays taken, so no other could be made
+        if found.lifecycle_stage == "deleted":  # its name stays taken
             client.restore_experiment(found.experiment_id)
         return found.experiment_id
 
@@ -224,11 +224,11 @@ class Store:
             found = client.get_experiment_by_name(self.experiment)
             if found is None:
                 raise
-            return found.experiment_id  # another process was quicker
+            return found.experiment_id  # another process has just created it
 
 
 def check_uri(uri: str) -> None:
-    """Raises a ConfigError for an address that MLflow would refuse, or one that would be recorded with a password."""
+    """Raises a ConfigError for an address that MLflow refuses, or one that contains a password."""
     if not uri.startswith(_SCHEMES):
         remedy = "tracking=local keeps an SQLite file beside the runs; MLflow no longer writes to plain folders"
         raise ConfigError("tracking.uri", uri, "is no address of a store", allowed=" ".join(_SCHEMES), remedy=remedy)

@@ -1,4 +1,4 @@
-"""Copies many runs into one MLflow store: what the store has already, told by a fingerprint in its tags, is skipped."""
+"""Copying many runs into one MLflow store. A run whose fingerprint in the store's tags is current is skipped."""
 
 import contextlib
 import gc
@@ -20,7 +20,7 @@ from ordinalclip.tracking.store import Store
 log = logging.getLogger("ordinalclip")
 
 _PAGE = 1000
-_AT_ONCE = 6  # runs, to a server
+_NUM_THREADS = 6  # for a server; an SQLite store has one writer
 _PATIENCE_S = 120.0  # for the locks of runs that are being trained
 
 
@@ -60,7 +60,7 @@ def copy_all(store: Store, runs: Sequence[Run]) -> tuple[int, int]:
         if store.file is not None:
             copied = sum(map(copy, missing))
         else:
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
+            with ThreadPoolExecutor(_NUM_THREADS) as pool:
                 copied = sum(pool.map(copy, missing))
     bar.close()
     _end_the_lost(client, shown, found)
@@ -69,7 +69,7 @@ def copy_all(store: Store, runs: Sequence[Run]) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _loaded_for_good() -> Iterator[None]:
-    """Keeps Python from looking through all that is loaded, again and again, for the sake of MLflow's many objects."""
+    """Excludes everything loaded so far from garbage collections, which MLflow's many objects trigger often."""
     gc.collect()
     gc.freeze()
     try:
@@ -87,7 +87,7 @@ def _refused(uri: str, said: str) -> ConfigError:
 
 
 def _all_shown(client: Any, experiment_id: str) -> dict[str, list[Any]]:
-    """Our run id → what the store shows of it."""
+    """Returns run id → the store's runs with this id."""
     found: dict[str, list[Any]] = defaultdict(list)
     for shown in _pages(client, experiment_id):
         if RUN_ID_TAG in shown.data.tags:
@@ -104,7 +104,7 @@ def _pages(client: Any, experiment_id: str) -> Iterator[Any]:
 
 
 def _end_the_lost(client: Any, shown: Mapping[str, list[Any]], found: Mapping[Run, Any]) -> None:
-    """What a store has as running, made on this machine in a directory that is no more, was killed."""
+    """Marks runs as killed that the store shows as running and whose directory on this machine is gone."""
     known = {one.info.run_id for one in found.values() if one is not None}
     for one in (one for all_shown in shown.values() for one in all_shown):
         ours = one.data.tags.get("host") == socket.gethostname()
