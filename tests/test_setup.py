@@ -68,9 +68,9 @@ def test_each_target_sets_up_and_the_second_installs_nothing(tree: Path) -> None
         [*FRESH, "run -m ordinalclip.train prompt=context seed=1"],
     )
     assert make(tree, "train")[1] == ["run -m ordinalclip.train"]
-    assert make(tree, "test")[1] == ["run -m pytest -n 2 --dist loadfile"]
+    assert make(tree, "test")[1] == ["run -m pytest -n 2 --dist loadfile --no-loadscope-reorder"]
     os.utime(tree / "requirements.lock")  # content counts, not time
-    assert make(tree, "test-fast")[1] == ["run -m pytest -n 2 --dist loadfile -m not slow"]
+    assert make(tree, "test-fast")[1] == ["run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m not slow"]
     assert make(tree, "check")[1] == [
         "run -m ruff check .",
         "run -m ruff format --check .",
