@@ -1,1 +1,4 @@
-"""Probabilities and intervals that keep what they promise, fitted on images that chose no epoch. Imports no torch."""
+"""Temperature scaling and conformal intervals of ranks, fitted on images that selected no epoch. Imports no torch.
+
+Imports `scoring` and `errors`. The keys of `calibration.json` are defined in `calibration`, the sets in `conformal`.
+"""

@@ -1,1 +1,5 @@
-"""A trained run as a model that others use: images in, ranks out. No text tower is needed any more."""
+"""Images in, ranks out: a finished run or an exported folder as a `RankModel`, without a text tower.
+
+Imports `preparation` and the rooms below it. A new way to name a run is added in `naming`, a new kind of `images=` in
+`listing`, a new export format in `exported`.
+"""

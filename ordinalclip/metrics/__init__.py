@@ -1,1 +1,5 @@
-"""Metrics for ordinal targets: a function with the formula, and a thin torchmetrics class where it accumulates."""
+"""Metrics for ordinal targets: functions with the formulas, and torchmetrics classes that accumulate them.
+
+Imports `config` and `errors` only. A new metric is a module here; one that every run reports is also added to
+`names.SCORES` and to `scoring.scores`.
+"""

@@ -21,13 +21,13 @@ from ordinalclip.system.distributed import SINGLE_PROCESS, World
 class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Shuffled batches of (epoch, position) that depend on the seed and the epoch alone.
 
-    It counts its epochs itself: Lightning builds the first iterator of a resumed fit before any hook that could tell it
-    the epoch, and a dataset in a worker process hears of no epoch at all, hence the epoch travels with each position.
+    The sampler counts epochs itself, since Lightning builds the first iterator of a resumed fit before any hook that
+    knows the epoch. Datasets in worker processes do not know the epoch either, so each position carries it.
 
     Args:
         size: number of items.
-        batch_size: items a batch; the last may be smaller.
-        seed: of the order.
+        batch_size: items per batch; the last batch may be smaller.
+        seed: determines the order, with the epoch.
     """
 
     def __init__(self, size: int, batch_size: int, seed: int) -> None:
@@ -66,8 +66,8 @@ class Batch:
         rank: [B] long.
         row: [B] long, row of the manifest.
         features: [B, F] of the frozen image tower.
-        images: [B, 3, H, W] pixels, normalised for the image tower.
-        idle: its one image counts nowhere; it is there because no tower takes none.
+        images: [B, 3, H, W] pixels, normalized for the image tower.
+        idle: whether its single image is ignored; a process without images gets such a batch, since towers need one.
     """
 
     rank: Tensor
@@ -77,13 +77,13 @@ class Batch:
     idle: bool = False
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
+        """Returns the batch on `device`."""
         move = lambda tensor: None if tensor is None else tensor.to(device, non_blocking=True)  # noqa: E731
         return Batch(self.rank.to(device), self.row.to(device), move(self.features), move(self.images), self.idle)
 
 
 class FeatureRows(Dataset[Batch]):
-    """Cached features of some rows of the manifest, a batch of them in memory at a time.
+    """Cached features of some rows of the manifest; one batch at a time is read into memory.
 
     Args:
         features: [N, F] in float32 of all rows of the manifest.
@@ -105,13 +105,13 @@ class FeatureRows(Dataset[Batch]):
 
 
 class ViewRows(Dataset[Batch]):
-    """Cached features of several augmented views of some rows; each epoch takes one of a row's, drawn at random.
+    """Cached features of several augmented views of each row; each epoch uses one view of a row, drawn at random.
 
     Args:
         views: [N, F] in float32 of these rows, for each of V views.
         rows: rows of the manifest [N].
         rank: their ranks.
-        seed: the view is drawn from (seed, epoch, row), so that a resume changes nothing.
+        seed: the view is drawn from (seed, epoch, row), so that a resumed run draws the same.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ class ViewRows(Dataset[Batch]):
         return Batch(self.rank[index], self.rows[index], features=torch.from_numpy(features))
 
     def drawn(self, epoch: int) -> Tensor:
-        """The view of each row in an epoch [N]; a row's does not depend on which others there are."""
+        """Index of the view of each row [N] in an epoch; it does not depend on the other rows."""
         if epoch != self._epoch:
-            # A stream of its own: the sampler draws the order from (seed, epoch).
+            # A separate stream: the sampler draws the order from (seed, epoch).
             stream = np.random.default_rng(np.random.SeedSequence([self.seed, epoch], spawn_key=(1,)))
             every = stream.integers(len(self.views), size=int(self.rows.max()) + 1)
             self._epoch, self._drawn = epoch, torch.from_numpy(every)[self.rows]
@@ -143,17 +143,17 @@ class ViewRows(Dataset[Batch]):
 
 
 class ImageRows(Dataset[Batch]):
-    """Images of some rows of the manifest, from the cache of decoded images or decoded as they are asked for.
+    """Images of some rows of the manifest, from the cache of decoded images, or decoded when they are read.
 
     Args:
         source: pixels of every row of the manifest.
         rows: the rows of this split.
         rank: their ranks.
-        augment_seed: for pixels that are to be cropped, None for those that are not; randomness is drawn from
-            (seed, epoch, row), so that neither workers nor a resume nor the cache change it.
+        augment_seed: seed of random crops; None: no augmentation. Crops are drawn from (seed, epoch, row), so that
+            workers, resuming and the cache do not change them.
 
     Raises:
-        ValueError: a seed for pixels that are not for cropping, or none for those that are.
+        ValueError: `augment_seed` does not agree with `source.geometry.augmented`.
     """
 
     def __init__(self, source: ImageSource, rows: np.ndarray, rank: np.ndarray, augment_seed: int | None) -> None:
@@ -179,7 +179,7 @@ class ImageRows(Dataset[Batch]):
 
 
 class ProcessShare(Dataset[Batch]):
-    """One process's share of each batch of a dataset; an idle batch where there are more processes than images.
+    """One process's share of each batch of a dataset; an idle batch if a process has no image of it.
 
     Args:
         dataset: of whole batches.
@@ -211,8 +211,8 @@ def evaluation_loader(
 
     Args:
         dataset: what to evaluate on.
-        batch_size: None: 256 rows of features; 32 images, as more at a time are slower on a CPU.
-        num_workers: that decode images.
+        batch_size: None: 256 rows of features, or 32 images (larger batches are slower on a CPU).
+        num_workers: processes that decode images.
         world: each of its processes gets its share of every batch.
     """
     if batch_size is None:
@@ -223,19 +223,19 @@ def evaluation_loader(
 def _loader(
     dataset: FeatureRows | ViewRows | ImageRows, sampler: Sampler[list[tuple[int, int]]], num_workers: int, world: World
 ) -> DataLoader[Batch]:
-    # Fetching by whole batches lets a dataset index its tensors at once; what it returns needs no collating. The
-    # generator is the loader's own, so that building an iterator draws nothing from torch's global randomness.
-    # Workers are for decoding: what is stored comes quicker than a worker can hand it over.
+    # Datasets fetch whole batches, so they index their tensors once and nothing is collated. A separate generator is
+    # passed, since building an iterator would otherwise draw from torch's global generator. Workers only decode:
+    # reading stored pixels or features is faster than sending them between processes.
     workers = num_workers if isinstance(dataset, ImageRows) and not dataset.stored else 0
     return DataLoader(
         dataset if world.size == 1 else ProcessShare(dataset, world),
         batch_sampler=sampler,
-        collate_fn=_as_it_is,
+        collate_fn=_identity,
         num_workers=workers,
         persistent_workers=workers > 0,
         generator=torch.Generator(),
     )
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch

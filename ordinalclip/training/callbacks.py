@@ -1,4 +1,4 @@
-"""What happens at the end of each epoch: the record, the checkpoints, the progress bar, the mirror."""
+"""Lightning callbacks: metrics and checkpoints of each epoch, the progress bar, signals and exceptions."""
 
 import logging
 import math
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class EpochRecord(pl.Callback):
-    """Appends an epoch's values to the record, then writes `best` where it is better, then `last`.
+    """Appends the values of an epoch to the record, then writes the checkpoints: `best` if it improved, then `last`.
 
-    The order matters: a kill after `best` leaves `last` an epoch behind, and the resumed run writes the same `best`
-    again. What was best so far is read from the record, never from a callback's state, so a run may be moved.
+    The order matters: after a kill between the two, `last` is one epoch behind, and the resumed run writes the same
+    `best` again. The best score so far is read from the record, not from the callback's state.
 
     Args:
         run: the claimed run.
-        selection: logged name whose smallest value makes an epoch the best, such as "val/mae".
-        largest: its largest value does.
+        selection: logged name of the score that selects the best epoch, such as "val/mae".
+        largest: whether the largest value is the best instead of the smallest.
         after_epoch: called after everything is written; must not raise.
     """
 
@@ -40,7 +40,7 @@ class EpochRecord(pl.Callback):
         self.rates: dict[str, float] = {}
 
     def best_before(self, epoch: int) -> float:
-        """Best score of the epochs before `epoch`, the lower the better; infinity where there is none."""
+        """Best score of the epochs before `epoch`, negated if larger is better; infinity if there is none."""
         scores = {
             line["epoch"]: self.sign * line["values"][self.selection]
             for line in self.run.metrics()
@@ -49,7 +49,7 @@ class EpochRecord(pl.Callback):
         return min(scores.values(), default=float("inf"))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes the epoch's learning rates, a part's largest; at its end the optimiser has the next one's already."""
+        """Stores the largest learning rate of each part; at the end of the epoch the optimizer has those of the next."""
         self.rates = {}
         for group in trainer.optimizers[0].param_groups:
             name = f"lr/{group['name'].partition('/')[0]}"
@@ -59,7 +59,7 @@ class EpochRecord(pl.Callback):
         """Writes the epoch.
 
         Raises:
-            FloatingPointError: the epoch's last step ruined the weights, which no loss has seen yet.
+            FloatingPointError: the score is not finite: the last step made the weights non-finite after its loss.
         """
         assert isinstance(pl_module, OrdinalModule)
         values = pl_module.epoch_values | self.rates
@@ -83,7 +83,7 @@ class EpochRecord(pl.Callback):
 
 
 class ProgressBar(pl.Callback):
-    """One bar over all steps of the fit, with the validation score so far.
+    """A progress bar over all steps of the fit, with the latest validation score.
 
     Args:
         selection: logged name to show, such as "val/mae".
@@ -105,11 +105,11 @@ class ProgressBar(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """One step on."""
+        """Advances the bar by one step."""
         self.bar.update(1)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the newest score."""
+        """Shows the latest score."""
         assert isinstance(pl_module, OrdinalModule)
         score = pl_module.epoch_values.get(self.selection)
         if score is not None:
@@ -121,38 +121,38 @@ class ProgressBar(pl.Callback):
         self.bar.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Leaves the terminal in order."""
+        """Closes the bar after an error."""
         if self.bar is not None:
             self.bar.close()
 
 
 class StopOnSignal(pl.Callback):
-    """Ends a fit before the next batch when a signal has asked for it; the epoch that was begun is lost, no other."""
+    """Stops a fit before the next batch after a signal was received; only the current epoch is lost."""
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Looks whether it was asked for."""
+        """Raises if a signal was received."""
         check_stop()
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Looks whether it was asked for."""
+        """Raises if a signal was received."""
         check_stop()
 
 
 class RememberException(pl.Callback):
-    """Remembers what ended a fit, since Lightning turns Ctrl-C into a plain SystemExit."""
+    """Stores the exception that ended a fit, since Lightning replaces KeyboardInterrupt by SystemExit."""
 
     def __init__(self) -> None:
         self.cause: BaseException | None = None
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Keeps the exception."""
+        """Stores the exception."""
         self.cause = exception
 
 
 def checkpoint_to_resume(run: Run) -> Path | None:
-    """The run's own last checkpoint, where it has one, and its best, which is to be tested in the end."""
+    """The last checkpoint of a run; None if it, or the best checkpoint, which is tested at the end, is missing."""
     return run.last_checkpoint if run.last_checkpoint.exists() and run.best_checkpoint.exists() else None

@@ -1,8 +1,8 @@
-"""The fit in one process: the Lightning trainer, and model, data and settings put together.
+"""The training loop of one process: builds the LightningModule, the data loaders and the trainer, and fits.
 
-Lightning's own logging, checkpoints and progress are switched off. `speed_up` makes an image tower quicker to train
-without changing what it computes except for rounding (docs/benchmarks.md): convolutions gain from channels-last, in
-bfloat16 more than in float32; `torch.compile` takes a minute and gains little in float32, hence it is an option.
+Lightning's logging, checkpoints and progress bar are disabled; see `callbacks`. `speed_up` makes training an image tower
+faster and changes results by rounding only (docs/benchmarks.md): convolutions gain from channels-last, more in
+bfloat16 than in float32; `torch.compile` takes a minute and gains little in float32, so it is an option.
 """
 
 import contextlib
@@ -31,10 +31,10 @@ from ordinalclip.training.callbacks import checkpoint_to_resume
 from ordinalclip.training.module import OrdinalModule
 from ordinalclip.training.split_data import LabelDraw, SplitData
 
-_REFUSED = re.compile(r"(\S+) does not have a deterministic implementation")
+_NONDETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementation")
 
-# Lightning's remarks about what is so on purpose here, and about itself.
-_NOT_FOR_USERS = (
+# Lightning's warnings about deliberate choices, and about its own internals.
+_SILENCED_WARNINGS = (
     ".*does not have many workers.*",
     ".*`srun` command is available.*",
     r".*module\(s\) in eval mode at the start of training.*",
@@ -46,18 +46,18 @@ _NOT_FOR_USERS = (
 
 @contextlib.contextmanager
 def explain_nondeterminism() -> Iterator[None]:
-    """Raises what torch refused as a ConfigError that names the operation and the key.
+    """Turns torch's error about a nondeterministic operation into a ConfigError with the operation and the key.
 
     Raises:
-        ConfigError: an operation of a tower that is trained adds in no fixed order on this device.
+        ConfigError: an operation of a trained tower has no deterministic implementation on this device.
     """
     try:
         yield
     except RuntimeError as error:
-        refused = _REFUSED.search(str(error))
-        if refused is None:
+        found = _NONDETERMINISTIC.search(str(error))
+        if found is None:
             raise
-        problem = f"{refused[1]} in a tower that is trained has no deterministic way on this device"
+        problem = f"{found[1]} in a tower that is trained has no deterministic way on this device"
         remedy = "trainer.deterministic=false: runs with equal settings then differ by rounding"
         raise ConfigError("trainer.deterministic", True, problem, remedy=remedy) from error
 
@@ -67,11 +67,11 @@ def speed_up(tower: nn.Module, *, compiled: bool) -> None:
 
     Args:
         tower: [B, 3, H, W] → [B, F].
-        compiled: have its forward and backward passes compiled when they are first run, which takes a minute.
+        compiled: compile the forward and backward passes when they are first run, which takes a minute.
     """
     convolutions = [module for module in tower.modules() if isinstance(module, nn.Conv2d)]
-    if len(convolutions) > 1:  # a single one cuts a transformer's patches
-        # Weights decide: a convolution answers in their format, whatever its input's.
+    if len(convolutions) > 1:  # a single convolution is the patch embedding of a transformer
+        # The format of the weights determines the format of the output, whatever the format of the input.
         tower.to(memory_format=torch.channels_last)
     if compiled:
         tower.compile()
@@ -91,19 +91,19 @@ def build_trainer(
     callbacks: Sequence[pl.Callback],
     world: World = SINGLE_PROCESS,
 ) -> pl.Trainer:
-    """Builds a trainer on one device, that of this process where there are several.
+    """Builds a trainer on one device: that of this process if there are several processes.
 
     Args:
-        accelerator: where to compute; `auto` takes a GPU where there is one.
-        devices: processes of a run, each with a device; `ordinalclip.training.processes` starts them.
+        accelerator: where to compute; `auto` uses a GPU if there is one.
+        devices: processes of a run, each with one device; `ordinalclip.training.processes` starts them.
         precision: of the forward pass; weights stay in fp32.
-        deterministic: refuse operations whose result varies from call to call.
+        deterministic: raise an error for nondeterministic operations.
         gradient_clip_val: largest norm of the gradient; None = not clipped.
         accumulate_grad_batches: batches per optimiser step.
         limit_batches: batches per training epoch and per validation pass, for debugging.
-        run_directory: Lightning's root, which nothing should be written to.
+        run_directory: Lightning's default_root_dir; nothing is written to it.
         max_epochs: passes over the training split.
-        callbacks: ours.
+        callbacks: see `ordinalclip.training.callbacks`.
         world: this process's place among those of the run.
 
     Raises:
@@ -112,7 +112,7 @@ def build_trainer(
     check_accelerator(accelerator, precision)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in _NOT_FOR_USERS:
+    for message in _SILENCED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     return pl.Trainer(
         accelerator=accelerator,
@@ -125,7 +125,7 @@ def build_trainer(
         limit_val_batches=limit_batches,
         max_epochs=max_epochs,
         callbacks=list(callbacks),
-        # SLURM and submitit requeue a job; Lightning would, too.
+        # SLURM and submitit requeue the job; Lightning must not do so as well.
         plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
         default_root_dir=run_directory,
         logger=False,
@@ -138,11 +138,10 @@ def build_trainer(
 
 
 def check_accelerator(accelerator: str, precision: str) -> None:
-    """Checks that this machine has what a run is to be computed on.
+    """Checks that this machine has the device and supports the precision of a run.
 
     Raises:
-        ConfigError: a GPU that is not there; float16 without one, where Lightning would compute in bfloat16 under its
-            name.
+        ConfigError: there is no GPU; float16 without a GPU, which Lightning would silently replace by bfloat16.
     """
     if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise ConfigError("trainer.accelerator", accelerator, "there is no GPU here", allowed="auto, cpu")
@@ -154,14 +153,14 @@ def check_accelerator(accelerator: str, precision: str) -> None:
 def train_model(
     job: Job, model: OrdinalCLIP, data: SplitData, world: World, callbacks: Sequence[pl.Callback]
 ) -> OrdinalModule:
-    """Trains a model from the run's last checkpoint or from the start, on this process's share of every batch.
+    """Trains a model from the last checkpoint of the run, or from the start, on this process's share of every batch.
 
     Args:
         job: a checked job.
-        model: with what is frozen frozen.
+        model: its frozen parts have `requires_grad=False`.
         data: the splits.
         world: the processes that do so together.
-        callbacks: what else happens; the record is kept by one process's callbacks alone.
+        callbacks: those of this process; only process 0 keeps the record.
     """
     cfg = job.cfg
     train = data.split("train")
@@ -188,12 +187,12 @@ def train_model(
         callbacks=callbacks,
         world=world,
     )
-    module.train()  # frozen parts stay in eval mode; Lightning would train in whatever mode it finds
+    module.train()  # Lightning does not set the mode; frozen parts stay in eval mode
     with explain_nondeterminism():
         trainer.fit(
             module,
             training_loader(train, sampler, cfg["num_workers"], world),
-            # Logged as val/ in any case: the split that an epoch is chosen on, which published protocols let be test.
+            # The split that selects the epoch; always logged as val/, although some published protocols select on test.
             evaluation_loader(data.split(cfg["protocol"]["select_on"]), None, cfg["num_workers"], world),
             ckpt_path=checkpoint_to_resume(job.run),
             weights_only=True,
@@ -202,10 +201,10 @@ def train_model(
 
 
 def check_batch_norm(model: OrdinalCLIP, devices: int) -> None:
-    """Refuses what several CPUs cannot do as one: statistics of a whole batch.
+    """Checks that BatchNorm statistics of a whole batch can be computed: torch synchronizes them on GPUs only.
 
     Raises:
-        ConfigError: BatchNorm is trained on several CPUs; torch gathers its statistics on GPUs only.
+        ConfigError: a BatchNorm layer is trained on several CPUs.
     """
     norms = (part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
     trained = any(parameter.requires_grad for norm in norms for parameter in norm.parameters())

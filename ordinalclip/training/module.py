@@ -1,6 +1,6 @@
 """The LightningModule: loss, optimization and validation of the model.
 
-`non_finite_message` reports a loss that is not a number: where, of which images, and the norms of each part and its gradient.
+`non_finite_message` describes a loss that is not finite: the step, its images, and the norms of each part.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,17 +19,17 @@ from ordinalclip.model import OrdinalCLIP, Output
 from ordinalclip.system.distributed import SINGLE_PROCESS, World, gather_batch
 from ordinalclip.training.batches import Batch, EpochSampler
 
-_SHOWN = 5  # images
+_MAX_NAMED_IMAGES = 5
 
 
 @dataclass(frozen=True)
 class Step:
-    """One batch of an optimiser step, or one process's share of it.
+    """One batch of an optimizer step, or one process's share of it.
 
     Attributes:
-        row: of the manifest [B].
-        logits: [B, R], without a graph.
-        loss: a scalar, without a graph.
+        row: rows of the manifest [B].
+        logits: [B, R], detached.
+        loss: a scalar, detached.
     """
 
     row: Tensor
@@ -38,16 +38,16 @@ class Step:
 
 
 def non_finite_message(steps: Sequence[Step], model: OrdinalCLIP, paths: Sequence[str], where: str) -> str:
-    """The message about a loss that is not finite. Where several processes fit together, all of them must ask for it.
+    """The message about a loss that is not finite. All processes of a fit must call it, since it gathers logits.
 
     Args:
-        steps: the batches of the optimiser step.
+        steps: the batches of the optimizer step.
         model: with the gradients of the step.
-        paths: of every row of the manifest; empty where they are not known.
-        where: which step it is.
+        paths: image of every row of the manifest; may be empty.
+        where: names the step.
     """
     step = next((step for step in steps if not bool(step.loss.isfinite())), steps[-1])
-    logits_BR, row_B = gather_batch(step.logits, step.row)  # another process's share may be what ruined it
+    logits_BR, row_B = gather_batch(step.logits, step.row)  # the images at fault may be another process's
     return "\n".join(
         [
             f"the loss became {float(step.loss)} in {where}, which is not kept",
@@ -59,18 +59,18 @@ def non_finite_message(steps: Sequence[Step], model: OrdinalCLIP, paths: Sequenc
 
 
 def _images(logits_BR: Tensor, rows: Sequence[int], paths: Sequence[str]) -> str:
-    """The batch's images, or those of them whose logits are not finite where that is not so for all."""
-    ruined = (~logits_BR.isfinite().all(dim=1)).tolist()
-    all_alike = all(ruined) or not any(ruined)
-    rows = [row for row, is_ruined in zip(rows, ruined, strict=True) if is_ruined or all_alike]
+    """Names the images whose logits are not finite; all images of the batch if none or all are."""
+    broken = (~logits_BR.isfinite().all(dim=1)).tolist()
+    all_alike = all(broken) or not any(broken)
+    rows = [row for row, is_broken in zip(rows, broken, strict=True) if is_broken or all_alike]
     names = [paths[row] if paths else f"row {row}" for row in rows]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    more = f" and {len(names) - _MAX_NAMED_IMAGES} more" if len(names) > _MAX_NAMED_IMAGES else ""
     which = "of the batch" if all_alike else "with logits that are not finite"
-    return f"{', '.join(names[:_SHOWN])}{more} ({len(names)} {which})"
+    return f"{', '.join(names[:_MAX_NAMED_IMAGES])}{more} ({len(names)} {which})"
 
 
 def _norms(model: OrdinalCLIP) -> dict[str, str]:
-    """Part → norm of its parameters, and of its gradient where it is trained."""
+    """Trained part → norms of its parameters and of its gradient."""
     norms = {}
     for part, named in model.parts().items():
         trained = [parameter for _, parameter in named if parameter.requires_grad]
@@ -85,19 +85,19 @@ def _norm(tensors: Sequence[Tensor]) -> float:
 
 
 class OrdinalModule(pl.LightningModule):
-    """Fits an OrdinalCLIP model and measures it on validation after each epoch.
+    """Trains an OrdinalCLIP model and computes validation metrics after each epoch.
 
     Args:
-        model: the model; parts that are frozen have `requires_grad=False` already.
-        loss: takes `Output` and ranks [B], returns a dict of scalar tensors with "loss" among them.
+        model: its frozen parts have `requires_grad=False`.
+        loss: takes `Output` and ranks [B], returns a dict of scalar tensors, one of them "loss".
         build_optimizer: called once the module is on its device.
-        build_scheduler: called with the optimiser; stepped once an epoch.
+        build_scheduler: called with the optimizer; stepped once per epoch.
         metrics: accumulates the validation predictions of an epoch.
-        sampler: the training order, whose epoch is restored on resume.
-        seed: of dropout and of everything else drawn while training.
-        targets: what to train on in place of the ranks [B], from rows [B] of the manifest and the epoch.
+        sampler: the training order; its epoch is restored on resume.
+        seed: of dropout and everything else that is drawn while training.
+        targets: rows [B] of the manifest, epoch → targets in place of the ranks [B].
         paths: image of each row of the manifest, for messages.
-        world: the processes that fit it together. Losses are those of the whole batch in each of them (`gather_batch`),
+        world: the processes of the fit. Losses are those of the whole batch in each of them (`gather_batch`),
             gradients are averaged over them here, metrics gather their predictions themselves.
     """
 
@@ -124,12 +124,12 @@ class OrdinalModule(pl.LightningModule):
         self._sums: dict[str, Tensor] = {}
         self._num_images = 0
         self.epoch_rank_features: Tensor | None = None
-        self._step_rank_features: tuple[Tensor, Tensor] | None = None  # with the text tower behind them; cut off
+        self._step_rank_features: tuple[Tensor, Tensor] | None = None  # with the graph of the text tower; detached
         self._in_step, self._batch_idx = False, 0
-        self.paths, self._steps = paths, list[Step]()  # the batches of an optimiser step
+        self.paths, self._steps = paths, list[Step]()  # the batches of an optimizer step
 
     def configure_optimizers(self) -> Any:
-        """One optimiser over the parts' groups, one schedule by epoch."""
+        """One optimizer over all parameter groups, and a schedule that is stepped once per epoch."""
         optimizer = self.build_optimizer()
         return {
             "optimizer": optimizer,
@@ -137,38 +137,38 @@ class OrdinalModule(pl.LightningModule):
         }
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Lightning's own version knows dicts and tuples only."""
+        """Moves a `Batch`; Lightning's version handles dicts and tuples only."""
         return batch.to(device)
 
     def on_train_epoch_start(self) -> None:
-        """Starts the epoch's sums."""
+        """Resets the sums of the epoch."""
         self._sums, self._num_images = {}, 0
         self._step_rank_features, self._in_step, self._steps = None, False, []
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Ties all randomness to (seed, epoch), so that a resumed epoch draws what the first would have drawn."""
+        """Seeds torch from (seed, epoch), so that a resumed epoch draws the same numbers."""
         if batch_idx == 0:
             torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One batch: logits, loss. Rank features are computed once for all the batches of an optimiser step.
+        """Computes the loss of a batch. Rank features are computed once per optimizer step.
 
-        Where nothing that they are made of is trained, they are computed once for an epoch.
+        If nothing that they depend on is trained, they are computed once per epoch.
         """
         if not self._in_step:
             self._in_step, self._steps = True, []
-            self._draw_anew(batch_idx, 0)
+            self._reseed(batch_idx, 0)
             if self._step_rank_features is None:
                 features_RD = self.model.rank_features()
                 self._step_rank_features = features_RD, features_RD.detach().requires_grad_(features_RD.requires_grad)
-            self._draw_anew(batch_idx, 1 + self.world.rank)
+            self._reseed(batch_idx, 1 + self.world.rank)
         assert self._step_rank_features is not None
         self._batch_idx = batch_idx
         _, rank_features_RD = self._step_rank_features
         output, batch = self._forward(batch, rank_features_RD)
         rank = batch.rank if self.targets is None else self.targets(batch.row, self.current_epoch)
         terms = self.loss(output, rank)
-        # Weighted by images, so that a short last batch counts for what it is.
+        # Weighted by the number of images, since the last batch may be smaller.
         number = self.world.total(len(batch.rank), batch.rank.device)
         for name, term in terms.items():
             self._sums[name] = self._sums.get(name, 0) + term.detach() * number
@@ -177,24 +177,24 @@ class OrdinalModule(pl.LightningModule):
         return terms["loss"]
 
     def _forward(self, batch: Batch, rank_features_RD: Tensor | None) -> tuple[Output, Batch]:
-        """The output of a batch, and the batch; both without images where it is idle."""
+        """The output of a batch, and the batch; both empty if it is idle."""
         output = self.model(images=batch.images, features=batch.features, rank_features=rank_features_RD)
         if not batch.idle:
             return output, batch
         none = output._replace(logits=output.logits[:0], image_features=output.image_features[:0])
         return none, Batch(batch.rank[:0], batch.row[:0])
 
-    def _draw_anew(self, batch_idx: int, stream: int) -> None:
-        """Dropout of the text tower must be the same in all processes, that of the images' another in each."""
+    def _reseed(self, batch_idx: int, stream: int) -> None:
+        """Seeds torch, if there are several processes: text dropout must be equal in all of them, image dropout not."""
         if self.world.size > 1:
             words = [self.seed, self.current_epoch, batch_idx, stream]
             torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Gradients of one batch; those of the prompts and the text tower follow once, after a step's last batch.
+        """Backpropagates one batch; prompts and text tower are backpropagated once, after the last batch of a step.
 
-        Batches add up what they want of the rank features in the gradient of a copy that the text tower is cut off
-        from, so that the tower runs back once a step as it ran forth once a step.
+        Each batch adds to the gradient of a detached copy of the rank features. After the last batch, this gradient is
+        backpropagated through the text tower, so forward and backward pass of the tower run once per step.
         """
         loss.backward(*args, **kwargs)
         last = self._batch_idx + 1
@@ -204,57 +204,57 @@ class OrdinalModule(pl.LightningModule):
         features_RD, copy_RD = self._step_rank_features
         if features_RD.requires_grad:
             assert copy_RD.grad is not None
-            self.world.average([copy_RD.grad])  # so that what is behind it gets the whole batch's gradient everywhere
+            self.world.average([copy_RD.grad])  # the tower gets the whole batch's gradient in every process
             features_RD.backward(copy_RD.grad)
             self._step_rank_features = None
         self._in_step = False
         self.world.average(parameter.grad for parameter in self.parameters() if parameter.grad is not None)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Stops at a loss that is not a number, before it enters the weights.
+        """Checks the loss before the weights are updated.
 
         Raises:
-            FloatingPointError: naming the step, its images and the parts' norms; the last checkpoint stays good.
+            FloatingPointError: the loss is not finite; see `non_finite_message`. The last checkpoint stays valid.
         """
         if not torch.isfinite(self._sums["loss"]):
             where = f"epoch {self.current_epoch}, step {self.global_step}"
             raise FloatingPointError(non_finite_message(self._steps, self.model, self.paths, where))
 
     def on_validation_epoch_start(self) -> None:
-        """Computes the rank features once for the whole pass."""
+        """Computes the rank features once for the whole validation pass."""
         self.val_metrics.reset()
         self.epoch_rank_features = self.model.rank_features()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accumulates predictions."""
+        """Accumulates the predictions of a batch."""
         output, batch = self._forward(batch, self.epoch_rank_features)
         self.val_metrics.update(output.logits.softmax(-1).float(), batch.rank)
 
     def on_validation_epoch_end(self) -> None:
-        """Collects the epoch's values for the record."""
+        """Computes the values of the epoch for the record."""
         values = {f"train/{name}": float(total) / max(self._num_images, 1) for name, total in self._sums.items()}
         values |= {f"val/{name}": float(value) for name, value in self.val_metrics.compute().items()}
         self.epoch_values = values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps what is trained or came from another run; other frozen towers come back from their weight files."""
+        """Keeps parameters that are trained or came from another run; other weights are reloaded from their files."""
         trained = self.trained_names()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Puts the sampler where it was."""
+        """Restores the epoch of the sampler."""
         self.sampler.epoch = checkpoint["epoch"] + 1
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Loads what is trained, and nothing else: torch's own would touch the BatchNorms of frozen towers, too.
+        """Loads the entries of `trained_names` only: torch's version would also change BatchNorms of frozen towers.
 
         Args:
-            state_dict: trained parameters and the buffers beside them, all of them and no others.
-            strict: no other way is offered.
-            assign: no other way is offered.
+            state_dict: exactly the entries of `trained_names`.
+            strict: ignored; always strict.
+            assign: ignored; values are copied.
 
         Raises:
-            ValueError: naming what is missing and what is too much.
+            ValueError: entries are missing or unexpected.
         """
         check_names(state_dict, self.trained_names())
         own = self.state_dict()
@@ -263,7 +263,7 @@ class OrdinalModule(pl.LightningModule):
                 own[name].copy_(tensor)
 
     def trained_names(self) -> set[str]:
-        """Trained parameters, the buffers of their modules (BatchNorm's statistics), and what another run brought."""
+        """Names of trained parameters, of buffers of their modules (BatchNorm statistics), and of values of `init`."""
         names = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         modules = {name.rpartition(".")[0] for name in names}
         buffers = {name for name, _ in self.named_buffers() if name.rpartition(".")[0] in modules}
@@ -272,10 +272,10 @@ class OrdinalModule(pl.LightningModule):
 
 
 def check_names(state: Mapping[str, Tensor], expected: set[str]) -> None:
-    """Compares a checkpoint's names with those that must be in it.
+    """Compares the names in a checkpoint with the expected ones.
 
     Raises:
-        ValueError: naming what is missing and what is too much.
+        ValueError: names are missing or unexpected.
     """
     missing, surplus = sorted(expected - set(state)), sorted(set(state) - expected)
     if missing or surplus:

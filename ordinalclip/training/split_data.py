@@ -23,23 +23,23 @@ from ordinalclip.images.preprocessing import Geometry
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.training.batches import FeatureRows, ImageRows, ViewRows
 
-NO_RANK = -1  # which no loss or metric takes
+NO_RANK = -1  # rank of images whose label is sealed; no loss or metric accepts it
 
 
 class TestLabelsRead(RuntimeError):
-    """Something asked for test labels or test images before the run was fitted: a defect of the program."""
+    """Test labels or test images were read before the run was fitted, which is a defect of the program."""
 
-    __test__ = False  # pytest takes every class of such a name for tests
+    __test__ = False  # pytest collects classes of such names
 
 
 class SealedTestLabels:
-    """Keeps the labels of the test split from everything that fits a run.
+    """Withholds the labels of the test split while a run is fitted.
 
-    Hashing and caches need no label and are not kept from anything.
+    Images can be hashed and cached meanwhile, which needs no label.
 
     Args:
-        manifest: with its split.
-        closed: False where a protocol selects on test, and for evaluations.
+        manifest: the data set with its split.
+        closed: False for evaluations, and if the protocol selects on test.
     """
 
     def __init__(self, manifest: Manifest, *, closed: bool) -> None:
@@ -49,26 +49,26 @@ class SealedTestLabels:
         self.manifest = _without_labels(manifest, self._test) if closed else manifest
 
     def open(self) -> Manifest:
-        """Ends the seal, for the final evaluation: the manifest with all labels."""
+        """Breaks the seal for the final evaluation; returns the manifest with all labels."""
         self.closed, self.manifest = False, self._whole
         return self._whole
 
     def ranks(self, rows: np.ndarray) -> np.ndarray:
-        """True ranks of some rows of the manifest.
+        """True ranks [N] of rows [N] of the manifest.
 
         Raises:
-            TestLabelsRead: one of them is of the test split, and the seal is closed.
+            TestLabelsRead: a row is in the test split, and the seal is closed.
         """
         if self.closed and self._test[rows].any():
             raise TestLabelsRead(
                 f"{int(self._test[rows].sum())} test images were asked for while the run is being fitted; "
-                "only protocol.select_on=test may do so, and is told wherever the scores are"
+                "only protocol.select_on=test may do so, which every report of its scores states"
             )
         return self._whole.table["rank"].to_numpy()[rows]
 
 
 def _without_labels(manifest: Manifest, withheld: np.ndarray) -> Manifest:
-    """The same images without the labels of those withheld."""
+    """The manifest with the labels of the withheld rows removed."""
     known = ~withheld
     table = manifest.table.assign(rank=manifest.table["rank"].where(known, NO_RANK))
     for column in ("value", CLEAN_RANK, *OPTIONAL, *manifest.attributes):
@@ -78,16 +78,16 @@ def _without_labels(manifest: Manifest, withheld: np.ndarray) -> Manifest:
 
 
 class LabelDraw:
-    """Targets of training batches.
+    """Training targets from the labels of several annotators.
 
     Args:
-        manifest: with the column `labels`.
+        manifest: has the column `labels`.
         how: "random" or "distribution".
-        seed: one of a row's labels is drawn from (seed, epoch, row), so that a resume changes nothing.
+        seed: a label is drawn from (seed, epoch, row), so that a resumed run draws the same.
     """
 
     def __init__(self, manifest: Manifest, how: str, seed: int) -> None:
-        training = manifest.table["split"] == "train"  # of no other row is a label looked at
+        training = manifest.table["split"] == "train"  # labels of other rows are not read
         labels = manifest.table["labels"].where(training, "0")
         counts = (labels.str.count(" ") + 1).to_numpy(dtype=np.int64, copy=True)
         self.counts = torch.from_numpy(counts)
@@ -101,7 +101,7 @@ class LabelDraw:
         self._epoch, self._drawn = -1, torch.empty(0, dtype=torch.long)
 
     def __call__(self, row: Tensor, epoch: int) -> Tensor:
-        """Ranks [B] of some rows in an epoch, or with "distribution" the share of annotators that gave each [B, R]."""
+        """Ranks [B] of rows [B] in an epoch; with "distribution" the share of annotators for each rank [B, R]."""
         if self.how == "random":
             return self._ranks(epoch)[row.cpu()].to(row.device)
         labels_BA, counts_B = self.labels[row.cpu()].long(), self.counts[row.cpu()]
@@ -111,7 +111,7 @@ class LabelDraw:
 
     def _ranks(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            # A stream of its own: order and views are drawn from (seed, epoch), too.
+            # A separate stream: order and views are also drawn from (seed, epoch).
             stream = np.random.default_rng(np.random.SeedSequence([self.seed, epoch], spawn_key=(2,)))
             place = torch.from_numpy(stream.random(len(self.counts))) * self.counts
             self._epoch, self._drawn = epoch, self.labels.gather(1, place.long()[:, None])[:, 0].long()
@@ -119,12 +119,12 @@ class LabelDraw:
 
 
 class SplitData:
-    """The splits of a job as datasets: cached features where the image tower is frozen, images where it is not.
+    """The splits of a job as datasets: cached features if the image tower is frozen, else images.
 
     Args:
-        job: with its manifest.
-        backbone: with its preprocessing.
-        seal: withholds the labels of the test split; None: nothing is withheld.
+        job: the job.
+        backbone: extracts the features, and defines the preprocessing.
+        seal: withholds the labels of the test split; None: no label is withheld.
     """
 
     def __init__(self, job: Job, backbone: Backbone, seal: SealedTestLabels | None = None) -> None:
@@ -150,10 +150,10 @@ class SplitData:
             self.features = load_features(backbone, job.manifest, cache_dir=self.cache_dir, how=self.how)
 
     def split(self, name: str) -> FeatureRows | ViewRows | ImageRows:
-        """A split, or "all" of them; only "train" is ever augmented.
+        """The dataset of a split, or of "all" splits; only "train" is augmented.
 
         Raises:
-            TestLabelsRead: test images are asked for under a closed seal.
+            TestLabelsRead: `name` includes test images, and the seal is closed.
         """
         split = self.manifest.table["split"]
         rows = np.arange(len(split)) if name == "all" else np.flatnonzero((split == name).to_numpy())
@@ -172,7 +172,7 @@ class SplitData:
         geometry = Geometry(self.backbone.preprocessing, augmented)
         if not self.cache["images"]:
             return ImageSource(self.manifest.files(), geometry)
-        if name not in self.every_epoch:  # read once: from the cache where it is there, not worth filling the disk for
+        if name not in self.every_epoch:  # read once: from the cache if it is there, but not worth writing to it
             return ImageSource(self.manifest.files(), geometry, self.manifest.hashes(), self.cache_dir)
         limit_gb = self.cache["limit_gb"]
         return load_images(self.manifest, rows, geometry, cache_dir=self.cache_dir, limit_gb=limit_gb)
