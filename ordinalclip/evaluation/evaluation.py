@@ -1,4 +1,4 @@
-"""A fitted model on one split: predictions, scores beside those of a constant predictor, and the recorded files."""
+"""Evaluation of a fitted model on one split: predictions, scores, scores of a constant predictor, recorded files."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,11 +25,10 @@ Ranks = Sequence[int] | npt.NDArray[np.integer]
 
 
 def constant_baseline(train_rank: Ranks, rank: Ranks, rank_values: Sequence[float]) -> dict[str, float]:
-    """The constant predictor's metrics, by the names of `RankMetrics` where a constant has them.
+    """Metrics of a constant predictor, by the names of `RankMetrics`.
 
-    Errors are those of the training split's median rank (the lower of two), which no constant beats in the training
-    split; accuracies those of its most frequent rank (the lowest of several). A constant agrees with nothing beyond
-    chance: `qwk` and `spearman` are 0.
+    Errors are those of the training split's median rank (the lower of two), the best constant there; accuracies are
+    those of its most frequent rank (the lowest of several). `qwk` and `spearman` of a constant are 0.
 
     Args:
         train_rank: ranks of the training split.
@@ -66,8 +65,8 @@ def _mean(numbers: npt.NDArray[np.number | np.bool_]) -> float:
 
 
 def predict(model: OrdinalCLIP, loader: Iterable[Batch], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Probabilities [N, R] of all items and their rows in the manifest [N], on the CPU. Text is computed once."""
-    model.eval().to(device)  # not in inference mode: towers are shared with runs that are still to be trained
+    """Probabilities [N, R] of all items and their rows in the manifest [N], on the CPU. Text is encoded once."""
+    model.eval().to(device)  # not in inference mode: towers are shared with later runs
     probs, rows = [], []
     with torch.inference_mode():
         rank_features_RD = model.rank_features()
@@ -89,19 +88,19 @@ def evaluate_split(
     train_rank: np.ndarray | None = None,
     readout: str = "expectation",
 ) -> tuple[dict[str, float], pd.DataFrame]:
-    """Metrics of a split, each `<split>/<name>`, and a table of predictions, one row an image.
+    """Metrics of a split, named `<split>/<name>`, and a table of predictions with one row per image.
 
-    The constant predictor's metrics are added as `<split>/constant_<name>`; where some tested ranks were not
-    trained on, `<split>/mae_seen` and `<split>/mae_unseen` are of either. Without training ranks none of these are.
+    Metrics of the constant predictor are named `<split>/constant_<name>`. If some ranks of the split, but not all, are
+    training ranks, `<split>/mae_seen` and `<split>/mae_unseen` are added. Without training ranks none of these are.
 
     Args:
         model: see `predict`.
-        loader: of the split.
-        device: to compute on.
-        manifest: whose rows the loader's batches name.
-        split: for the names.
-        train_rank: ranks that the model was trained on [N]; None: of the manifest's training split.
-        readout: that the protocol declares.
+        loader: batches of the split.
+        device: device of the model.
+        manifest: its rows are those that the batches name.
+        split: prefix of the names.
+        train_rank: training ranks [N]; None: those of the manifest's train split.
+        readout: the readout of the protocol.
     """
     probs_NR, rows_N = predict(model, loader, device)
     table = manifest.table.iloc[rows_N.numpy()]
@@ -129,7 +128,7 @@ def evaluate_split(
 
 
 def _of_unseen_ranks(probs_NR: Tensor, rank_N: np.ndarray, train_rank: np.ndarray) -> dict[str, float]:
-    """MAE in ranks by expectation of ranks that training had and of those it lacked, where both are tested."""
+    """MAE of the expectation for training ranks and for other ranks; empty unless the split has both."""
     seen_N = np.isin(rank_N, train_rank)
     if seen_N.all() or not seen_N.any():
         return {}
@@ -138,13 +137,13 @@ def _of_unseen_ranks(probs_NR: Tensor, rank_N: np.ndarray, train_rank: np.ndarra
 
 
 def ordinality_record(before: Tensor | None, after: Tensor) -> dict[str, Any]:
-    """Every ordinality score of rank features [R, D] before training, where they are known, and at the best epoch."""
+    """All ordinality scores of rank features [R, D], before training (if known) and at the best epoch."""
     stages = {} if before is None else {"before": before}
     return ordinality_of_features({name: tensor.float().cpu() for name, tensor in (stages | {"best": after}).items()})
 
 
 def save_rank_features(run: Run, before: Tensor | None, after: Tensor) -> None:
-    """Writes rank_features.safetensors: `rank_features` [R, D] of the best epoch, and those `before` training."""
+    """Writes rank_features.safetensors: `rank_features` [R, D] of the best epoch, and `before` training."""
     tensors = {"rank_features": after.float().cpu().contiguous()}
     if before is not None:
         tensors["before"] = before.float().cpu().contiguous()

@@ -1,6 +1,6 @@
-"""A reopened run on data: scores and predictions, where they are written, and the overlap with what it was fitted on.
+"""Evaluation of a finished run on any data: scores, predictions, and the overlap with the data that it was fitted on.
 
-Images or subjects that the run was fitted on would flatter its scores; they are counted and reported.
+The overlap is counted and reported, since images or subjects that the run was fitted on make its scores too good.
 """
 
 import logging
@@ -28,10 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def fitted_images(run: Run) -> pd.DataFrame | None:
-    """Hash, rank, subject and split of a run's images that are not tested; None where its record has none.
-
-    Imported runs have none.
-    """
+    """Hash, rank, subject and split of the images that a run was fitted on; None for imported runs, which have no record."""
     file = run.directory / "manifest.parquet"
     if not file.is_file():
         return None
@@ -42,18 +39,17 @@ def fitted_images(run: Run) -> pd.DataFrame | None:
 def overlap(
     fitted: pd.DataFrame | None, manifest: Manifest, images: Iterable[str], *, same_set: bool
 ) -> dict[str, int]:
-    """How many of some images a run has seen.
+    """Counts the images that a run was fitted on.
 
     Args:
         fitted: from `fitted_images`.
-        manifest: of the images.
-        images: SHA-256 of those that are evaluated.
-        same_set: whether the run's data set is this one, so that equal subjects are the same person.
+        manifest: the evaluated data set.
+        images: SHA-256 of the evaluated images.
+        same_set: whether the run was fitted on the same data set, so that equal subject ids mean the same subject.
 
     Returns:
-        `num_trained_on`: images of the run's train split, equal to the byte; `num_chosen_on`: of its val split, by
-        which its epoch was chosen and its intervals were fitted; `num_of_trained_subjects`: further ones, of subjects
-        that are in its train split, where that can be known.
+        `num_trained_on`: images whose bytes are in the run's train split; `num_chosen_on`: those in its val or calibration
+        split; `num_of_trained_subjects`: other images of subjects in its train split, if subjects are comparable.
     """
     evaluated = manifest.table[manifest.table["sha256"].isin(set(images))]
     if fitted is None:
@@ -69,7 +65,7 @@ def overlap(
 
 
 def overlap_messages(found: dict[str, int], number: int) -> list[str]:
-    """A line for each kind of which there is any."""
+    """One message for each count of `overlap` above 0."""
     words = {
         "num_trained_on": "were trained on",
         "num_chosen_on": "are of the val split that chose the epoch or fitted the intervals",
@@ -79,12 +75,12 @@ def overlap_messages(found: dict[str, int], number: int) -> list[str]:
 
 
 def evaluate_record(record: Record, manifest: Manifest, split: str) -> tuple[dict[str, float], pd.DataFrame]:
-    """Scores, each `<split>/<name>`, and a table of predictions, one row an image.
+    """Scores, named `<split>/<name>`, and a table of predictions with one row per image.
 
     Args:
-        record: of a finished run.
-        manifest: data with the run's ranks.
-        split: one of the manifest's, or "all".
+        record: record of a finished run.
+        manifest: data with the ranks of the run.
+        split: a split of the manifest, or "all".
     """
     import torch
 
@@ -98,31 +94,33 @@ def evaluate_record(record: Record, manifest: Manifest, split: str) -> tuple[dic
     readout = cfg["protocol"]["readout"]
     stats, predictions = evaluate_split(model, loader, device, manifest, split, train_rank, readout)
     calibration = record.run.read_json("calibration.json")
-    if calibration is not None:  # the run's own intervals, on whatever images: they promise nothing for others
+    if (
+        calibration is not None
+    ):  # coverage of the run's intervals; it is guaranteed only for images like the calibration images
         answers = from_manifest(predictions, manifest, cfg["protocol"])
         covered = coverage_stats(score_calibration(calibration, answers))
         stats |= {f"{split}/{name}": value for name, value in covered.items()}
     stats[f"{split}/num_images"] = len(predictions)
-    for told in unit_note(manifest, record.unit):
-        log.warning("%s", told)
-    if split not in FITTED:  # of which it is known
+    for message in unit_note(manifest, record.unit):
+        log.warning("%s", message)
+    if split not in FITTED:
         same_set = (record.run.read_json("labels.json") or {}).get("dataset") == record.cfg["dataset"].get("name")
         found = overlap(fitted, manifest, predictions["sha256"], same_set=same_set)
         stats |= {f"{split}/{name}": number for name, number in found.items()}
-        for told in overlap_messages(found, len(predictions)):
-            log.warning("%s", told)
+        for message in overlap_messages(found, len(predictions)):
+            log.warning("%s", message)
     return stats, predictions
 
 
 def save_evaluation(
     record: Record, manifest: Manifest, split: str, stats: dict[str, float], predictions: pd.DataFrame
 ) -> Path:
-    """Writes `evaluations/<data set>-<split>-<hash of the data>/` below a run's directory; returns it.
+    """Writes `evaluations/<data set>-<split>-<hash of the data>/` in the run directory; returns its path.
 
-    It has `predictions.parquet`, `stats.json`, and `details.json`, which is like a run's `test_details.json`.
+    It has `predictions.parquet`, `stats.json`, and `details.json` with the keys of a run's `test_details.json`.
 
     Raises:
-        Busy: another process works on the run.
+        Busy: another process has claimed the run.
         ConfigError: the directory cannot be written to.
     """
     run, labels = record.run, record.run.read_json("labels.json") or {}

@@ -39,12 +39,12 @@ def fit(job: Job, mirror: Mirror) -> None:
 
     Args:
         job: a checked job whose run is claimed.
-        mirror: where the record is shown; it may fail without harm.
+        mirror: copies the record to a tracking store; its failures do not stop the run.
     """
     cfg, run = job.cfg, job.run
     check_devices(cfg)
     check_accelerator(cfg["trainer"]["accelerator"], cfg["trainer"].get("precision", "32-true"))
-    mirror.sync(run, final=False)  # it runs, or goes on
+    mirror.sync(run, final=False)  # shows the run as running
     seal = SealedTestLabels(job.manifest, closed=cfg["protocol"]["select_on"] != "test")
     job = replace(job, manifest=seal.manifest)
     model = _model_to_train(job)
@@ -52,16 +52,17 @@ def fit(job: Job, mirror: Mirror) -> None:
     device = torch.device("cpu") if cfg["trainer"]["accelerator"] == "cpu" else best_device()
     before_RD = _rank_features(model, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    where = {"device": name, "threads": torch.get_num_threads()}  # equal ones give equal bits
+    where = {"device": name, "threads": torch.get_num_threads()}  # results are bit-identical for equal ones only
     run.set_status("running", **where)
-    run.write_json("provenance.json", (run.read_json("provenance.json") or {}) | where)  # kept when another goes on
+    # begin_record keeps the provenance of earlier attempts, should the run be resumed on another machine.
+    run.write_json("provenance.json", (run.read_json("provenance.json") or {}) | where)
 
     if any(parameter.requires_grad for parameter in model.parameters()):
         check_batch_norm(model, cfg["trainer"].get("devices", 1))
         module = _train(job, model, data, mirror)
         module.load_state_dict(torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"])
     else:
-        log.info("nothing to train: every part that this model has is frozen; it is tested as it stands")
+        log.info("nothing to train: all parts of the model are frozen; it is tested without training")
         if model.initialised:
             run.publish("ckpt/best.ckpt", partial(torch.save, {"state_dict": initial_state_dict(model)}))
 
@@ -70,11 +71,11 @@ def fit(job: Job, mirror: Mirror) -> None:
     record = ordinality_record(before_RD, after_RD)
     run.write_json("ordinality.json", record)
     readout = cfg["protocol"]["readout"]
-    manifest = seal.open()  # the test labels are there from here on, but for protocols that select on them
+    manifest = seal.open()  # test labels can be read from here on
     answers: dict[str, Predictions] = {}
     for split in ("val", CALIBRATION, "test"):
         rows = data.split(split)
-        if len(rows) == 0:  # no val split where an epoch is chosen on test
+        if len(rows) == 0:  # there is no val split if the epoch is selected on test
             continue
         loader = evaluation_loader(rows, None, cfg["num_workers"])
         stats, predictions = evaluate_split(model, loader, device, manifest, split, readout=readout)
@@ -88,47 +89,34 @@ def fit(job: Job, mirror: Mirror) -> None:
         run.write_json(f"{split}_stats.json", stats | {f"{split}/num_images": len(predictions)})
         run.publish(predictions_file(split), predictions.to_parquet)
         if split == "test":
-            # Most stay in the files: MLflow's table is to be read.
+            # A few scores are logged, to keep MLflow's table readable; the files have all of them.
             scores = {k: v for k, v in stats.items() if np.isfinite(v) and shown(k.removeprefix("test/"), readout)}
             leaks = leakage_metrics(run.read_json("leakage.json") or {})
             values = scores | logged_ordinality(record["best"]) | leaks
             run.log_metrics(values, epoch=cfg["epochs"], step=0)
 
 
-def train_in_worker(job: Job, world: World) -> None:
-    """What the other processes do of a fit on several devices: they train, and leave the rest to the first.
-
-    Args:
-        job: the same in all processes; its run is claimed by the first.
-        world: with this process's place in it.
-    """
-    seal = SealedTestLabels(job.manifest, closed=job.cfg["protocol"]["select_on"] != "test")
-    job = replace(job, manifest=seal.manifest)
-    model = _model_to_train(job)
-    train_model(job, model, SplitData(job, model.backbone, seal), world, [])
-
-
 def _model_to_train(job: Job) -> OrdinalCLIP:
     model, cfg = build_job_model(job), job.cfg
     freeze(model, cfg["trainable"])
     if any(parameter.requires_grad for parameter in model.parameters()):
-        # Discarded: it raises, for a layer that the image tower lacks say, before images are decoded.
+        # Only to raise errors, such as for an unknown layer of the image tower, before images are decoded.
         build_optimizer(cfg["optimizer"], model, cfg["trainable"], cfg["image_rates"])
     if cfg["trainable"]["image"] is not None:
         speed_up(model.backbone.image, compiled=cfg["compile"])
     return model
 
 
+def build_job_model(job: Job) -> OrdinalCLIP:
+    """The model of a job: initial values are drawn from its seed, then those of `init` are copied."""
+    return build_model(job.cfg, job.weights, job.manifest.rank_names, job.initial)
+
+
 def _rank_features(model: OrdinalCLIP, device: torch.device) -> Tensor:
-    # Moved outside of inference mode, which would leave inference tensors in the towers that the next run trains with.
+    # Not moved in inference mode: towers are shared with later runs, which cannot train inference tensors.
     model.eval().to(device)
     with torch.inference_mode():
         return model.rank_features().cpu()
-
-
-def build_job_model(job: Job) -> OrdinalCLIP:
-    """The model of a job, with initial values drawn from its seed alone, then those that `init` names."""
-    return build_model(job.cfg, job.weights, job.manifest.rank_names, job.initial)
 
 
 def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> OrdinalModule:
@@ -142,12 +130,25 @@ def _train(job: Job, model: OrdinalCLIP, data: SplitData, mirror: Mirror) -> Ord
     ]
     if job.cfg["trainer"].get("devices", 1) > 1:
         for split in ("train", job.cfg["protocol"]["select_on"]):
-            data.split(split)  # into the caches, where the other processes will find it
+            data.split(split)  # fills the caches, from which the workers read
     try:
         with worker_processes(job, train_in_worker) as world:
             return train_model(job, model, data, world, callbacks)
     except SystemExit:
         if isinstance(interrupted.cause, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        check_stop()  # Lightning has a word of its own for SIGTERM
+        check_stop()  # Lightning raises SystemExit on SIGTERM
         raise
+
+
+def train_in_worker(job: Job, world: World) -> None:
+    """The part of a fit that processes other than process 0 run: training alone.
+
+    Args:
+        job: the same in all processes; process 0 has claimed its run.
+        world: the rank of this process, and their number.
+    """
+    seal = SealedTestLabels(job.manifest, closed=job.cfg["protocol"]["select_on"] != "test")
+    job = replace(job, manifest=seal.manifest)
+    model = _model_to_train(job)
+    train_model(job, model, SplitData(job, model.backbone, seal), world, [])

@@ -1,6 +1,7 @@
-"""One job from start to end: skipped, refused, resumed or fitted, with a record of how it ended, and registered.
+"""Runs one job: claims its run, fits or resumes it, records the outcome, draws figures, registers the model.
 
-`register=true` registers a finished run once. A store that does not answer costs no run anything.
+A finished run is skipped. `register=true` registers a finished run once. An unreachable tracking store does not fail a
+run.
 """
 
 import contextlib
@@ -27,17 +28,17 @@ from ordinalclip.tracking import Mirror
 
 log = logging.getLogger("ordinalclip")
 
-_TAIL = 6  # frames of a traceback, its message among them, that status.json keeps
-_MIRRORS: dict[str, Mirror] = {}  # one a store and process
+_MAX_FRAMES = 6  # last entries of a traceback that status.json keeps, including the message
+_MIRRORS: dict[str, Mirror] = {}  # tracking settings → mirror of this process
 
 
 def register_finished(jobs: Iterable[Job]) -> None:
-    """Registers the runs of jobs that ask for it, are finished, and are not registered yet."""
+    """Registers finished runs of jobs with `register=true` that are not registered yet."""
     for job in jobs:
         if job.cfg.get("register") and job.run.state() == "finished":
             try:
                 _register(job)
-            except Exception as error:  # whatever a store may raise: the run is done
+            except Exception as error:  # stores raise errors of any type; the run itself is finished
                 name = job.run.directory.name
                 log.warning("%s was not registered (%s); python -m ordinalclip.register run=%s", name, error, name)
 
@@ -52,7 +53,7 @@ def _register(job: Job) -> None:
 
 
 def mirror_of(cfg: dict[str, Any]) -> Mirror:
-    """The mirror that a configuration names; runs that share a store share it."""
+    """The mirror of a configuration; runs with equal tracking settings share it."""
     key = json.dumps(cfg["tracking"], sort_keys=True)
     if key not in _MIRRORS:
         _MIRRORS[key] = instantiate(cfg["tracking"])
@@ -60,17 +61,17 @@ def mirror_of(cfg: dict[str, Any]) -> Mirror:
 
 
 def run_job(job: Job, *, in_sweep: bool = False, mirror: Mirror | None = None) -> None:
-    """Brings one run to its end, from its current state.
+    """Runs a job until its run is finished; skips it if it is finished already.
 
     Args:
         job: from `prepare`.
-        in_sweep: say little and draw nothing; figures are drawn when one of its runs is asked for by itself.
-        mirror: shows the run; None = the one that the configuration names.
+        in_sweep: print little and draw no figures; they are drawn when the run is started by itself.
+        mirror: None: the mirror of the configuration.
 
     Raises:
-        Busy: another process works on it.
-        KeyboardInterrupt, SystemExit: it was interrupted; typed again it goes on from its last epoch.
-        Exception: whatever ended it; the traceback is in its run.log and status.json.
+        Busy: another process has claimed the run.
+        KeyboardInterrupt, SystemExit: interrupted; the same command resumes the run after its last epoch.
+        Exception: the fit failed; the traceback is in the run's run.log and status.json.
     """
     run = job.run
     if job.cfg["rerun"]:
@@ -86,7 +87,7 @@ def run_job(job: Job, *, in_sweep: bool = False, mirror: Mirror | None = None) -
 
 
 def _draw(job: Job) -> None:
-    """Draws the figures where they are missing, after a sweep say; a run is done without them, whatever goes wrong."""
+    """Draws missing figures, such as after a sweep. Errors are logged: a run is finished without figures."""
     from ordinalclip.report.gallery import draw_figures, has_figures
     from ordinalclip.report.page import write_page
 
@@ -101,7 +102,7 @@ def _draw(job: Job) -> None:
 
 
 def _attempt(job: Job, mirror: Mirror) -> bool:
-    """Claims a run and brings it to its end; False where another process has just done so."""
+    """Claims and fits a run; returns False if another process has finished it meanwhile."""
     run = job.run
     run.claim()
     try:
@@ -111,11 +112,11 @@ def _attempt(job: Job, mirror: Mirror) -> bool:
         return True
     finally:
         run.release(run.status().get("status", "failed"))
-        gc.collect()  # Lightning's trainer and module hold each other, and with them the model and its optimiser
+        gc.collect()  # Lightning's trainer and module refer to each other, and so keep the model and its optimizer alive
 
 
 def _fit_and_record(job: Job, mirror: Mirror) -> None:
-    """Fits a claimed run, and records how it ended however it ends."""
+    """Fits a claimed run and records its outcome."""
     run = job.run
     with signals_stop(), _log_to(job) as run_log:
         try:
@@ -124,7 +125,7 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
             _fit(job, mirror)
             write_record_sums(run)
             run.set_status("finished", seconds=round(time.perf_counter() - started, 1))
-        except Superseded:  # the run is another process's now
+        except Superseded:  # another process has taken over the run
             raise
         except (KeyboardInterrupt, SystemExit) as stop:
             _set_outcome(run, "interrupted", stop)
@@ -134,7 +135,7 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
             mirror.sync(run, final=True)
             raise
         except BaseException as error:
-            # Into run.log only; what the terminal shows of it is the caller's business.
+            # Into run.log only; the caller prints the error.
             run_log.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "the run failed", (), sys.exc_info()))
             _set_outcome(run, "failed", error)
             error.add_note(f"traceback: {run.directory / 'run.log'}")
@@ -144,23 +145,23 @@ def _fit_and_record(job: Job, mirror: Mirror) -> None:
 
 
 def _set_outcome(run: Run, outcome: str, error: BaseException, **more: str) -> None:
-    """Writes down how a run ended; where that cannot be done (a full disk), what ended it still goes its way."""
+    """Records the outcome of a run. Errors such as a full disk are suppressed, since `error` will be raised."""
     facts = more | {"error": f"{type(error).__name__}: {error}".rstrip(": ")}
     if outcome == "failed":
-        facts["traceback_tail"] = "".join(traceback.format_exception(error)[-_TAIL:]).rstrip()
+        facts["traceback_tail"] = "".join(traceback.format_exception(error)[-_MAX_FRAMES:]).rstrip()
     with contextlib.suppress(OSError, Superseded):
         run.set_status(outcome, **facts)
 
 
 def _fit(job: Job, mirror: Mirror) -> None:
-    from ordinalclip.execution.fit import fit  # torch and Lightning take seconds to import, so nothing above here does
+    from ordinalclip.execution.fit import fit  # imports torch and Lightning, which takes seconds
 
     fit(job, mirror)
 
 
 @contextlib.contextmanager
 def _log_to(job: Job) -> Iterator[logging.Handler]:
-    """Copies all that is logged into the run's log."""
+    """Copies all log messages into run.log."""
     handler = logging.FileHandler(job.run.directory / "run.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
@@ -168,7 +169,7 @@ def _log_to(job: Job) -> Iterator[logging.Handler]:
         yield handler
     finally:
         logging.getLogger().removeHandler(handler)
-        with contextlib.suppress(OSError):  # a full disk; what has ended the run is what counts
+        with contextlib.suppress(OSError):  # a full disk; the error that ended the run is raised
             handler.close()
 
 

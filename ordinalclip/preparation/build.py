@@ -1,6 +1,6 @@
-"""Objects that a configuration names: the model from backbone and prompt, its initial values, and other objects.
+"""Builds the objects of a configuration: the model from backbone and prompt, with its initial values, and others.
 
-Initial values of a new run are copied from another run's checkpoint part by part.
+Initial values of a new run are copied from another run's checkpoint, part by part.
 """
 
 import hashlib
@@ -24,35 +24,35 @@ from ordinalclip.prompts.checks import rank_names_of
 
 log = logging.getLogger(__name__)
 
-_PREFIX = "model."  # of names in our checkpoints, which hold a whole OrdinalModule
+_PREFIX = "model."  # names in checkpoints are those of an OrdinalModule
 _TOWERS = ("image", "text")
 
 
 @dataclass(frozen=True)
 class InitialValues:
-    """What a checkpoint has.
+    """Initial values that were read from a checkpoint.
 
     Attributes:
-        file: where it is, and which parts of it are wanted.
-        state: its tensors, named as in `OrdinalCLIP`.
+        file: path of the checkpoint, and the parts to copy.
+        state: tensors of the checkpoint, named as in `OrdinalCLIP`.
     """
 
     file: InitialFile
     state: dict[str, Tensor]
 
     def towers(self) -> set[str]:
-        """Which of the towers, `image` and `text`, get other values from it."""
+        """The towers, `image` and `text`, whose values are copied."""
         wanted = _TOWERS if self.file.parts is None else set(_TOWERS) & set(self.file.parts)
         return {tower for tower in wanted if any(name.startswith(f"backbone.{tower}.") for name in self.state)}
 
     def copy_into(self, model: OrdinalCLIP) -> None:
-        """Copies the wanted parts' values into a model, and notes in it which ones.
+        """Copies values into a model, and stores their names in `model.initialised`.
 
         Args:
-            model: the towers that get other values must be its own.
+            model: its towers in `towers()` must not be shared with other models.
 
         Raises:
-            ConfigError: a part is not in the checkpoint or not in the model, or not all of it, or of another shape.
+            ConfigError: a part is missing in the checkpoint or the model, incomplete, or of another shape.
         """
         own, groups = model.state_dict(), names_by_part(model)
         taken: dict[str, set[str]] = {}
@@ -105,14 +105,14 @@ class InitialValues:
 
 
 def read_initial_values(file: InitialFile) -> InitialValues:
-    """Reads a checkpoint of ours; nothing in it is executed.
+    """Reads a checkpoint with `weights_only=True`, so that no code in it is run.
 
     Raises:
-        ConfigError: the file is no checkpoint, or one of another program.
+        ConfigError: the file is not a checkpoint, or one of another program.
     """
     try:
         content = torch.load(file.path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a foreign file makes torch raise
+    except Exception as error:  # torch raises errors of any type for other files
         problem = f"cannot be read: {type(error).__name__}: {' '.join(str(error).split()[:30])}"
         raise ConfigError("init.checkpoint", file.path, problem) from error
     state = content.get("state_dict") if isinstance(content, dict) else None
@@ -123,13 +123,13 @@ def read_initial_values(file: InitialFile) -> InitialValues:
 
 
 def initial_state_dict(model: OrdinalCLIP) -> dict[str, Tensor]:
-    """What a checkpoint of a run holds that had initial values and nothing to train."""
+    """State dict of a run that copied initial values and trained nothing."""
     state = model.state_dict()
     return {f"{_PREFIX}{name}": state[name].detach().cpu() for name in sorted(model.initialised)}
 
 
 def names_by_part(model: OrdinalCLIP) -> dict[str, set[str]]:
-    """Names of parameters and saved buffers of every part; parts may be empty."""
+    """Part → names of its parameters and saved buffers; may be empty."""
     groups = {part: {name for name, _ in parameters} for part, parameters in model.parts().items()}
     for part in ("projection", *_TOWERS):
         groups[part] |= {name for name in model.state_dict() if name.startswith(f"backbone.{part}.")}
@@ -148,14 +148,14 @@ def build_model(
     initial: InitialFile | None = None,
     own: Collection[str] = (),
 ) -> OrdinalCLIP:
-    """Backbone and prompt of a configuration, with initial values drawn from its seed alone.
+    """Builds backbone and prompt of a configuration. Random initial values depend on its seed only.
 
     Args:
         cfg: a configuration from `plain_config`.
         weights: part → file of the backbone's weights.
-        rank_names: one for each of the R ranks; the prompt may have others of its own.
-        initial: the checkpoint whose values come on top.
-        own: towers, `image` or `text`, that will be written to although they are frozen, and so must not be shared.
+        rank_names: names of the R ranks; names in the settings of the prompt take precedence.
+        initial: checkpoint whose values are copied afterwards.
+        own: frozen towers, `image` or `text`, that the caller writes to, so that they must not be shared.
 
     Raises:
         ConfigError: for settings that do not fit together, or initial values that do not fit the model.
@@ -169,7 +169,7 @@ def build_model(
         cache_dir=Path(cfg["paths"]["cache"]),
         seed=cfg["seed"],
     )
-    # A backbone built before in this process draws nothing, so the prompt's values start from a seed of their own.
+    # Seeded again: a backbone that is cached in this process draws nothing.
     torch.manual_seed(cfg["seed"])
     given = rank_names_of(cfg["prompt"])
     names = rank_names if given is None else given
@@ -181,6 +181,6 @@ def build_model(
 
 
 def build(node: Mapping[str, Any], group: str, **runtime: Any) -> Any:
-    """Instantiates a group's `_target_` with its options and what the program adds."""
+    """Instantiates the `_target_` of a group with its options and with `runtime` arguments."""
     skipped = ("_target_", *DESCRIPTIVE.get(group, ()))
     return get_class(node["_target_"])(**{k: v for k, v in node.items() if k not in skipped}, **runtime)
