@@ -13,22 +13,22 @@ from ordinalclip.config.signatures import check_target
 from ordinalclip.errors import ConfigError
 from ordinalclip.prompts.checks import check_prompt, rank_names_of
 
-if TYPE_CHECKING:  # settings are checked without pandas
+if TYPE_CHECKING:  # pandas is not imported to check settings
     from ordinalclip.datasets.manifest import Manifest
 
-# Losses whose ranks [B] may be shares [B, R] as well.
+# Losses that also accept shares [B, R] in place of ranks [B].
 TAKE_SHARES = ("ordinalclip.losses.ce.CrossEntropy", "ordinalclip.losses.ce_kl.CrossEntropyKL")
 
 
 def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> None:
-    """Checks every key and value without importing torch for what is ours.
+    """Checks every key and value; imports no torch for targets in this package.
 
     Args:
-        cfg: a configuration from `plain`.
-        known: quantities that ranges refer to, such as `num_ranks`, as far as they are known by now.
+        cfg: the configuration as plain dicts.
+        known: quantities that ranges refer to, such as `num_ranks`, if they are known already.
 
     Raises:
-        ConfigError: for the first key that is unknown, missing, of a wrong type or out of range.
+        ConfigError: a key is unknown, missing, of a wrong type or out of range.
     """
     known = known or {}
     check_groups(cfg, known)
@@ -51,14 +51,14 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
 
 
 def check_label_draw(cfg: Mapping[str, Any], manifest: "Manifest | None" = None) -> None:
-    """See that `label_draw` can be had.
+    """Checks `label_draw`.
 
     Args:
         cfg: the configuration.
-        manifest: its data, once they are known.
+        manifest: its data set; None: not read yet.
 
     Raises:
-        ConfigError: for a loss that takes no distribution, or data of one label an image.
+        ConfigError: the loss takes no distribution, or the data have one label per image.
     """
     how = cfg["label_draw"]
     if how == "median":
@@ -80,14 +80,14 @@ def check_label_draw(cfg: Mapping[str, Any], manifest: "Manifest | None" = None)
 
 
 def check_compiler() -> None:
-    """Raises a ConfigError where torch.compile would fail at the first step for want of a C++ compiler."""
+    """Raises ConfigError if there is no C++ compiler, without which torch.compile fails at the first step."""
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         remedy = "install one (Debian: apt-get install g++), name it in CXX, or leave compile=false"
         raise ConfigError("compile", "true", "there is no C++ compiler on this machine", remedy=remedy)
 
 
 def _check_optimizer(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
-    """What is ours in the group; the rest is checked against the optimiser's own signature."""
+    """Checks the options of this package; others are checked against the optimizer's signature."""
     decay_on, lookahead = optimizer.get("weight_decay_on", "weights"), optimizer.get("lookahead")
     if decay_on not in ("weights", "all"):
         raise ConfigError("optimizer.weight_decay_on", decay_on, "is unknown", allowed="weights, all")
@@ -109,13 +109,13 @@ def _check_optimizer(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -
 
 
 def _check_schedule(schedule: Mapping[str, Any]) -> None:
-    """Ours need no torch to be built, and check what a signature cannot say."""
+    """Builds a schedule of this package, whose constructor checks its values and needs no torch."""
     if schedule["_target_"].startswith("ordinalclip.optimizers.schedules."):
         get_class(schedule["_target_"])(**{key: value for key, value in schedule.items() if key != "_target_"})
 
 
 def _check_image_rates(rates: Mapping[str, Any], image: float | None) -> None:
-    """Nothing may be asked for that nothing comes of."""
+    """Raises ConfigError for rates that would have no effect."""
     neutral = {"new_layers": [], "new_factor": 1, "base_factor": 1, "layer_decay": None}
     changed = [key for key, value in rates.items() if value != neutral[key]]
     if changed and image is None:

@@ -1,4 +1,4 @@
-"""Which checkpoint a run starts from, and whether the two fit together: found and checked before torch is imported."""
+"""Finds the checkpoint of a run's initial values and checks that it fits the run. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ordinalclip.prompts.checks import parts_of
 from ordinalclip.runs.find import check_finished, find_run
 from ordinalclip.system.checksums import cached_sha256
 
-# Settings that decide what a part is made of. Shapes are compared besides, once the file has been read.
+# Part → the group and settings that determine its kind. Shapes are compared once the file is read.
 _KINDS = {
     "rank": ("prompt", ("_target_",)),
     "head": ("prompt", ("_target_",)),
@@ -29,9 +29,9 @@ class InitialFile:
     """A checkpoint with initial values.
 
     Attributes:
-        path: the file.
-        sha256: of the file.
-        parts: that are taken from it; None = all that it has.
+        path: path of the file.
+        sha256: SHA-256 of the file.
+        parts: parts to copy; None: all parts that it has.
     """
 
     path: Path
@@ -40,10 +40,10 @@ class InitialFile:
 
 
 def find_initial(cfg: Mapping[str, Any]) -> InitialFile | None:
-    """The checkpoint that the group `init` names, or None where it names none.
+    """The checkpoint of the group `init`, or None.
 
     Raises:
-        ConfigError: no such run or file, a run that is not finished, parts that are of another kind there.
+        ConfigError: there is no such run or file, the run is not finished, or its parts are of another kind.
     """
     named, parts = cfg["init"]["checkpoint"], cfg["init"]["parts"]
     if named is None:
@@ -74,7 +74,7 @@ def find_initial(cfg: Mapping[str, Any]) -> InitialFile | None:
 
 
 def _config_beside(checkpoint: Path) -> dict[str, Any] | None:
-    """The configuration of the run that a checkpoint belongs to, where it lies in one."""
+    """The configuration of the run of a checkpoint; None if it is not in a run directory."""
     file = checkpoint.absolute().parent.parent / "config.yaml"
     if not file.is_file():
         return None
@@ -84,7 +84,7 @@ def _config_beside(checkpoint: Path) -> dict[str, Any] | None:
 
 def _check_kinds(source: Mapping[str, Any], cfg: Mapping[str, Any], parts: list[str] | None, named: str) -> None:
     for part, (group, settings) in _KINDS.items():
-        # A part that was frozen there is in the file only where it had itself been initialised.
+        # The file has a frozen part only if that run copied initial values for it.
         if part not in (parts or ()) and (parts is not None or source["trainable"].get(part) is None):
             continue
         for setting in settings:
@@ -107,7 +107,7 @@ def _check_there(parts: list[str] | None, prompt: Mapping[str, Any], problem: st
 
 def _check_trained(parts: list[str] | None, source: Mapping[str, Any]) -> None:
     if source.get("init", {}).get("checkpoint") is not None:
-        return  # what it was given it has, trained or not
+        return  # its checkpoint has the values that it copied, trained or not
     for part in parts or ():
         if source["trainable"].get(part) is None:
             there = [each for each, rate in source["trainable"].items() if rate is not None]

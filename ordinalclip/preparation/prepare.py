@@ -1,7 +1,7 @@
-"""From a configuration to a job that can start: checked, data read, weights found, run named. Imports no torch.
+"""Prepares jobs: checks a configuration, reads the data, finds the weights, computes the run id. Imports no torch.
 
-`prepare` does it for one run, `plan` for all runs of a sweep before the first one starts. `begin_record` writes the
-record's first files: settings, data and their origin, leakage.
+`prepare` does so for one run, `plan` for all runs of a sweep before the first one starts. `begin_record` writes the
+first files of a record: settings, data and provenance, leakage.
 """
 
 import json
@@ -33,27 +33,27 @@ from ordinalclip.runs.provenance import code_diff, provenance
 from ordinalclip.runs.run import Run
 from ordinalclip.system.slurm import check_single_start
 
-# The runs of a sweep mostly share their data set, and where not that, the set that theirs are subsets of.
-_SPLIT: dict[str, Manifest] = {}
+# Caches by settings: runs of a sweep mostly share their data set, or the set of which theirs are subsets.
+_SPLIT_MANIFESTS: dict[str, Manifest] = {}
 _MANIFESTS: dict[str, Manifest] = {}
 
 log = logging.getLogger("ordinalclip")
 
-_TOLD: set[str] = set()
+_LOGGED_NOTES: set[str] = set()
 
 
 @dataclass(frozen=True)
 class Job:
-    """A checked configuration with everything that its run needs to start.
+    """A checked configuration, and what its run needs to start.
 
     Attributes:
         cfg: the configuration as plain dicts.
         manifest: the data set with its split.
         weights: part → weight file of the backbone.
-        identity: what the run id is the hash of.
-        run: the run's directory.
-        overrides: what the user typed, for the record.
-        initial: where its initial values come from, if from another run.
+        identity: the values whose hash is the run id.
+        run: the run directory.
+        overrides: the overrides that the user typed, for the record.
+        initial: checkpoint of initial values; None: they are drawn from the seed.
     """
 
     cfg: dict[str, Any]
@@ -66,15 +66,15 @@ class Job:
 
 
 def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
-    """Checks a configuration to the end without importing torch.
+    """Prepares the job of a configuration; all checks are done without importing torch.
 
     Args:
         cfg: a configuration from `plain_config`.
-        overrides: what the user typed.
+        overrides: the overrides that the user typed.
 
     Raises:
-        ConfigError: for a setting that cannot be used, or weights that are not there.
-        DataError: for a data set that cannot be used.
+        ConfigError: a setting is invalid, or weights are missing.
+        DataError: the data set cannot be used.
     """
     weights, initial = check_settings(cfg)
     cfg = with_names_read(cfg)
@@ -92,30 +92,30 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
 
 
 def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], InitialFile | None]:
-    """Checks all that can be checked before any data is drawn or looked at.
+    """Runs all checks that need no data.
 
     Args:
         cfg: a configuration from `plain_config`.
 
     Returns:
-        Part → weight file of the backbone; the checkpoint of initial values, if one is named.
+        Part → weight file of the backbone; the checkpoint of initial values, or None.
 
     Raises:
-        ConfigError: for a setting that cannot be used, or weights or a checkpoint that are not there.
+        ConfigError: a setting is invalid, or weights or the checkpoint are missing.
     """
     check(cfg)
     check_sweep_name(cfg["sweep_name"])
     check_single_start(cfg)
     if cfg["compile"] and cfg["trainable"]["image"] is not None:
         check_compiler()
-    stated = cfg["dataset"].get("num_ranks")  # some data sets state it
+    stated = cfg["dataset"].get("num_ranks")  # a key of some data sets
     if stated is not None:
         check(cfg, known={"num_ranks": stated})
     return find_weights(cfg["backbone"], Path(cfg["paths"]["cache"])), find_initial(cfg)
 
 
 def _directory(root: Path, name: str, run_id: str) -> Path:
-    """Where a run lies, whatever it was called when it was made (names are not in the id), or where it will lie."""
+    """The directory of a run: an existing one with this id, whatever its readable name, or a new one."""
     directory = root / name
     if directory.exists() or not root.is_dir():
         return directory
@@ -124,36 +124,38 @@ def _directory(root: Path, name: str, run_id: str) -> Path:
 
 @lru_cache(maxsize=4)
 def _names(root: Path, changed_ns: int) -> dict[str, str]:
-    """Run id → name of its directory; looked up once for all jobs of a sweep, and again where a directory was added."""
+    """Run id → name of its directory; cached until a directory is added to `root`."""
     names = sorted((name for name in os.listdir(root) if "-" in name), reverse=True)
     return {name.rpartition("-")[2]: name for name in names}
 
 
 def manifest_of(cfg: Mapping[str, Any]) -> Manifest:
-    """The data set of a configuration with its split, read once a process."""
+    """The data set of a configuration with its split; cached in this process."""
     whole = json.dumps([cfg["dataset"], cfg["protocol"], cfg["paths"]], sort_keys=True, default=str)
     key = json.dumps([whole, cfg["subset"]], sort_keys=True)
     if key not in _MANIFESTS:
-        if whole not in _SPLIT:
+        if whole not in _SPLIT_MANIFESTS:
             data_dir, cache_dir = Path(cfg["paths"]["data"]), Path(cfg["paths"]["cache"])
-            _SPLIT[whole] = split_manifest(cfg["dataset"], cfg["protocol"], data_dir=data_dir, cache_dir=cache_dir)
-        _MANIFESTS[key] = finish_manifest(_SPLIT[whole], cfg["protocol"], cfg["subset"])
+            _SPLIT_MANIFESTS[whole] = split_manifest(
+                cfg["dataset"], cfg["protocol"], data_dir=data_dir, cache_dir=cache_dir
+            )
+        _MANIFESTS[key] = finish_manifest(_SPLIT_MANIFESTS[whole], cfg["protocol"], cfg["subset"])
     return _MANIFESTS[key]
 
 
 def begin_record(job: Job, run_log: logging.Handler) -> None:
-    """Writes what is known of a claimed run before its first step, and logs notes.
+    """Writes the first files of a record, and logs the notes of the data set.
 
     Args:
-        job: whose run is claimed.
-        run_log: the run's own log, which gets every note.
+        job: its run is claimed.
+        run_log: handler of the run's log, which gets every note.
     """
     run, cfg = job.run, job.cfg
     resumed = run.epochs_done()
     run.set_status("running", run_id=run.run_id, epochs=cfg["epochs"], **selection_labels(cfg))
     run.write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
     run.write_json("overrides.json", list(job.overrides))
-    # Absolute: a record may be read from another working directory, such as a notebook's.
+    # Absolute: records are also read from other working directories, such as a notebook's.
     root = os.path.abspath(job.manifest.root)
     data = {"manifest": job.manifest.content_hash, "root": root, "notes": list(job.manifest.notes)}
     run.write_json("provenance.json", provenance() | data | _earlier(run, resumed))
@@ -162,7 +164,7 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
     names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
     run.write_json("labels.json", names | {"sweep": cfg["sweep_name"], "tags": cfg["tags"]} | selection_labels(cfg))
     run.publish("manifest.parquet", job.manifest.table.to_parquet)
-    run.publish("manifest.csv", partial(save_table, job.manifest))  # to read, to change, to train on
+    run.publish("manifest.csv", partial(save_table, job.manifest))  # for users to read, edit and train on
     if len(changed := changed_rows(job.manifest)):
         run.publish("subset.parquet", changed.to_parquet)
     leakage, notes = _leakage(job)
@@ -175,17 +177,17 @@ def begin_record(job: Job, run_log: logging.Handler) -> None:
 
 
 def log_notes(notes: Sequence[str], run_log: logging.Handler | None = None) -> None:
-    """Logs each note once a process, since the runs of a sweep share most; a run's own log gets it in any case."""
+    """Logs each note once per process, since runs of a sweep share most notes; `run_log` gets all of them."""
     for note in notes:
-        if note not in _TOLD:
-            _TOLD.add(note)
+        if note not in _LOGGED_NOTES:
+            _LOGGED_NOTES.add(note)
             log.info("%s", note)
         elif run_log is not None:
             run_log.handle(log.makeRecord(log.name, logging.INFO, "", 0, note, (), None))
 
 
 def _leakage(job: Job) -> tuple[dict[str, Any], list[str]]:
-    """What is in two splits at once, and the notes about it in addition to the manifest's."""
+    """The leakage between splits, and notes about near duplicates."""
     report = measure_leakage(job.manifest)
     if not job.cfg["dataset"].get("photos"):
         return report, []
@@ -204,7 +206,7 @@ def _leakage(job: Job) -> tuple[dict[str, Any], list[str]]:
 
 
 def _earlier(run: Run, resumed: int) -> dict[str, Any]:
-    """What made the epochs that a resumed run has already."""
+    """Provenance of the attempts that made the earlier epochs of a resumed run."""
     made = run.read_json("provenance.json") if resumed > 0 else None
     if made is None:
         return {}
@@ -214,22 +216,22 @@ def _earlier(run: Run, resumed: int) -> dict[str, Any]:
 def plan(
     compose: Callable[[list[str]], DictConfig], product: Sequence[list[str]], config_dirs: Sequence[Path] = ()
 ) -> list[Job]:
-    """The distinct jobs of a sweep, all of them checked before the data of any is looked at.
+    """The distinct jobs of a sweep; all settings are checked before any data is read.
 
     Args:
         compose: overrides of one job → its configuration.
         product: overrides of each job.
-        config_dirs: the user's own folders with options, for messages.
+        config_dirs: the user's folders with options, for messages.
 
     Raises:
-        ConfigError: for the first job that could not start, with its overrides as a note.
-        DataError: for a data set that cannot be used.
+        ConfigError: a job cannot start; its overrides are a note of the error.
+        DataError: a data set cannot be used.
     """
     cfgs = composed_jobs(compose, product, check_settings, config_dirs)
     jobs = [prepare(cfg, tuple(overrides)) for cfg, overrides in zip(cfgs, product, strict=True)]
     distinct = {job.run.run_id: job for job in reversed(jobs)}
     if len(distinct) < len(jobs):
-        log.info("%d of %d jobs describe a run that another one describes, too", len(jobs) - len(distinct), len(jobs))
+        log.info("%d of %d jobs have the run id of another one, and are left out", len(jobs) - len(distinct), len(jobs))
     return list(reversed(distinct.values()))
 
 
@@ -244,11 +246,11 @@ def composed_jobs(
     Args:
         compose: overrides of one job → its configuration.
         product: overrides of each job.
-        check: raises for a configuration that cannot be used.
-        config_dirs: the user's own folders with options, for messages.
+        check: raises ValueError for an invalid configuration.
+        config_dirs: the user's folders with options, for messages.
 
     Raises:
-        ConfigError: for the first that cannot be used, with the overrides that distinguish it as a note.
+        ConfigError: a configuration is invalid; the overrides that distinguish it are a note of the error.
     """
     cfgs, common = [], set.intersection(*map(set, product))
     for overrides in product:

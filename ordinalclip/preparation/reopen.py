@@ -1,4 +1,4 @@
-"""A finished run opened again: its settings and ranks from its record, its model as it was at its best epoch."""
+"""Opens finished runs: settings and ranks from the record, and the model of the best epoch."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a record is read without torch
     from ordinalclip.model import OrdinalCLIP
 
 _PREFIX = "model."
-_TOLERANCE = 1e-2  # of unit vectors' components: other machines round otherwise, another model is further off
+_TOLERANCE = 1e-2  # of components of unit vectors: machines round differently, but other models differ by more
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Record:
     """The record of a finished run.
 
     Attributes:
-        run: its directory.
-        cfg: its configuration, `paths` being those of this machine.
-        identity: what its id is the hash of.
-        weights: part → weight file of the backbone, the same to the byte as when it was made.
-        rank_names: one a rank.
-        rank_values: one a rank, in the data set's unit.
-        unit: of the values.
+        run: the run directory.
+        cfg: the configuration, with the `paths` of this machine.
+        identity: the values whose hash is the run id.
+        weights: part → weight file of the backbone, with the SHA-256 that was recorded.
+        rank_names: R names.
+        rank_values: R values in `unit`.
+        unit: unit of the data set.
     """
 
     run: Run
@@ -51,7 +51,7 @@ def recorded_cfg(run: Run, key: str = "run") -> dict[str, Any]:
 
     Raises:
         ConfigError: the run is not finished, or its record has no configuration.
-        DataError: what its model is opened from was damaged, or changed since.
+        DataError: a file of the record was damaged or changed.
     """
     check_finished(run, key)
     check_record_sums(run)
@@ -63,14 +63,14 @@ def recorded_cfg(run: Run, key: str = "run") -> dict[str, Any]:
 
 
 def open_record(run: Run, cfg: dict[str, Any]) -> Record:
-    """Checks that all is there that a finished run's model takes; imports no torch.
+    """Opens a record, and checks that all files of its model are there; imports no torch.
 
     Args:
         run: a finished run.
-        cfg: from `recorded_cfg`; paths, and where weights lie, may have been changed.
+        cfg: from `recorded_cfg`; paths of folders and weights may have been changed.
 
     Raises:
-        ConfigError: the checkpoint is missing, or a weight file is missing or another one.
+        ConfigError: the checkpoint or a weight file is missing, or a weight file has another SHA-256.
     """
     ranks, identity = run.read_json("ranks.json"), run.read_json("identity.json")
     if ranks is None or identity is None:
@@ -93,7 +93,7 @@ def load_run(record: Record) -> "OrdinalCLIP":
     """The model of a finished run, frozen, in eval mode, on the CPU.
 
     Raises:
-        DataError: the checkpoint does not fit the configuration, or the model is not the one that was recorded.
+        DataError: the checkpoint does not fit the configuration, or the rank features differ from the recorded ones.
     """
     model = rebuild(record)
     recorded = load_file(record.run.directory / "rank_features.safetensors")["rank_features"]
@@ -107,7 +107,7 @@ def load_run(record: Record) -> "OrdinalCLIP":
 
 
 def rebuild(record: Record) -> "OrdinalCLIP":
-    """The model that a configuration describes, with a checkpoint's values.
+    """Builds the model of a record and loads its checkpoint.
 
     Raises:
         DataError: the checkpoint does not fit the configuration.
@@ -131,7 +131,7 @@ def rebuild(record: Record) -> "OrdinalCLIP":
     with torch.no_grad():
         for name, tensor in state.items():
             own[name].copy_(tensor)
-    if "image" in towers:  # its features are not those of the weight file
+    if "image" in towers:  # the image features differ from those of the weight file
         key = f"{model.backbone.tower_key} {cached_sha256(path, Path(record.cfg['paths']['cache']))}"
         model.backbone.tower_key = hashlib.sha256(key.encode()).hexdigest()
     model.eval().requires_grad_(False)

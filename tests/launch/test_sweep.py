@@ -141,7 +141,7 @@ def test_a_sweep_of_the_folder_brings_its_axes(tmp_path: Path) -> None:
     # There are fewer than 8 training images a rank, so that from there on it is one and the same run.
     assert rows == ["1", "2", "4", "8"]
     assert first.stderr.count("few-shot: 2 training images a rank") == 1  # not at every run again
-    assert "3 of 7 jobs describe a run that another one describes, too" in first.stderr
+    assert "3 of 7 jobs have the run id of another one, and are left out" in first.stderr
     noted = json.loads((tmp_path / "runs" / "sweeps" / "few_shot.json").read_text())
     assert len(noted["runs"]) == 4
     assert len(list((tmp_path / ".cache" / "features").rglob("features.npy"))) == 1
