@@ -1,7 +1,7 @@
-"""An epoch of training prompts alone, its validation included: cached features against decoding and running images."""
+"""Benchmark of an epoch that trains prompts only: cached features against decoding and encoding images."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import RAdam
 
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.naive import BATCH_SIZE, made_images, made_model, naive_epoch
+from ordinalclip.bench.naive import BATCH_SIZE, build_model, naive_epoch, write_images
 from ordinalclip.bench.results import Row, Section
 from ordinalclip.images.decoding import open_rgb
 from ordinalclip.losses.ce_kl import CrossEntropyKL
@@ -35,32 +35,32 @@ the epoch, relative to their norm."""
 
 
 def measure_epoch(*, quick: bool) -> Iterator[Section]:
-    """Measure epochs; yields what there is after each number of ranks.
+    """Measures epochs; yields the rows so far after each number of ranks.
 
     Args:
-        quick: a small model, few ranks, one round.
+        quick: Use a small model, few ranks, and one round.
     """
     model, ranks, rounds = ("RN50", (5,), 1) if quick else ("ViT-B-16", (5, 101), 3)
     num_train, num_val = (BATCH_SIZE, BATCH_SIZE) if quick else (3 * BATCH_SIZE, BATCH_SIZE)
     rows: list[Row] = []
     with TemporaryDirectory() as folder:
-        paths = made_images(Path(folder), num_train + num_val, side=300, kind="png")
+        paths = write_images(Path(folder), num_train + num_val, side=300, kind="png")
         for num_ranks in ranks:
             rows.append({"model": model, **measure_ranks(model, num_ranks, paths, num_train, rounds)})
             yield Section("Prompt-only epoch", TEXT.format(model=model, train=num_train, val=num_val), list(rows))
 
 
 def measure_ranks(name: str, num_ranks: int, paths: list[Path], num_train: int, rounds: int) -> Row:
-    """One row.
+    """Returns one row.
 
     Args:
-        name: of the model.
+        name: Name of the model.
         num_ranks: R.
-        paths: image files, those of the training split first.
-        num_train: how many these are.
-        rounds: how often each way is timed.
+        paths: Image files, those of the training split first.
+        num_train: Number of training images.
+        rounds: Timed calls of each way.
     """
-    model = made_model(name, num_ranks, trained=PARTS, cache_dir=paths[0].parent / "cache")
+    model = build_model(name, num_ranks, trained=PARTS, cache_dir=paths[0].parent / "cache")
     start = copy.deepcopy(model.state_dict())
     rank = torch.arange(len(paths)) % num_ranks
     features: list[np.ndarray] = []
@@ -75,13 +75,13 @@ def measure_ranks(name: str, num_ranks: int, paths: list[Path], num_train: int, 
         model.load_state_dict(start)
         _ours(model, features[0], rank, num_train)
 
-    def tell() -> None:
+    def validate() -> None:
         with torch.inference_mode():
             logits["ours"] = model.eval()(features=torch.from_numpy(features[0][num_train:])).logits
         model.train()
 
-    ours()  # a first time is slower
-    tell()
+    ours()  # warm-up
+    validate()
     seconds = alternate({"naive": naive, "ours": ours}, rounds)
     difference = (logits["ours"] - logits["naive"]).norm() / logits["naive"].norm()
     return {
@@ -113,7 +113,9 @@ def _naive(model: OrdinalCLIP, paths: list[Path], rank: Tensor, num_train: int) 
 
 
 def _ours(model: OrdinalCLIP, features: np.ndarray, rank: Tensor, num_train: int) -> None:
-    rows: Callable[[np.ndarray], FeatureRows] = lambda of: FeatureRows(features, of, rank.numpy()[of])  # noqa: E731
+    def rows(of: np.ndarray) -> FeatureRows:
+        return FeatureRows(features, of, rank.numpy()[of])
+
     sampler = EpochSampler(num_train, BATCH_SIZE, seed=0)
     num_ranks = int(model.rank_features().shape[0])
     module = OrdinalModule(

@@ -1,4 +1,4 @@
-"""An evaluation pass: rank features once against once a batch, cached features against images."""
+"""Benchmark of an evaluation pass: rank features once or per batch, cached features or images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.naive import BATCH_SIZE, made_model, naive_output
+from ordinalclip.bench.naive import BATCH_SIZE, build_model, naive_output
 from ordinalclip.bench.results import Row, Section
 from ordinalclip.evaluation.evaluation import predict
 from ordinalclip.model import OrdinalCLIP
@@ -23,10 +23,10 @@ difference of all."""
 
 
 def measure_evaluation(*, quick: bool) -> Iterator[Section]:
-    """Measure evaluation passes; yields what there is after each number of ranks.
+    """Measures evaluation passes; yields the rows so far after each number of ranks.
 
     Args:
-        quick: a small model, few ranks, one round.
+        quick: Use a small model, few ranks, and one round.
     """
     name, ranks, rounds, num_images = ("RN50", (5,), 1, 8) if quick else ("ViT-B-16", (5, 101), 3, 3 * BATCH_SIZE)
     rows: list[Row] = []
@@ -36,16 +36,16 @@ def measure_evaluation(*, quick: bool) -> Iterator[Section]:
 
 
 def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Iterator[Row]:
-    """Rows with images, with these and rank features that are given, and with cached features.
+    """Yields rows for images, for images with given rank features, and for cached features.
 
     Args:
-        name: of the model.
+        name: Name of the model.
         num_ranks: R.
-        num_images: in the pass.
-        rounds: how often each way is timed.
+        num_images: Number of images in the pass.
+        rounds: Timed calls of each way.
     """
     with TemporaryDirectory() as folder:
-        model = made_model(name, num_ranks, trained=("context", "rank"), cache_dir=Path(folder))
+        model = build_model(name, num_ranks, trained=("context", "rank"), cache_dir=Path(folder))
     torch.manual_seed(0)
     side = model.backbone.preprocessing.size
     rank, row = torch.zeros(num_images, dtype=torch.long), torch.arange(num_images)
@@ -72,7 +72,7 @@ def measure_pass(name: str, num_ranks: int, num_images: int, rounds: int) -> Ite
         loader = evaluation_loader(cached, None, 0)
         probs["cached features"] = predict(model, loader, torch.device("cpu"))[0]
 
-    on_features()  # a first time is slower
+    on_features()  # warm-up
     ways = {"images": on_images, "images, without text": without_text, "cached features": on_features}
     seconds = alternate({"naive": naive} | ways, rounds)
     for way in ways:

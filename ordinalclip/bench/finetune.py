@@ -1,4 +1,4 @@
-"""A step that trains everything: what is left to gain where the image tower takes most of the time."""
+"""Benchmark of a step that trains all parts, where the image tower takes most of the time."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer, RAdam
 
 from ordinalclip.bench.measure import alternate, matrix_peak, operations
-from ordinalclip.bench.naive import BATCH_SIZE, made_model, naive_output
+from ordinalclip.bench.naive import BATCH_SIZE, build_model, naive_output
 from ordinalclip.bench.results import PEAK, Row, Section
 from ordinalclip.losses.ce_kl import CrossEntropyKL
 from ordinalclip.model import OrdinalCLIP, Output
@@ -31,43 +31,43 @@ Forward = Callable[[OrdinalCLIP, Tensor], Output]
 
 
 class Way(NamedTuple):
-    """One way to take the step, and the precision that it computes products in."""
+    """A variant of the step, and the precision of its matrix products."""
 
     step: Step
     dtype: torch.dtype
-    same_model: bool = True  # what it computes is what naive does, rounding aside
+    same_model: bool = True  # computes the same as naive, except for rounding
 
 
 def measure_finetune(*, quick: bool) -> Iterator[Section]:
-    """Measure fine-tuning steps; yields what there is after each model.
+    """Measures fine-tuning steps; yields the rows so far after each model.
 
     Args:
-        quick: a small model, few ranks, one round.
+        quick: Use a small model, few ranks, and one round.
     """
     cases = (("RN50", 5, 4),) if quick else (("ViT-B-16", 101, BATCH_SIZE), ("ViT-B-16", 5, BATCH_SIZE))
     peaks = {dtype: matrix_peak(dtype) for dtype in (torch.float32, torch.bfloat16)}
-    told = ", ".join(f"{str(dtype).removeprefix('torch.')}: {peak / 1e9:.0f} G/s" for dtype, peak in peaks.items())
+    peak_text = ", ".join(f"{str(dtype).removeprefix('torch.')}: {peak / 1e9:.0f} G/s" for dtype, peak in peaks.items())
     rows: list[Row] = []
     for name, num_ranks, batch_size in cases:
         rows += measure_step(name, num_ranks, batch_size, 1 if quick else 3, peaks)
-        yield Section("Fine-tuning step", TEXT.format(peaks=told), list(rows))
+        yield Section("Fine-tuning step", TEXT.format(peaks=peak_text), list(rows))
 
 
 def measure_step(
     name: str, num_ranks: int, batch_size: int, rounds: int, peaks: dict[torch.dtype, float]
 ) -> Iterator[Row]:
-    """A row a way to take the step.
+    """Yields one row per variant of the step.
 
     Args:
-        name: of the model.
+        name: Name of the model.
         num_ranks: R.
         batch_size: B.
-        rounds: how often each way is timed.
-        peaks: from `matrix_peak`, by precision.
+        rounds: Timed calls of each variant.
+        peaks: Precision → `matrix_peak`.
     """
     with TemporaryDirectory() as folder:
-        model = made_model(name, num_ranks, trained=PARTS, cache_dir=Path(folder))
-        compiled = made_model(name, num_ranks, trained=PARTS, cache_dir=Path(folder))
+        model = build_model(name, num_ranks, trained=PARTS, cache_dir=Path(folder))
+        compiled = build_model(name, num_ranks, trained=PARTS, cache_dir=Path(folder))
     speed_up(compiled.backbone.image, compiled=True)
     torch.manual_seed(0)
     images = torch.randn(batch_size, 3, model.backbone.preprocessing.size, model.backbone.preprocessing.size)
@@ -87,7 +87,7 @@ def measure_step(
         "bfloat16, compiled": Way(compiled_step(_in_bf16(_ours)), torch.bfloat16),
         "bfloat16, without text": Way(step(_in_bf16(without_text)), torch.bfloat16, same_model=False),
     }
-    # A first time is slower, most of all where it compiles.
+    # Warm-up, which compiles.
     expected = naive()
     differences: dict[str, tuple[float, float] | tuple[None, None]] = {}
     for what, way in ways.items():
@@ -113,7 +113,7 @@ def measure_step(
 
 
 def _differences(found: tuple[float, Tensor], expected: tuple[float, Tensor]) -> tuple[float, float]:
-    """Of loss and gradient, relative."""
+    """Returns the relative differences of loss and gradient."""
     (loss, gradient), (expected_loss, expected_gradient) = found, expected
     difference = (gradient - expected_gradient).norm() / expected_gradient.norm()
     return abs(loss - expected_loss) / abs(expected_loss), float(difference)
@@ -132,9 +132,9 @@ def _in_bf16(forward: Forward) -> Forward:
 
 
 def _steps(model: OrdinalCLIP, images: Tensor, rank: Tensor) -> Callable[[Forward], Step]:
-    """Makes steps that return loss and gradients; the rate is so small that all start from the same weights.
+    """Returns a factory of steps that return loss and gradients. The rate is so small that the weights stay the same.
 
-    They share an optimiser, whose moments would not fit into memory several times.
+    All steps share one optimizer, because the moments of several would not fit into memory.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer: Optimizer = RAdam(parameters, lr=1e-12)

@@ -1,4 +1,4 @@
-"""The data path of a run that trains the image tower: images from their files against pixels from the cache."""
+"""Benchmark of the training data path: decoding image files against reading cached pixels."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.naive import BATCH_SIZE, made_images
+from ordinalclip.bench.naive import BATCH_SIZE, write_images
 from ordinalclip.bench.results import Row, Section
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.images.cache import ImageSource, load_images
@@ -22,10 +22,10 @@ decoded once, in the seconds given as *stored once*, and crops and flips the bat
 
 
 def measure_images(*, quick: bool) -> Iterator[Section]:
-    """Measure the data path; yields what there is after each kind of file.
+    """Measures the data path; yields the rows so far after each kind of file.
 
     Args:
-        quick: few images, one round.
+        quick: Use few images and one round.
     """
     number, rounds = (64, 1) if quick else (512, 3)
     rows: list[Row] = []
@@ -36,16 +36,16 @@ def measure_images(*, quick: bool) -> Iterator[Section]:
 
 
 def measure_files(folder: Path, number: int, side: int, kind: str, rounds: int) -> Row:
-    """One row.
+    """Returns one row.
 
     Args:
-        folder: to work in.
-        number: of images.
-        side: of their files, in pixels.
-        kind: the files' ending.
-        rounds: how often each way is timed.
+        folder: Working folder.
+        number: Number of images.
+        side: Width and height of their files in pixels.
+        kind: File extension.
+        rounds: Timed calls of each way.
     """
-    paths = made_images(folder / "files", number, side=side, kind=kind)
+    paths = write_images(folder / "files", number, side=side, kind=kind)
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     table = pd.DataFrame({"path": [path.name for path in paths], "rank": 0, "sha256": hashes})
     manifest = Manifest("made", table, ("0",), (0.0,), "", folder / "files")
@@ -58,7 +58,7 @@ def measure_files(folder: Path, number: int, side: int, kind: str, rounds: int) 
 
     once = alternate({"store": store}, 1)["store"]
     cold, warm = _epoch(ImageSource(paths, geometry), every), _epoch(stored[0], every)
-    warm()  # the first time reads the disk
+    warm()  # warm-up, which reads the disk
     seconds = alternate({"cold": cold, "warm": warm}, rounds)
     return {
         "files": f"{side} × {side} {kind}",

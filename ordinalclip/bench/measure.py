@@ -1,4 +1,4 @@
-"""Time, memory and work of ways to compute the same thing, measured side by side."""
+"""Measurements for benchmarks: time of alternatives in turns, memory of tensors, number of operations."""
 
 import time
 import weakref
@@ -13,11 +13,11 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from torch.utils.weak import WeakIdKeyDictionary
 
-PEAK_SIDES = (1024, 2048, 4096)  # of the square matrices whose product is the fastest thing there is
+PEAK_SIDES = (1024, 2048, 4096)  # sides of the square matrices whose product measures peak performance
 
 
 def no_wait() -> None:
-    """Nothing to wait for: the CPU is done when a call returns."""
+    """Does nothing: on the CPU a call returns when its result is computed."""
 
 
 def alternate(
@@ -26,16 +26,16 @@ def alternate(
     wait: Callable[[], object] = no_wait,
     settled: Collection[str] = (),
 ) -> dict[str, float]:
-    """Median seconds of each way.
+    """Returns the median seconds of each way.
 
-    The ways take turns, so that whatever else the machine does falls on all of them.
+    The ways are timed in turns, so that other load on the machine affects all of them.
 
     Args:
-        ways: what to run, by name; run before, where a first time is slower.
-        rounds: how often each way is timed.
-        wait: returns when all that was asked for is computed, such as `torch.cuda.synchronize`.
-        settled: ways that are timed right after an untimed run of themselves, as a step of training follows its like;
-            else they would pay for the state in which another way has left the process's memory.
+        ways: Name → function to time. Warm up beforehand if the first call is slower.
+        rounds: Number of timed calls of each way.
+        wait: Function that waits for pending computations, such as `torch.cuda.synchronize`.
+        settled: Ways with an untimed call right before each timed one, as consecutive steps in training. Otherwise
+            their time depends on the memory state in which the previous way left the process.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -51,14 +51,14 @@ def alternate(
 
 
 def kept_bytes(forward: Callable[[], Tensor], *modules: nn.Module) -> int:
-    """Bytes that a forward pass keeps for the backward pass, every storage counted once.
+    """Returns the bytes that a forward pass saves for the backward pass; each storage is counted once.
 
-    That is the peak of the activations' memory, but for temporaries. What is recomputed (`torch.utils.checkpoint`) is
-    not kept and not counted.
+    This is the peak memory of activations without temporaries. Recomputed tensors (`torch.utils.checkpoint`) are not
+    counted.
 
     Args:
-        forward: returns a tensor to call `backward` on.
-        modules: their parameters and buffers are not counted.
+        forward: Function that returns a tensor with a gradient.
+        modules: Modules whose parameters and buffers are not counted.
     """
     own = {t.untyped_storage().data_ptr() for module in modules for t in [*module.parameters(), *module.buffers()]}
     sizes: dict[int, int] = {}
@@ -69,7 +69,7 @@ def kept_bytes(forward: Callable[[], Tensor], *modules: nn.Module) -> int:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    # The result holds all that was packed, so that no address is used twice while we count.
+    # The result keeps all saved tensors alive, so that no address is reused while counting.
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = forward()
     total = sum(sizes.values())
@@ -77,17 +77,17 @@ def kept_bytes(forward: Callable[[], Tensor], *modules: nn.Module) -> int:
     return total
 
 
-class _Living(TorchDispatchMode):
-    """Bytes of tensors made under it that live now, and the most there ever were; each storage is counted once."""
+class _AllocatedBytes(TorchDispatchMode):
+    """Current and peak bytes of the tensors created within the mode; each storage is counted once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self.most = 0
+        self.current = self.peak = 0
         self._counted = WeakIdKeyDictionary()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for storage in _storages((args, kwargs)):
-            self._counted.setdefault(storage, 0)  # was there before: views of it take nothing
+            self._counted.setdefault(storage, 0)  # existed before: its views need no memory
         result = function(*args, **(kwargs or {}))
         for storage in _storages(result):
             if storage not in self._counted:
@@ -97,12 +97,12 @@ class _Living(TorchDispatchMode):
     def _count(self, storage: torch.UntypedStorage) -> None:
         size = storage.nbytes()
         self._counted[storage] = size
-        self.now += size
-        self.most = max(self.most, self.now)
+        self.current += size
+        self.peak = max(self.peak, self.current)
         weakref.finalize(storage, self._free, size)
 
     def _free(self, size: int) -> None:
-        self.now -= size
+        self.current -= size
 
 
 def _storages(values: Any) -> list[torch.UntypedStorage]:
@@ -110,27 +110,27 @@ def _storages(values: Any) -> list[torch.UntypedStorage]:
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """The most bytes of tensors that a run has at once, temporaries included, what was there before it not.
+    """Returns the peak bytes of the tensors created by a run, temporaries included.
 
-    What an operation takes within itself is not seen.
+    Tensors that existed before are not counted, nor is memory inside an operation.
     """
-    run()  # what is made once and kept, such as masks
-    with _Living() as living:
+    run()  # warm-up: creates cached tensors, such as masks
+    with _AllocatedBytes() as allocated:
         run()
-    return living.most
+    return allocated.peak
 
 
 def matrix_peak(dtype: torch.dtype, rounds: int = 3) -> float:
-    """The most operations a second, a multiplication and an addition being two, that a product of matrices reaches.
+    """Returns the peak operations per second of a matrix product; a multiply-add counts as two operations.
 
     Args:
-        dtype: of the matrices.
-        rounds: how often each size is timed; the fastest counts.
+        dtype: Data type of the matrices.
+        rounds: Timed products of each size; the fastest counts.
     """
     best = 0.0
     for side in PEAK_SIDES:
         left, right = torch.randn(2, side, side).to(dtype)
-        left @ right  # a first time is slower
+        left @ right  # warm-up
         for _ in range(rounds):
             started = time.perf_counter()
             left @ right
@@ -139,9 +139,9 @@ def matrix_peak(dtype: torch.dtype, rounds: int = 3) -> float:
 
 
 def operations(run: Callable[[], object]) -> int:
-    """Operations of all products of matrices and convolutions in a run, a multiplication and an addition being two."""
+    """Returns the operations of all matrix products and convolutions in a run; a multiply-add counts as two."""
     aten = torch.ops.aten
-    on_cpu: dict[Any, Any] = {  # which torch does not count
+    on_cpu: dict[Any, Any] = {  # not counted by torch
         aten._scaled_dot_product_flash_attention_for_cpu: _attention,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     }

@@ -1,8 +1,8 @@
-"""The naive mode that benchmarks compare with, and the models and images that they run on.
+"""The naive implementation of benchmarks, and the models and images on which they run.
 
-Naive means 77 tokens a sentence, rank by rank, nothing cached: images are decoded and run through the tower each time,
-and rank features are computed for every batch, evaluation included. It uses this project's modules, except for
-QuickGELU, which is open_clip's, so only the way differs. Models have the true architecture with random weights.
+The naive implementation encodes 77 tokens per sentence, one rank after the other, and caches nothing: images are
+decoded and encoded at each use, and rank features are computed for every batch, also in evaluation. It uses this
+project's modules, except for open_clip's QuickGELU. Models have the real architecture with random weights.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,17 +31,17 @@ from ordinalclip.prompts.rank import RankPrompt
 BATCH_SIZE = 32
 NUM_CONTEXT_TOKENS = 10
 
-EVERY = slice(None)
+ALL_RANKS = slice(None)
 
 
-def made_model(name: str, num_ranks: int, *, trained: Sequence[str], cache_dir: Path) -> OrdinalCLIP:
-    """Rank prompts on an open_clip model with random weights, the same at every call.
+def build_model(name: str, num_ranks: int, *, trained: Sequence[str], cache_dir: Path) -> OrdinalCLIP:
+    """Returns a model with rank prompts on an open_clip model; its random weights are the same at every call.
 
     Args:
-        name: open_clip's.
+        name: Name of the open_clip model.
         num_ranks: R.
-        trained: parts that are not frozen.
-        cache_dir: the platform's cache.
+        trained: Parts that are not frozen.
+        cache_dir: Folder of the cache.
     """
     trainable = {part: 1e-4 if part in trained else None for part in PARTS}
     backbone = load_backbone(
@@ -65,14 +65,14 @@ def made_model(name: str, num_ranks: int, *, trained: Sequence[str], cache_dir: 
     return model.train()
 
 
-def made_images(folder: Path, number: int, *, side: int, kind: str) -> list[Path]:
-    """Image files of smooth noise, of `side` × `side` pixels.
+def write_images(folder: Path, number: int, *, side: int, kind: str) -> list[Path]:
+    """Writes image files of smooth noise and returns their paths.
 
     Args:
-        folder: is made.
-        number: of files.
-        side: in pixels.
-        kind: the files' ending, `png` or `jpg`.
+        folder: Folder of the files, created if it is missing.
+        number: Number of files.
+        side: Width and height in pixels.
+        kind: File extension, `png` or `jpg`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(0)
@@ -83,15 +83,15 @@ def made_images(folder: Path, number: int, *, side: int, kind: str) -> list[Path
     return paths
 
 
-def whole_sentences(tower: CausalText, prompt: RankPrompt, ranks: slice = EVERY) -> Tensor:
-    """Rank features [R, D] of some ranks from sentences filled up to the tower's context length."""
+def whole_sentences(tower: CausalText, prompt: RankPrompt, ranks: slice = ALL_RANKS) -> Tensor:
+    """Returns rank features [R, D] of some ranks from sentences padded to the tower's context length."""
     padded, eot = _padded(tower, prompt, ranks)
     with published_activation(tower):
         return tower.encode(padded, eot)
 
 
-def rank_by_rank(tower: CausalText, prompt: RankPrompt, ranks: slice = EVERY) -> Tensor:
-    """As `whole_sentences`, one rank after the other."""
+def rank_by_rank(tower: CausalText, prompt: RankPrompt, ranks: slice = ALL_RANKS) -> Tensor:
+    """Returns the same as `whole_sentences`, computed one rank after the other."""
     padded, eot = _padded(tower, prompt, ranks)
     with published_activation(tower):
         return torch.cat([tower.encode(padded[r : r + 1], eot[r : r + 1]) for r in range(len(padded))])
@@ -99,7 +99,7 @@ def rank_by_rank(tower: CausalText, prompt: RankPrompt, ranks: slice = EVERY) ->
 
 @contextmanager
 def published_activation(module: nn.Module) -> Iterator[None]:
-    """Within it, QuickGELU is computed as open_clip computes it, as a product; a backward pass may come after it."""
+    """Context in which a module uses open_clip's QuickGELU; the backward pass may follow after the context."""
     from open_clip.transformer import QuickGELU
 
     lean = [
@@ -125,7 +125,7 @@ def _padded(tower: CausalText, prompt: RankPrompt, ranks: slice) -> tuple[Tensor
 
 
 def naive_output(model: OrdinalCLIP, images: Tensor) -> Output:
-    """Logits of a batch, with rank features computed for it alone."""
+    """Returns the output of a batch, with rank features computed for this batch."""
     tower, prompt = cast(CausalText, model.backbone.text), cast(RankPrompt, model.prompt)
     with published_activation(model):
         return model(images=images, rank_features=F.normalize(rank_by_rank(tower, prompt), dim=-1))
@@ -138,14 +138,14 @@ def naive_epoch(
     train: Sequence[tuple[Sequence[Path], Tensor]],
     val: Sequence[tuple[Sequence[Path], Tensor]],
 ) -> Tensor:
-    """A training epoch of a prompt on a frozen image tower, and its validation pass.
+    """Runs a training epoch of a prompt on a frozen image tower, and a validation pass.
 
     Args:
-        model: in training mode where it is trained.
-        loss: of outputs and ranks.
-        optimizer: over what is trained.
-        train: batches of image files and their ranks [B].
-        val: as `train`.
+        model: Model in training mode.
+        loss: Loss of outputs and ranks.
+        optimizer: Optimizer of the trained parameters.
+        train: Batches of image files and their ranks [B].
+        val: The same for validation.
 
     Returns:
         Validation logits [N, R].
@@ -161,6 +161,6 @@ def naive_epoch(
 def decoded(
     batches: Sequence[tuple[Sequence[Path], Tensor]], preprocessing: Preprocessing
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of images [B, 3, H, W], decoded one after the other, and their ranks."""
+    """Yields batches of images [B, 3, H, W], decoded one after the other, and their ranks."""
     for paths, rank in batches:
         yield torch.stack([preprocessing.to_tensor(open_rgb(path)) for path in paths]), rank

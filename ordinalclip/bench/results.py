@@ -1,6 +1,6 @@
-"""Results of benchmarks: sections of tables, the targets that they are compared with, and the page written from them.
+"""Results of benchmarks: sections of rows, the targets that they are compared with, and the page.
 
-`docs/benchmarks.json` holds the sections, `docs/benchmarks.md` is generated from it.
+`docs/benchmarks.json` holds the sections by benchmark; `docs/benchmarks.md` is generated from it.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 Row = dict[str, str | int | float | None]
 
-PEAK = "share of the peak"  # the column of it
+PEAK = "share of the peak"  # name of a column
 _TEXT = "it has 27 times fewer operations and drifts about that: what is left is products of matrices, as in naive"
 _STEP = "of naive's step, too, nearly all is the image tower's, which has no shorter way"
 _COPY = "nearly all of the time is MLflow's own work on each value"
@@ -29,12 +29,12 @@ _ABOUT_TARGETS = "What this project set out to reach, and whether the rows below
 
 @dataclass(frozen=True)
 class Section:
-    """What one benchmark found.
+    """Results of one benchmark.
 
     Attributes:
-        title: of the section.
-        text: paragraphs on what was measured and how.
-        rows: one mapping per row of the table, all with the same keys: the columns' names, as they are shown.
+        title: Title of the section.
+        text: Description of what was measured and how.
+        rows: Rows of the table: column name → value, with the same columns in each row.
     """
 
     title: str
@@ -43,18 +43,18 @@ class Section:
 
 
 class Target(NamedTuple):
-    """A number that a row of a benchmark is to reach.
+    """A bound for a number in a row of a benchmark.
 
     Attributes:
-        what: is measured.
-        benchmark: its name.
-        where: columns of the row, with their values.
-        column: that holds the number.
-        bound: what it is to be at least, or at most.
-        at_most: whether small numbers are good.
-        over: columns of another row, by whose number it is divided.
-        limit: why it is not reached.
-        best: columns of the row that shows how far it can be reached at all.
+        what: Description of the number.
+        benchmark: Name of the benchmark.
+        where: Columns and values that select the row.
+        column: Column of the number.
+        bound: Lower bound of the number, or upper bound if `at_most`.
+        at_most: Whether small numbers are good.
+        over: Columns and values of another row, by whose number it is divided.
+        limit: Reason why the target is missed.
+        best: Columns and values of the row with the best possible number.
     """
 
     what: str
@@ -68,7 +68,7 @@ class Target(NamedTuple):
     best: Mapping[str, str | int] | None = None
 
     def measured(self, sections: Mapping[str, Any]) -> float | None:
-        """The number; None where it has not been measured."""
+        """Returns the number; None if it has not been measured."""
         value = self._value(sections, self.where, self.column)
         if value is None or self.over is None:
             return value
@@ -76,15 +76,15 @@ class Target(NamedTuple):
         return None if other is None else value / other
 
     def why_not(self, sections: Mapping[str, Any]) -> str:
-        """Why the target is not reached, with the measured numbers."""
+        """Returns why the target is missed, with the measured numbers."""
         best = None if self.best is None else self._value(sections, self.best, self.column)
         share = self._value(sections, self.where, PEAK)
-        told = [
+        reasons = [
             self.limit or "not known why",
             "" if best is None else f"with text for nothing it would be {best:.2g}",
             "" if share is None else f"the whole step runs at {share:.0%} of this machine's matrix peak",
         ]
-        return "; ".join(filter(None, told))
+        return "; ".join(filter(None, reasons))
 
     def _value(self, sections: Mapping[str, Any], where: Mapping[str, str | int], column: str) -> float | None:
         rows = sections.get(self.benchmark, {"rows": ()})["rows"]
@@ -92,7 +92,7 @@ class Target(NamedTuple):
         return None if not values or values[0] is None else float(values[0])
 
     def met(self, value: float) -> bool:
-        """Whether a number reaches the bound."""
+        """Returns whether a number reaches the bound."""
         return value <= self.bound if self.at_most else value >= self.bound
 
 
@@ -143,11 +143,7 @@ TARGETS = tuple(_targets())
 
 
 def target_rows(sections: Mapping[str, Any]) -> list[Row]:
-    """A row a target.
-
-    Args:
-        sections: what `benchmarks.json` holds.
-    """
+    """Returns one row per target, from the sections of `benchmarks.json`."""
     rows: list[Row] = []
     for target in TARGETS:
         value = target.measured(sections)
@@ -158,7 +154,7 @@ def target_rows(sections: Mapping[str, Any]) -> list[Row]:
 
 
 def limits(sections: Mapping[str, Any]) -> list[str]:
-    """A line for each target that is not reached: why."""
+    """Returns a line for each missed target: the number and the reason."""
     lines = []
     for target in TARGETS:
         value = target.measured(sections)
@@ -168,12 +164,12 @@ def limits(sections: Mapping[str, Any]) -> list[str]:
 
 
 def update_page(folder: Path, name: str, section: Section) -> None:
-    """Replace one section of `benchmarks.json` and write `benchmarks.md` anew; other sections stay.
+    """Replaces one section of `benchmarks.json`, keeps the others, and rewrites `benchmarks.md`.
 
     Args:
-        folder: where both files are; made if it is missing.
-        name: of the benchmark.
-        section: what it found.
+        folder: Folder of both files, created if it is missing.
+        name: Name of the benchmark.
+        section: Its results.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "benchmarks.json"
@@ -185,7 +181,7 @@ def update_page(folder: Path, name: str, section: Section) -> None:
 
 
 def page(sections: Mapping[str, Any]) -> str:
-    """The whole page of what `benchmarks.json` holds: targets, then each benchmark."""
+    """Renders the page of the sections of `benchmarks.json`: targets, then each benchmark."""
     missed = limits(sections)
     targets = [
         "## Targets",
@@ -201,7 +197,7 @@ def page(sections: Mapping[str, Any]) -> str:
 
 
 def describe_machine() -> dict[str, str | int]:
-    """What seconds depend on: processor, cores, threads and the versions of what computes."""
+    """Returns processor, cores, threads and versions, on which seconds depend."""
     import torch
 
     gpu: dict[str, str | int] = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
@@ -216,7 +212,7 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def markdown(section: dict[str, Any]) -> str:
-    """A section as Markdown: title, text, table, machine."""
+    """Renders a section as Markdown: title, text, table, machine."""
     lines = [f"## {section['title']}", "", section["text"], "", *_table(section["rows"])]
     facts = section["machine"]
     gpu = f"{facts['gpu']}; " if "gpu" in facts else ""

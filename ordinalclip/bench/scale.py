@@ -1,4 +1,4 @@
-"""A manifest of a million rows: read, checked, split and hashed, in a process of its own."""
+"""Benchmark of a manifest with a million rows: reading, checking, splitting and hashing, in a separate process."""
 
 import json
 import os
@@ -23,9 +23,9 @@ from ordinalclip.images.decoding import inspection_cache_file
 from ordinalclip.system.files import write_atomically
 
 NUM_ROWS = 1_000_000
-NUM_SUBJECTS = 0.2  # an image
+SUBJECTS_PER_IMAGE = 0.2
 NUM_RANKS = 100
-IN_A_FOLDER = 1000
+IMAGES_PER_FOLDER = 1000
 TEXT = """A table of {rows:,} images of {subjects:,} subjects in {ranks} ranks, from its CSV file to a run's id, in a
 process of its own. Reading asks the file system for each image's size and time, and whether it is a link; the images
 had been looked at before, which is remembered by these two. (The files are {folders:,} small images under many names.)
@@ -34,44 +34,44 @@ the goal is 30 s and 2 GB for all but the last row."""
 
 
 def measure_scale(*, quick: bool) -> Iterator[Section]:
-    """Measure a made manifest; yields one section.
+    """Measures a synthetic manifest; yields one section.
 
     Args:
-        quick: a hundredth of the rows.
+        quick: Use a hundredth of the rows.
     """
     number = NUM_ROWS // 100 if quick else NUM_ROWS
     with TemporaryDirectory() as folder:
-        make_set(Path(folder), number)
-        code = f"from ordinalclip.bench.scale import stages; stages({folder!r})"
+        write_dataset(Path(folder), number)
+        code = f"from ordinalclip.bench.scale import run_stages; run_stages({folder!r})"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"the stages ended with {done.returncode}: {done.stderr[-2000:]}")
         rows: list[Row] = json.loads(done.stdout.splitlines()[-1])
-    folders = -(-number // IN_A_FOLDER)
-    text = TEXT.format(rows=number, subjects=int(number * NUM_SUBJECTS), ranks=NUM_RANKS, folders=folders)
+    folders = -(-number // IMAGES_PER_FOLDER)
+    text = TEXT.format(rows=number, subjects=int(number * SUBJECTS_PER_IMAGE), ranks=NUM_RANKS, folders=folders)
     yield Section("A million rows", text, rows)
 
 
-def make_set(folder: Path, number: int) -> None:
-    """A table `all.csv` and its images, and the memory of having looked at them, each with a hash of its own.
+def write_dataset(folder: Path, number: int) -> None:
+    """Writes a table `all.csv`, its images, and a record of checked images in which each has its own hash.
 
     Args:
-        folder: exists.
-        number: of rows.
+        folder: Existing folder.
+        number: Number of rows.
     """
     rng = np.random.default_rng(0)
     paths, stats = [], []
-    for first in range(0, number, IN_A_FOLDER):
-        place = folder / f"{first // IN_A_FOLDER:04d}"
+    for first in range(0, number, IMAGES_PER_FOLDER):
+        place = folder / f"{first // IMAGES_PER_FOLDER:04d}"
         place.mkdir()
         original = place / "000.png"
         Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).save(original)
-        names = [f"{place.name}/{index:03d}.png" for index in range(min(IN_A_FOLDER, number - first))]
+        names = [f"{place.name}/{index:03d}.png" for index in range(min(IMAGES_PER_FOLDER, number - first))]
         for name in names[1:]:
-            os.link(original, folder / name)  # as many names as there are images, but not as many files
+            os.link(original, folder / name)  # hard links: many names, few files
         paths += names
         stats += [(original.stat().st_size, original.stat().st_mtime_ns)] * len(names)
-    subjects = rng.integers(0, int(number * NUM_SUBJECTS), number)
+    subjects = rng.integers(0, int(number * SUBJECTS_PER_IMAGE), number)
     ages = rng.normal(40, 15, number).round().clip(0, NUM_RANKS - 1).astype(int)
     table = pd.DataFrame({"path": paths, "value": ages, "subject": [f"s{one:06d}" for one in subjects]})
     table.to_csv(folder / "all.csv", index=False)
@@ -83,11 +83,11 @@ def make_set(folder: Path, number: int) -> None:
     )
 
 
-def stages(folder: str) -> None:
+def run_stages(folder: str) -> None:
     """Go through what a run does with its data, and print seconds and memory of each as JSON.
 
     Args:
-        folder: from `make_set`.
+        folder: from `write_dataset`.
     """
     from ordinalclip.datasets.folds import folds
     from ordinalclip.datasets.table import load_table

@@ -1,4 +1,4 @@
-"""How long a user waits: for help, for a refusal, for the first training step."""
+"""Benchmark of start-up: time to the help text, to an error message, and to the first training step."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from ordinalclip.bench.measure import alternate
 from ordinalclip.bench.results import Row, Section
 
-REFUSED = 2  # exit status of a mistake of the user's
+REFUSED = 2  # exit status of configuration errors
 FOREIGN = ["loss=ce", "loss._target_=torch.nn.CrossEntropyLoss", "+loss.smoothing=0.1"]
 HEAVY = "torch, lightning.pytorch, mlflow, open_clip"
 TEXT = """Seconds from the command to its end, each in a process of its own, files in the system's cache. *Naive*
@@ -23,10 +23,10 @@ its validation included; naive is the same run with no features in the cache, th
 
 
 def measure_startup(*, quick: bool) -> Iterator[Section]:
-    """Measure starts; yields one section.
+    """Measures starts; yields one section.
 
     Args:
-        quick: one round.
+        quick: Use one round.
     """
     rounds = 1 if quick else 3
     rows: list[Row] = []
@@ -35,7 +35,7 @@ def measure_startup(*, quick: bool) -> Iterator[Section]:
         answers = {
             "--help": (["--help"], 0),
             "a refused key of ours": (["prompt.num_base_rank=3"], REFUSED),
-            # torch's optimisers are read as source, its other classes are imported.
+            # Arguments of torch's optimizers are checked without importing torch, those of other classes are not.
             "a refused argument of a foreign class": (FOREIGN, REFUSED),
         }
         imports: Callable[[], object] = partial(_run, [sys.executable, "-W", "ignore", "-c", f"import {HEAVY}"], work)
@@ -53,11 +53,11 @@ def measure_startup(*, quick: bool) -> Iterator[Section]:
 
 
 def first_step(work: Path, seed: int) -> float:
-    """Seconds from the command to the record of its first step.
+    """Returns the seconds from the start of the command to the record of its first step.
 
     Args:
-        work: current folder of the command; features that are in its cache are used.
-        seed: of the run, a new one.
+        work: Working directory of the command, which may contain a cache of features.
+        seed: Seed of a new run.
     """
     overrides = ["dataset=digits", "epochs=1", "+trainer.limit_batches=1", f"seed={seed}", "tracking=offline"]
     started = time.time()

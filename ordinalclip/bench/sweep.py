@@ -1,4 +1,4 @@
-"""Nine prompt-only runs as one sweep, against nine commands."""
+"""Benchmark of nine prompt-only runs as one sweep, against nine commands."""
 
 import json
 import subprocess
@@ -25,10 +25,10 @@ less what the epochs of the eight took by their records."""
 
 
 def measure_sweep(*, quick: bool) -> Iterator[Section]:
-    """Measure a sweep; yields one section.
+    """Measures a sweep; yields one section.
 
     Args:
-        quick: one seed.
+        quick: Use one seed.
     """
     seeds = SEEDS[:1] if quick else SEEDS
     with TemporaryDirectory() as folder:
@@ -65,6 +65,6 @@ def _timed(arguments: Sequence[str], work: Path) -> float:
 
 
 def _training(metrics: Path) -> float:
-    """Seconds of a run's epochs; the first one is taken to be as long as the others."""
+    """Returns the seconds of a run's epochs; the first one is assumed to take the median time of the others."""
     times = [json.loads(line)["time_ms"] / 1000 for line in metrics.read_text(encoding="utf-8").splitlines()[:EPOCHS]]
     return len(times) * median(later - earlier for earlier, later in pairwise(times))

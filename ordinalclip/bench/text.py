@@ -1,4 +1,4 @@
-"""The text tower: R prompts with the shared prefix run once, against R sentences of 77 tokens."""
+"""Benchmark of the text tower: R prompts with a shared prefix against R sentences of 77 tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
@@ -18,8 +18,8 @@ from ordinalclip.text.encoding import encode_prompts
 
 MODELS = ("ViT-B-16", "RN50", "ViT-L-14")
 RANKS = (5, 8, 101, 512, 1024)
-LONGEST_NAIVE = 512  # ranks; what takes longer is extrapolated from there
-CHUNK = 64  # ranks that a naive mode takes at a time where they are more than twice as many: 512 would fill 20 GB
+MAX_NAIVE_RANKS = 512  # naive times of more ranks are extrapolated
+CHUNK = 64  # ranks per naive pass if there are more than twice as many: 512 at once would need 20 GB
 ROUNDS, ROUNDS_OF_CHUNKS = 5, 3
 NUM_CONTEXT_TOKENS = 10
 
@@ -36,30 +36,30 @@ to their number."""
 
 
 def measure_text(*, quick: bool) -> Iterator[Section]:
-    """Measure all models and numbers of ranks; yields what there is after each model.
+    """Measures all models and numbers of ranks; yields the rows so far after each model.
 
     Args:
-        quick: one model, two numbers of ranks, one round.
+        quick: Use one model, two numbers of ranks, and one round.
     """
     models, ranks, rounds = (MODELS[:1], (5, 8), 1) if quick else (MODELS, RANKS, ROUNDS)
     rows: list[Row] = []
     for model in models:
         tower = random_text_tower(model)
-        measured = [size for size in ranks if size <= LONGEST_NAIVE]
+        measured = [size for size in ranks if size <= MAX_NAIVE_RANKS]
         for num_ranks in tqdm(measured, desc=f"text tower of {model}", unit="size"):
-            more = [size for size in ranks if size > LONGEST_NAIVE and num_ranks == measured[-1]]
+            more = [size for size in ranks if size > MAX_NAIVE_RANKS and num_ranks == measured[-1]]
             turns = rounds if num_ranks <= 2 * CHUNK else min(rounds, ROUNDS_OF_CHUNKS)
             rows += [{"text tower": model, **row} for row in measure_ranks(tower, num_ranks, turns, more)]
-        yield Section("Text tower", TEXT.format(chunk=CHUNK, longest=LONGEST_NAIVE), list(rows))
+        yield Section("Text tower", TEXT.format(chunk=CHUNK, longest=MAX_NAIVE_RANKS), list(rows))
 
 
 def random_text_tower(model: str) -> CausalText:
-    """The text tower of an open_clip model, frozen, with random weights and the activation of OpenAI's."""
+    """Returns the frozen text tower of an open_clip model, with random weights and OpenAI's QuickGELU."""
     import open_clip
     from open_clip.model import CLIP
 
     config = cast(dict[str, Any], open_clip.get_model_config(model))
-    # The image tower is not looked at.
+    # The image tower is not used.
     vision = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8}
     torch.manual_seed(0)
     clip = CLIP(config["embed_dim"], vision, config["text_cfg"], quick_gelu=True)
@@ -68,13 +68,13 @@ def random_text_tower(model: str) -> CausalText:
 
 
 def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence[int] = ()) -> list[Row]:
-    """A row of R ranks with all modes in turns, and rows of more ranks, whose naive modes are extrapolated.
+    """Returns a row for R ranks, and rows for more ranks with extrapolated naive times; all are timed in turns.
 
     Args:
-        tower: text tower.
+        tower: Text tower.
         num_ranks: R.
-        rounds: how often each mode is timed.
-        more: larger R, which take turns with the others.
+        rounds: Timed calls of each mode.
+        more: Larger numbers of ranks.
     """
     prompt, sizes = rank_prompt(tower, num_ranks), (num_ranks, *more)
     ours = {str(size): forward_backward(tower, rank_prompt(tower, size), shared_prefix) for size in sizes}
@@ -85,9 +85,9 @@ def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence
     found = forward_backward(tower, prompt, shared_prefix)()
     ways = {"whole": whole, "loop": loop, **ours}
     some = CHUNK if num_ranks > 2 * CHUNK else num_ranks
-    seconds = alternate(ways, rounds, settled=ways if some == num_ranks else ours)  # chunks follow their like as it is
+    seconds = alternate(ways, rounds, settled=ways if some == num_ranks else ours)  # chunks already follow each other
     chunk = forward_backward(tower, rank_prompt(tower, some), whole_sentences)
-    peak, work = peak_bytes(chunk) / some, operations(chunk) / some  # a rank
+    peak, work = peak_bytes(chunk) / some, operations(chunk) / some  # per rank
     rows: list[Row] = []
     for size in sizes:
         same, scale = size == num_ranks, size / num_ranks
@@ -109,7 +109,7 @@ def measure_ranks(tower: CausalText, num_ranks: int, rounds: int, more: Sequence
 
 
 def rank_prompt(tower: CausalText, num_ranks: int) -> RankPrompt:
-    """A rank prompt of one token a rank behind a random context, on the CPU."""
+    """Returns a rank prompt with one token per rank after a random context, on the CPU."""
     return RankPrompt(
         tokens_per_rank=1,
         rank_init="random",
@@ -121,14 +121,14 @@ def rank_prompt(tower: CausalText, num_ranks: int) -> RankPrompt:
 
 
 def shared_prefix(tower: CausalText, prompt: RankPrompt) -> Tensor:
-    """Rank features as training computes them."""
+    """Returns rank features as computed in training."""
     return encode_prompts(tower, prompt())
 
 
 def forward_backward(
     tower: CausalText, prompt: RankPrompt, features: Callable[[CausalText, RankPrompt], Tensor]
 ) -> Callable[[], tuple[Tensor, ...]]:
-    """A forward and backward pass that returns features and gradients."""
+    """Returns a function that runs a forward and backward pass and returns features and gradients."""
     parameters = list(prompt.parameters())
 
     def run() -> tuple[Tensor, ...]:
@@ -142,7 +142,7 @@ def forward_backward(
 def naive_pass(
     tower: CausalText, prompt: RankPrompt, features: Callable[[CausalText, RankPrompt, slice], Tensor]
 ) -> Callable[[], tuple[Tensor, ...]]:
-    """As `forward_backward`, some ranks at a time, so that activations fit into memory; their gradients add up."""
+    """Returns the same as `forward_backward`, in chunks of ranks to limit memory; gradients are accumulated."""
     parameters = list(prompt.parameters())
 
     def run() -> tuple[Tensor, ...]:
@@ -163,5 +163,5 @@ def naive_pass(
 
 
 def largest_difference(ours: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
-    """The largest norm of a difference, relative to the norm of what is expected."""
+    """Returns the largest norm of a difference, relative to the norm of the expected tensor."""
     return max(float((a - b).norm() / b.norm()) for a, b in zip(ours, expected, strict=True))

@@ -1,4 +1,4 @@
-"""The text tower on a CUDA GPU, in float32 and under autocast, against R sentences of 77 tokens."""
+"""Benchmark of the text tower on a CUDA GPU, in float32 and under autocast, against R sentences of 77 tokens."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,13 +31,13 @@ Pass = Callable[[], tuple[Tensor, ...]]
 
 
 def measure_text_gpu(*, quick: bool) -> Iterator[Section]:
-    """Measure all precisions and numbers of ranks; nothing where there is no GPU, so the page keeps what it has.
+    """Measures all precisions and numbers of ranks; yields nothing if there is no GPU, so that the page keeps its rows.
 
     Args:
-        quick: two numbers of ranks, one round.
+        quick: Use two numbers of ranks and one round.
     """
     if not torch.cuda.is_available():
-        print("text_gpu: there is no CUDA GPU; left as it is")
+        print("text_gpu: skipped, there is no CUDA GPU")
         return
     rows: list[Row] = []
     for num_ranks in tqdm(RANKS[:2] if quick else RANKS, desc="text tower on a GPU", unit="size"):
@@ -46,12 +46,12 @@ def measure_text_gpu(*, quick: bool) -> Iterator[Section]:
 
 
 def measure_precisions(num_ranks: int, device: torch.device, rounds: int) -> Iterator[Row]:
-    """A row for each precision.
+    """Yields one row per precision.
 
     Args:
         num_ranks: R.
-        device: to compute on.
-        rounds: how often each mode is timed.
+        device: Device to compute on.
+        rounds: Timed calls of each mode.
     """
     tower = random_text_tower("ViT-B-16").to(device)
     prompt = rank_prompt(tower, num_ranks).to(device)
@@ -80,13 +80,13 @@ def measure_precisions(num_ranks: int, device: torch.device, rounds: int) -> Ite
 
 
 def trimmed(tower: CausalText, prompt: RankPrompt) -> Tensor:
-    """Rank features [R, D] from whole sentences up to EOT."""
+    """Returns rank features [R, D] from sentences trimmed at EOT."""
     tokens = prompt()
     return tower.encode(tokens.embeddings, tokens.eot)
 
 
 def shared(tower: CausalText, prompt: RankPrompt) -> Tensor:
-    """Rank features [R, D] with the prefix run once, on any device."""
+    """Returns rank features [R, D] with a shared prefix, on any device."""
     tokens = prompt()
     return tower.encode_shared(tokens.embeddings, tokens.eot, tokens.prefix_length)
 

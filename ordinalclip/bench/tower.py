@@ -1,4 +1,4 @@
-"""What each means of training an image tower faster gains by itself; a means that gains nothing is not used."""
+"""Benchmark of each speed-up of image tower training by itself: autocast, compile, channels-last, fused optimizers."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ordinalclip.bench.measure import alternate
-from ordinalclip.bench.naive import made_model
+from ordinalclip.bench.naive import build_model
 from ordinalclip.bench.results import Row, Section
 from ordinalclip.training.loop import speed_up
 
@@ -22,10 +22,10 @@ trainer's (`trainer.precision=bf16-mixed`), channels-last is taken for towers of
 
 
 def measure_tower(*, quick: bool) -> Iterator[Section]:
-    """Measure each means; yields what there is after each model.
+    """Measures each speed-up; yields the rows so far after each model.
 
     Args:
-        quick: one small model, few images, one round.
+        quick: Use one small model, few images, and one round.
     """
     models, batch, rounds = (("RN50",), 2, 1) if quick else (("RN50", "ViT-B-16"), 16, 3)
     rows: list[Row] = []
@@ -37,15 +37,15 @@ def measure_tower(*, quick: bool) -> Iterator[Section]:
 
 
 def measure_means(name: str, batch: int, rounds: int) -> Iterator[Row]:
-    """A row a means.
+    """Yields one row per speed-up.
 
     Args:
-        name: of the model.
-        batch: images.
-        rounds: how often each way is timed.
+        name: Name of the model.
+        batch: Number of images.
+        rounds: Timed calls with and without it.
     """
     with TemporaryDirectory() as folder:
-        model = made_model(name, 5, trained=("image",), cache_dir=Path(folder))
+        model = build_model(name, 5, trained=("image",), cache_dir=Path(folder))
     plain = model.backbone.image
     side = model.backbone.preprocessing.size
     torch.manual_seed(0)
@@ -66,15 +66,15 @@ def measure_means(name: str, batch: int, rounds: int) -> Iterator[Row]:
     for what, (without, with_) in means.items():
         ways = {"plain": _pass(*without, images), "with": _pass(*with_, images)}
         for run in ways.values():
-            run()  # a first time is slower
+            run()  # warm-up
         seconds = alternate(ways, rounds)
         yield _row(name, what, seconds)
 
 
 def measure_optimizers(rounds: int) -> Iterator[Row]:
-    """A row an optimiser that torch has a fused kernel of."""
+    """Yields one row per optimizer with a fused kernel in torch."""
     with TemporaryDirectory() as folder:
-        model = made_model("ViT-B-16", 5, trained=("image",), cache_dir=Path(folder))
+        model = build_model("ViT-B-16", 5, trained=("image",), cache_dir=Path(folder))
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in parameters:
         parameter.grad = torch.full_like(parameter, 1e-3)

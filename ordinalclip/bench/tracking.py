@@ -1,4 +1,4 @@
-"""What MLflow costs: a share of a training epoch, and the copy of a thousand runs into a new store."""
+"""Benchmark of MLflow tracking: its share of a training epoch, and the copy of many runs into a new store."""
 
 import json
 import subprocess
@@ -25,8 +25,8 @@ Both are shares of all epochs' time. Below, runs of so many epochs, {names} valu
 `python -m analysis.sync`, from the command to its end; a run has 20 epochs by default, and nearly all of the time is
 MLflow's own work on each value. There is no naive mode: the goals are 1 % and 120 s."""
 EVERY_S = 20.0
-NAMES = 21  # an epoch of a real run has as many
-COPIED_EPOCHS = (20, 50)  # the default of a run, and more
+NAMES = 21  # values per epoch, as in a real run
+COPIED_EPOCHS = (20, 50)  # epochs of the copied runs; 20 is the default
 
 
 class TimedMirror(MLflowMirror):
@@ -41,7 +41,7 @@ class TimedMirror(MLflowMirror):
     _ended = False
 
     def sync(self, run: Run, *, final: bool) -> None:
-        """Has a run copied."""
+        """Requests a copy of the run."""
         self._ended = final
         started = time.perf_counter()
         super().sync(run, final=final)
@@ -56,10 +56,10 @@ class TimedMirror(MLflowMirror):
 
 
 def measure_tracking(*, quick: bool) -> Iterator[Section]:
-    """Measure what is tracked; yields one section.
+    """Measures tracking; yields one section.
 
     Args:
-        quick: few epochs, few runs.
+        quick: Use few epochs and few runs.
     """
     epochs, number = (20, 10) if quick else (400, 1000)
     with TemporaryDirectory() as folder:
@@ -102,7 +102,7 @@ def _row(what: str, **found: float) -> Row:
 
 
 def _make(folder: Path, index: int, epochs: int) -> None:
-    """A run's record without a run."""
+    """Writes the record of a run that was not trained."""
     run = Run(folder / f"made-{index:010d}")
     run.directory.mkdir(parents=True)
     status = {"status": "finished", "created": "2026-01-01T00:00:00+0000", "updated": "2026-01-01T00:10:00+0000"}

@@ -183,7 +183,7 @@ def test_what_cannot_be_used_is_told_and_the_next_image_works(serve: Serve, visi
     assert page.locator("#answer").is_hidden()
     page.evaluate("document.querySelector('#main').dataset.maxBytes = 10")
     send(page, photo(100))
-    wait_for(page, "document.querySelector('#status').textContent.includes('more than')")
+    wait_for(page, "document.querySelector('#status').textContent.includes('larger than')")
     page.evaluate("document.querySelector('#main').dataset.maxBytes = 1e6")
     send(page, photo(200))
     check_shown(page, model, photo(200))

@@ -187,8 +187,8 @@ def test_mlflow_serves_it(address: str, folder: Path, photo: Path) -> None:
         torn.write_bytes(photo.read_bytes()[:60])
         for image, told in (
             ("bm9uZQ==", "not an image"),
-            ("/etc/host.conf", "no folder that this server may read"),
-            ("\0.png", "no folder that this server may read"),
+            ("/etc/host.conf", "folders that this server may read"),
+            ("\0.png", "folders that this server may read"),
             (None, "is no text"),
             (torn.name, "torn.png: broken image"),
         ):

@@ -1,7 +1,8 @@
 import json
+from pathlib import Path
 from typing import Any
 
-from ordinalclip.bench.results import PEAK, TARGETS, limits, page, target_rows
+from ordinalclip.bench.results import PEAK, TARGETS, Section, limits, page, target_rows, update_page
 from tests import ROOT
 
 DOCS = ROOT / "docs"
@@ -52,3 +53,22 @@ def test_the_page_is_what_the_numbers_beside_it_say() -> None:
     sections = json.loads((DOCS / "benchmarks.json").read_text(encoding="utf-8"))
     assert (DOCS / "benchmarks.md").read_text(encoding="utf-8") == page(sections)
     assert not [row["what"] for row in target_rows(sections) if row["reached"] == "not measured"]
+
+
+def test_sections_are_replaced_and_others_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    update_page(folder, "text", Section("Text", "Old.", [{"ranks": 5, "ratio": 1.0}]))
+    update_page(folder, "images", Section("Images", "How.", [{"ratio": 12.345, "images": 7}]))
+    update_page(folder, "text", Section("Text", "New.", [{"ranks": 5, "ratio": 1.26}, {"ranks": 101, "ratio": None}]))
+    written = (folder / "benchmarks.md").read_text(encoding="utf-8")
+    assert "Old." not in written
+    assert (
+        written.index("## Images")
+        < written.index("| 12 | 7 |")
+        < written.index("## Text")
+        < written.index("| 5 | 1.3 |")
+    )
+    assert "| ranks | ratio |\n| --- | --- |\n| 5 | 1.3 |\n| 101 | — |\n" in written
+    kept = json.loads((folder / "benchmarks.json").read_text(encoding="utf-8"))
+    assert kept["text"]["rows"][1] == {"ranks": 101, "ratio": None}
+    assert {"processor", "cores", "threads", "python", "torch", "open_clip"} == kept["text"]["machine"].keys()

@@ -16,7 +16,7 @@ from ordinalclip.prompts.rank import RankPrompt
 TINY = {"_target_": "ordinalclip.backbones.tiny.build_tiny", "width": 16, "embed_dim": 16, "weights": "random"}
 
 
-def made_model(name: str, num_ranks: int, *, trained: Sequence[str], cache_dir: Path) -> OrdinalCLIP:
+def build_model(name: str, num_ranks: int, *, trained: Sequence[str], cache_dir: Path) -> OrdinalCLIP:
     trainable = {part: 1e-4 if part in trained else None for part in PARTS}
     backbone = load_backbone(TINY, trainable=trainable, cache_dir=cache_dir, seed=0)
     torch.manual_seed(0)
@@ -29,7 +29,7 @@ def made_model(name: str, num_ranks: int, *, trained: Sequence[str], cache_dir: 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (evaluation, finetune):
-        monkeypatch.setattr(module, "made_model", made_model)
+        monkeypatch.setattr(module, "build_model", build_model)
     monkeypatch.setattr(finetune, "speed_up", lambda tower, compiled: None)
 
 
