@@ -23,12 +23,12 @@ def check_backbone(backbone: Mapping[str, Any]) -> None:
             layer, projection = backbone.get("layer", "last"), backbone.get("projection", "adapter")
             check_grid(backbone.get("grid", 1), layer, projection)
         case "tiny.build_tiny":
-            check_eights(width=backbone.get("width", 64), size=backbone.get("size", 32))
+            check_multiples_of_8(width=backbone.get("width", 64), size=backbone.get("size", 32))
         case "openclip.build_openclip":
             check_size(backbone.get("size"), backbone["model"])
 
 
-def room_for_words(backbone: Mapping[str, Any]) -> int | None:
+def max_prompt_tokens(backbone: Mapping[str, Any]) -> int | None:
     """Tokens that a sentence may have beside those that mark its ends; None where that is not known."""
     target = backbone["_target_"].removeprefix(_OURS)
     if target == "mini.build_mini" and backbone.get("text_tower", "minilm") == "minilm":
@@ -54,7 +54,7 @@ def check_grid(grid: int, layer: str, projection: str) -> None:
         raise ConfigError("backbone.projection", projection, problem, allowed="adapter, perceptron, linear")
 
 
-def check_eights(**numbers: int) -> None:
+def check_multiples_of_8(**numbers: int) -> None:
     """What is divided into heads or patches of eight."""
     for key, value in numbers.items():
         if value % 8 != 0:

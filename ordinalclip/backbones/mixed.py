@@ -131,7 +131,7 @@ def build_mixed(
     )
     text = text_tower_of(clip, text_model, words)
     prepared = network.preprocessing
-    feature_dim, initial = _look_at(network, image_model, image_file, text.embed_dim)
+    feature_dim, initial = _inspect(network, image_model, image_file, text.embed_dim)
     return Backbone(
         image=LazyTower(lambda: network.tower(image_file)),
         text=text,
@@ -143,7 +143,7 @@ def build_mixed(
     )
 
 
-def _look_at(network: ImageNetwork, model: str, file: WeightFile, embed_dim: int) -> tuple[int, Tensor | None]:
+def _inspect(network: ImageNetwork, model: str, file: WeightFile, embed_dim: int) -> tuple[int, Tensor | None]:
     """F, and the projection's initial weight; a user's file is compared with the network, which is not built."""
     net = on_meta(network.create)
     name, state = network.last_layer(net), net.state_dict()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from ordinalclip.backbones.backbone import Backbone, build_projection
-from ordinalclip.backbones.checks import check_eights
+from ordinalclip.backbones.checks import check_multiples_of_8
 from ordinalclip.backbones.towers.openclip_causal import CausalText
 from ordinalclip.backbones.weights.find import WeightFile
 from ordinalclip.config.kinds import Between
@@ -39,7 +39,7 @@ def build_tiny(
 
     if any(file.path is not None for file in weights.values()):
         raise ConfigError("backbone.weights", "…", "tiny has no trained weights", allowed="random")
-    check_eights(width=width, size=size)
+    check_multiples_of_8(width=width, size=size)
     vision = {"image_size": size, "patch_size": 8, "width": width, "layers": 2, "head_width": 8}
     text = {"context_length": 77, "vocab_size": VOCABULARY, "width": width, "heads": width // 8, "layers": 2}
     clip = CLIP(embed_dim, vision, text)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ordinalclip.backbones.towers.openclip_causal import CausalText
-from ordinalclip.backbones.towers.openclip_models import lean_quick_gelu
+from ordinalclip.backbones.towers.openclip_models import replace_quick_gelu
 from ordinalclip.bench.measure import alternate, operations, peak_bytes
 from ordinalclip.bench.naive import rank_by_rank, whole_sentences
 from ordinalclip.bench.results import Row, Section
@@ -63,7 +63,7 @@ def random_text_tower(model: str) -> CausalText:
     vision = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8}
     torch.manual_seed(0)
     clip = CLIP(config["embed_dim"], vision, config["text_cfg"], quick_gelu=True)
-    lean_quick_gelu(clip)
+    replace_quick_gelu(clip)
     return CausalText(clip, open_clip.SimpleTokenizer()).eval().requires_grad_(False)
 
 

@@ -13,8 +13,8 @@ from ordinalclip.system.distributed import gather_batch
 class CrossEntropy(nn.Module):
     """Mean cross entropy of the logits [B, R] with the true ranks [B].
 
-    A mean over the batch, that of all processes where there are several: who averages batches of different size weighs
-    each by its number of images.
+    The mean is over the batch of all processes. To average batches of different sizes, weight them by their number of
+    images.
 
     Args:
         label_smoothing: share of the target that is spread evenly over all ranks.
@@ -26,6 +26,8 @@ class CrossEntropy(nn.Module):
 
     def forward(self, output: Output, rank: Tensor) -> dict[str, Tensor]:
         """The loss and its one term `ce`."""
-        logits_BR, rank_B = gather_batch(output.logits, rank)  # else a short batch would weigh as much as a full one
+        logits_BR, rank_B = gather_batch(
+            output.logits, rank
+        )  # otherwise a short batch would count as much as a full one
         ce = F.cross_entropy(logits_BR, rank_B, label_smoothing=self.label_smoothing)
         return {"loss": ce, "ce": ce}

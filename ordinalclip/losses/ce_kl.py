@@ -43,8 +43,8 @@ def text_to_image_kl(logits_BR: Tensor, rank_B: Tensor, target_scale: float = 10
 class CrossEntropyKL(nn.Module):
     """`ce_weight` · cross entropy(image → text) + `kl_weight` · `text_to_image_kl`.
 
-    Both are means over the batch, that of all processes where there are several: who averages batches of different
-    size weighs each by its number of images.
+    Both are means over the batch of all processes. To average batches of different sizes, weight them by their number
+    of images.
 
     Args:
         ce_weight: weight of the cross entropy.
@@ -52,7 +52,7 @@ class CrossEntropyKL(nn.Module):
         kl_target_scale: sharpness of the divergence's target.
 
     Raises:
-        ConfigError: both weights are 0.
+        ConfigError: if both weights are 0.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CrossEntropyKL(nn.Module):
     ) -> None:
         super().__init__()
         if ce_weight == 0 and kl_weight == 0:
-            raise ConfigError("loss.ce_weight", ce_weight, "with loss.kl_weight=0 nothing is left to minimise")
+            raise ConfigError("loss.ce_weight", ce_weight, "with loss.kl_weight=0 nothing is left to minimize")
         self.ce_weight, self.kl_weight, self.kl_target_scale = ce_weight, kl_weight, kl_target_scale
 
     def forward(self, output: Output, rank: Tensor) -> dict[str, Tensor]:

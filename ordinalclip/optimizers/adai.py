@@ -1,4 +1,4 @@
-"""Adai: momentum that adapts to each weight in place of the learning rate, from `pytorch_optimizer`."""
+"""Adai from `pytorch_optimizer`: adapts the momentum of each weight instead of its learning rate."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -7,8 +7,8 @@ from pytorch_optimizer import Adai
 
 from ordinalclip.config.kinds import Between
 
-# The library uses the constructor's `eps` as the least mean second moment too, 1e-3: gradients of prompts are below
-# that, and Adai would no longer be what it is for, independent of their scale. Only 0/0 is to be kept away.
+# The library also uses the constructor's `eps` as lower bound of the mean second moment. Gradients of prompts are below
+# its default, 1e-3, so that Adai would depend on their scale. This bound only prevents 0/0.
 _LEAST_MEAN = 1e-30
 
 

@@ -1,4 +1,4 @@
-"""What is trained and how fast: parts of the model, their parameter groups, the optimiser and the schedule."""
+"""Parts of the model that are trained, their parameter groups, the optimizer and the scheduler."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -13,14 +13,14 @@ from ordinalclip.config.checks import DESCRIPTIVE
 from ordinalclip.config.schema import PARTS
 from ordinalclip.errors import ConfigError
 from ordinalclip.model import OrdinalCLIP
-from ordinalclip.optimizers.layer_rates import Staged, stage
+from ordinalclip.optimizers.layer_rates import LayerRate, assign_layers
 
 DecayOn = Literal["weights", "all"]
 
-# Parts of which nothing is decayed unless asked for: pulling tokens towards 0 pulls sentences towards no meaning.
+# Parts without weight decay by default: decay would pull tokens towards 0, which means nothing to the text tower.
 _NEVER_DECAYED = ("context", "rank", "logit_scale")
-# Nor what is added to activations as biases are, whatever its shape: positions and class tokens, by the names that
-# open_clip, timm, torchvision and transformers give them.
+# Parameters that are added to activations like biases, of any shape: positions and class tokens, by their names in
+# open_clip, timm, torchvision and transformers. They are not decayed either.
 _NOT_WEIGHTS = {
     *("class_embedding", "positional_embedding", "cls_emb"),
     *("cls_token", "reg_token", "dist_token", "pos_embed", "relative_position_bias_table"),
@@ -38,9 +38,9 @@ class Schedule(Protocol):
 
 
 def freeze(model: OrdinalCLIP, trainable: Mapping[str, float | None]) -> None:
-    """Let each part's parameters learn or not, and put frozen parts into eval mode for good.
+    """Sets `requires_grad` of each part's parameters, and eval mode of frozen parts for good.
 
-    Nothing may be left to learn: then the model is one to be evaluated, such as a prompt that is tried as it starts.
+    All parts may be frozen, for a model that is only evaluated.
 
     Args:
         model: the model; its mode (training or evaluation) is kept.
@@ -58,7 +58,7 @@ def freeze(model: OrdinalCLIP, trainable: Mapping[str, float | None]) -> None:
 
 
 def check_trainable(trainable: Mapping[str, float | None]) -> None:
-    """Raise a ConfigError unless every part, and nothing else, has a learning rate above 0 or None."""
+    """Raises a ConfigError unless every part, and nothing else, has a learning rate above 0 or None."""
     for part in sorted({*PARTS} ^ {*trainable}):
         problem = "no such part" if part in trainable else "missing; null freezes it"
         raise ConfigError(f"trainable.{part}", trainable.get(part), problem, allowed=", ".join(PARTS))
@@ -76,12 +76,12 @@ def build_parameter_groups(
     weight_decay_on: DecayOn = "weights",
     image_rates: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Freeze what is to be frozen and sort the rest into the optimiser's groups.
+    """Freezes parts and sorts the other parameters into the optimizer's groups.
 
-    Parts that the model does not have (a head under `prompt=rank`) may have a learning rate; nothing comes of it.
+    A learning rate of a part that the model does not have (a head under `prompt=rank`) is ignored.
 
     Args:
-        model: the model; see `freeze` for what is done to it.
+        model: the model, changed as by `freeze`.
         trainable: learning rate of every part; None freezes it.
         weight_decay: of the parameters that are decayed.
         weight_decay_on: `weights`: not biases and norms (all of at most one dimension), the towers' positions and class
@@ -90,11 +90,11 @@ def build_parameter_groups(
 
     Returns:
         Groups with `params`, `lr`, `weight_decay` and `name`: the part, for stages of the image tower `image/new` or
-        `image/layer03`, and `/no_decay` behind it where it is so. Empty where nothing can be trained (fixed prompts
-        between frozen towers).
+        `image/layer03`, followed by `/no_decay` if not decayed. Empty if nothing can be trained (fixed prompts
+        and frozen towers).
 
     Raises:
-        ConfigError: see `freeze` and `image_rates.stage`; or an unknown `weight_decay_on`.
+        ConfigError: see `freeze` and `layer_rates.assign_layers`; or an unknown `weight_decay_on`.
     """
     if weight_decay_on not in get_args(DecayOn):
         raise ConfigError("optimizer.weight_decay_on", weight_decay_on, "unknown", allowed=", ".join(get_args(DecayOn)))
@@ -105,12 +105,14 @@ def build_parameter_groups(
         if rate is None:
             continue
         inner = {name: name.removeprefix("backbone.image.") for name, _ in parameters}
-        staged = stage(list(inner.values()), image_rates) if part == "image" and image_rates is not None else {}
+        layer_rates = (
+            assign_layers(list(inner.values()), image_rates) if part == "image" and image_rates is not None else {}
+        )
         own: dict[str, dict[str, Any]] = {}
         for name, parameter in parameters:
-            words, factor = staged.get(inner[name], Staged("", 1.0))
+            group, factor = layer_rates.get(inner[name], LayerRate("", 1.0))
             decayed = weight_decay_on == "all" or _is_weight(part, name, parameter)
-            key = "/".join(word for word in (part, words, "" if decayed else "no_decay") if word)
+            key = "/".join(word for word in (part, group, "" if decayed else "no_decay") if word)
             values = {"name": key, "params": [], "lr": rate * factor, "weight_decay": weight_decay if decayed else 0.0}
             own.setdefault(key, values)["params"].append(parameter)
         groups += [own[key] for key in sorted(own)]
@@ -123,7 +125,7 @@ def build_optimizer(
     trainable: Mapping[str, float | None],
     image_rates: Mapping[str, Any] | None = None,
 ) -> Optimizer:
-    """The optimiser of the `optimizer` group over the model's parameter groups.
+    """The optimizer of the `optimizer` group over the model's parameter groups.
 
     Args:
         optimizer_cfg: `_target_`, called with parameter groups, and its arguments; besides, `weight_decay_on` (see
@@ -133,7 +135,7 @@ def build_optimizer(
         image_rates: see `build_parameter_groups`.
 
     Raises:
-        ConfigError: see `build_parameter_groups`; or nothing can be trained, or the optimiser refuses a value.
+        ConfigError: see `build_parameter_groups`; or nothing can be trained, or the optimizer rejects a value.
     """
     arguments = {str(k): value for k, value in optimizer_cfg.items() if k not in DESCRIPTIVE["optimizer"]}
     weight_decay_on = optimizer_cfg.get("weight_decay_on", "weights")
@@ -144,7 +146,7 @@ def build_optimizer(
     construct = instantiate(arguments, _partial_=True, _convert_="all")
     try:
         optimizer: Optimizer = construct(groups)
-    except (ValueError, TypeError) as error:  # a value that only the optimiser itself can judge
+    except (ValueError, TypeError) as error:  # a value that only the optimizer itself checks
         given = {key: value for key, value in arguments.items() if key != "_target_"}
         problem = f"{arguments['_target_'].rpartition('.')[2]} refuses its settings: {error}"
         raise ConfigError("optimizer", given, problem) from error
@@ -157,7 +159,7 @@ def build_optimizer(
 
 
 def build_scheduler(optimizer: Optimizer, schedule: Schedule, num_epochs: int) -> LambdaLR:
-    """A scheduler to be stepped once an epoch; can be pickled."""
+    """A picklable scheduler, stepped once per epoch."""
     return LambdaLR(optimizer, partial(schedule.factor, num_epochs=num_epochs))
 
 

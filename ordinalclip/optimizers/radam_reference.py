@@ -1,4 +1,4 @@
-"""RAdam as the code of OrdinalCLIP runs it: still for as long as the variance cannot be rectified."""
+"""RAdam of the OrdinalCLIP code: no update as long as the variance cannot be rectified."""
 
 import math
 from collections.abc import Callable
@@ -17,8 +17,8 @@ class RAdamReference(Optimizer):
     - Where the length of the approximated moving average is below 5, that is in the first five steps with
       `betas[1]` = 0.999, nothing is updated at all; torch takes a step of momentum there. Moments are gathered from the
       first step on.
-    - Weight decay is decoupled (weights shrink by `lr` · `weight_decay`), and rests in those steps as well; torch adds
-      it to the gradient.
+    - Weight decay is decoupled (weights shrink by `lr` · `weight_decay`), and also skipped in those steps; torch adds it
+      to the gradient.
 
     Args:
         params: parameters or groups of them.
@@ -69,10 +69,10 @@ class RAdamReference(Optimizer):
 
 
 def rectified_step(step: int, beta1: float, beta2: float) -> float | None:
-    """The factor of first moment / root of the second moment in a step 1, 2, …; both corrections of bias are in it.
+    """The factor of first moment / root of the second moment in a step 1, 2, …; including both bias corrections.
 
     Returns:
-        None where the approximated moving average is shorter than 5, so that its variance is not defined.
+        None if the approximated moving average is shorter than 5: its variance is undefined.
     """
     longest = 2 / (1 - beta2) - 1
     kept = beta2**step

@@ -1,4 +1,4 @@
-"""Ranger and Ranger21: RAdam and AdamW with Lookahead and gradients brought to mean 0, from `pytorch_optimizer`."""
+"""Ranger and Ranger21 from `pytorch_optimizer`: RAdam and AdamW with Lookahead and gradient centralization."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ def build_ranger(
     lookahead_alpha: Annotated[float, Between(0, 1)] = 0.5,
     centralize_gradients: bool = True,
 ) -> Ranger:
-    """RAdam, Lookahead and gradient centralisation.
+    """RAdam, Lookahead and gradient centralization.
 
     Args:
         params: groups of parameters, each with its own `lr`.
@@ -56,9 +56,9 @@ def build_ranger21(
     clipping: Annotated[float, Between(0, None)] = 0.01,
     norm_loss: Annotated[float, Between(0, None)] = 1e-4,
 ) -> Ranger21:
-    """Ranger21 without its own warm-up and warm-down, which `schedule` does here.
+    """Ranger21 without its own warm-up and warm-down.
 
-    Its own ones know one learning rate for all parts and would multiply with those of `schedule`.
+    Those assume one learning rate for all parts and would multiply with the factors of `schedule`.
 
     Args:
         params: groups of parameters, each with its own `lr`.

@@ -80,7 +80,7 @@ class Cosine:
         warm = self.warmup.factor(epoch)
         if warm is not None:
             return warm
-        # Asked once more after the last epoch, where nothing may be left.
+        # Also called for the epoch after the last one, when no epochs may remain.
         left = max(num_epochs - self.warmup.epochs, 1)
         done = min((epoch - self.warmup.epochs) / left, 1.0)
         return self.min_factor + (1 - self.min_factor) * (1 + math.cos(math.pi * done)) / 2
@@ -157,6 +157,6 @@ class MultiStep:
         warm = self.warmup.factor(epoch)
         if warm is not None:
             return warm
-        # 0.6 * 5 is 3.0000000000000004 or so for some numbers; an epoch must not slip by that.
+        # A rounded product such as 3.0000000000000004 must not delay the milestone by an epoch.
         passed = sum(epoch >= milestone * num_epochs - 1e-9 for milestone in self.milestones)
         return float(self.gamma**passed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.utils import get_class
 
-from ordinalclip.backbones.checks import check_backbone, room_for_words
+from ordinalclip.backbones.checks import check_backbone, max_prompt_tokens
 from ordinalclip.config.checks import check_groups
 from ordinalclip.config.signatures import check_target
 from ordinalclip.errors import ConfigError
@@ -35,7 +35,7 @@ def check(cfg: Mapping[str, Any], known: Mapping[str, float] | None = None) -> N
     num_ranks = None if known.get("num_ranks") is None else int(known["num_ranks"])
     rank_names_of(cfg["prompt"], num_ranks)
     check_backbone(cfg["backbone"])
-    check_prompt(cfg["prompt"], num_ranks, room_for_words(cfg["backbone"]))
+    check_prompt(cfg["prompt"], num_ranks, max_prompt_tokens(cfg["backbone"]))
     if cfg["augment"] is False and cfg["features"]["views"] > 0:
         problem = "keeps augmented views, which augment=false does not use"
         raise ConfigError("features.views", cfg["features"]["views"], problem, allowed="0, or augment=null")

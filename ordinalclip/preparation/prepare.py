@@ -27,7 +27,7 @@ from ordinalclip.datasets.subset import changed_rows
 from ordinalclip.datasets.table import save_table
 from ordinalclip.preparation.checks import check, check_compiler, check_label_draw
 from ordinalclip.preparation.initial_values import InitialFile, find_initial
-from ordinalclip.prompts.checks import with_names_read
+from ordinalclip.prompts.checks import resolve_rank_names
 from ordinalclip.runs.find import check_sweep_name
 from ordinalclip.runs.provenance import code_diff, provenance
 from ordinalclip.runs.run import Run
@@ -77,7 +77,7 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
         DataError: the data set cannot be used.
     """
     weights, initial = check_settings(cfg)
-    cfg = with_names_read(cfg)
+    cfg = resolve_rank_names(cfg)
     manifest = manifest_of(cfg)
     check(cfg, known={"num_ranks": manifest.num_ranks})
     check_label_draw(cfg, manifest)

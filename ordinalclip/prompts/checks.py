@@ -41,7 +41,7 @@ def rank_names_of(prompt: Mapping[str, Any], num_ranks: int | None = None) -> li
     return names
 
 
-def with_names_read(cfg: dict[str, Any]) -> dict[str, Any]:
+def resolve_rank_names(cfg: dict[str, Any]) -> dict[str, Any]:
     """A configuration with the names in place of the file that lists them, whose path does not determine the run."""
     names = rank_names_of(cfg["prompt"])
     return cfg if names is None else cfg | {"prompt": cfg["prompt"] | {"rank_names": names}}
@@ -71,7 +71,7 @@ def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None, room: 
     if "num_context_tokens" in prompt:
         check_context(prompt.get("context"), prompt["num_context_tokens"])
         if room is not None:
-            check_room(prompt, room)
+            check_prompt_length(prompt, room)
     if "num_base_ranks" in prompt:
         check_base_rank_names(prompt.get("base_rank_names"), prompt["num_base_ranks"], prompt.get("rank_init", "names"))
     elif "tokens_per_rank" in prompt:
@@ -108,7 +108,7 @@ def check_context(context: str | None, num_context_tokens: int | None) -> None:
         raise ConfigError("prompt.context", repr(context), "has no words", allowed=allowed)
 
 
-def check_room(prompt: Mapping[str, Any], room: int) -> None:
+def check_prompt_length(prompt: Mapping[str, Any], room: int) -> None:
     """Sentences of as many tokens as are asked for fit into the text tower, words that are yet to be counted as one."""
     tokens, context = prompt.get("tokens_per_rank"), prompt["num_context_tokens"]
     of_rank = 1 if tokens is None else tokens if isinstance(tokens, int) else max(tokens, default=1)

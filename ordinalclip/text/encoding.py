@@ -19,8 +19,8 @@ from torch.utils.checkpoint import checkpoint
 MAX_TOKENS = 8192
 
 _LOGGER = logging.getLogger(__name__)
-_said: set[str] = set()
-# Tokens that a GPU was measured to run faster than it launches what shares a prefix, see `few_for_a_gpu`.
+_logged: set[str] = set()
+# Tokens that a GPU was measured to run faster than it launches what shares a prefix, see `runs_faster_whole`.
 _FEW_TOKENS = 8 * 77
 _FEW_TOKENS_IN_HALF = 101 * 77
 
@@ -128,19 +128,19 @@ def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
     if longest >= tower.context_length:
         raise ValueError(f"a prompt has {longest + 1} tokens, the text tower takes {tower.context_length}")
     embeddings = tokens.embeddings[:, : longest + 1]
-    if isinstance(tower, PrefixSharing) and not few_for_a_gpu(embeddings):
+    if isinstance(tower, PrefixSharing) and not runs_faster_whole(embeddings):
         # The last token is each sentence's own, even where two sentences are equal.
         return tower.encode_shared(embeddings, tokens.eot, min(tokens.prefix_length, shortest))
     length = embeddings.shape[1] if tower.trims else tower.context_length
     kind = type(tower).__name__
     if not tower.trims:
-        say_once(f"{kind} reads padding like words: each rank's sentence is run with all its {length} tokens")
+        log_once(f"{kind} reads padding like words: each rank's sentence is run with all its {length} tokens")
     elif tokens.prefix_length > 0 and not isinstance(tower, PrefixSharing):
-        say_once(f"{kind} reads sentences in both directions: each rank's is run as a whole")
+        log_once(f"{kind} reads sentences in both directions: each rank's is run as a whole")
     return run_whole(tower.encode, embeddings, tokens.eot, length=length)
 
 
-def few_for_a_gpu(embeddings: Tensor) -> bool:
+def runs_faster_whole(embeddings: Tensor) -> bool:
     """Whether sentences [R, L, W] have so few tokens that a GPU runs them as they are faster than it shares a prefix.
 
     The shared prefix is a thousand small kernels, which an H200 took 25 to 41 ms to launch, forward and backward, for 5
@@ -157,10 +157,10 @@ def few_for_a_gpu(embeddings: Tensor) -> bool:
     return embeddings.shape[0] * embeddings.shape[1] <= (_FEW_TOKENS_IN_HALF if half else _FEW_TOKENS)
 
 
-def say_once(message: str) -> None:
+def log_once(message: str) -> None:
     """Log a message the first time that it comes up in this process."""
-    if message not in _said:
-        _said.add(message)
+    if message not in _logged:
+        _logged.add(message)
         _LOGGER.info(message)
 
 

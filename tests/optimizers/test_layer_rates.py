@@ -7,7 +7,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from torch import nn
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.optimizers.layer_rates import Staged, stage
+from ordinalclip.optimizers.layer_rates import LayerRate, assign_layers
 
 NEUTRAL = {"new_layers": [], "new_factor": 1.0, "base_factor": 1.0, "layer_decay": None}
 VIT = [
@@ -28,36 +28,36 @@ def names_of(module: nn.Module) -> list[str]:
 
 
 def layers(names: list[str], **rates: float) -> dict[str, int]:
-    staged = stage(names, NEUTRAL | {"layer_decay": 0.5} | rates)
-    return {name: int(words.removeprefix("layer")) for name, (words, _) in staged.items()}
+    rates_by_name = assign_layers(names, NEUTRAL | {"layer_decay": 0.5} | rates)
+    return {name: int(words.removeprefix("layer")) for name, (words, _) in rates_by_name.items()}
 
 
 def test_without_wishes_there_is_one_rate():
-    assert stage(VIT, NEUTRAL) == {name: Staged("", 1.0) for name in VIT}
+    assert assign_layers(VIT, NEUTRAL) == {name: LayerRate("", 1.0) for name in VIT}
 
 
 def test_layer_decay_is_a_power_of_the_layers_behind():
-    staged = stage(VIT, NEUTRAL | {"layer_decay": 0.75, "base_factor": 0.1})
+    rates_by_name = assign_layers(VIT, NEUTRAL | {"layer_decay": 0.75, "base_factor": 0.1})
     for name, layer in zip(VIT, VIT_LAYERS, strict=True):
-        assert staged[name] == Staged(f"layer{layer:02}", pytest.approx(0.1 * 0.75 ** (12 - layer)))
+        assert rates_by_name[name] == LayerRate(f"layer{layer:02}", pytest.approx(0.1 * 0.75 ** (12 - layer)))
 
 
 def test_new_layers_learn_at_their_own_rate_whatever_their_depth():
     rates = {"new_layers": ["transformer.resblocks.1", "proj"], "new_factor": 10.0, "base_factor": 0.1}
-    staged = stage(VIT, NEUTRAL | rates)
-    new = {name for name, value in staged.items() if value == Staged("new", 10.0)}
+    rates_by_name = assign_layers(VIT, NEUTRAL | rates)
+    new = {name for name, value in rates_by_name.items() if value == LayerRate("new", 10.0)}
     assert new == {"proj", "transformer.resblocks.1.ln_1.bias"}  # not resblocks.10
-    assert {staged[name] for name in VIT if name not in new} == {Staged("", 0.1)}
+    assert {rates_by_name[name] for name in VIT if name not in new} == {LayerRate("", 0.1)}
 
-    decayed = stage(VIT, NEUTRAL | rates | {"layer_decay": 0.5})
+    decayed = assign_layers(VIT, NEUTRAL | rates | {"layer_decay": 0.5})
     assert {name for name, value in decayed.items() if value.words == "new"} == new
-    assert decayed["conv1.weight"] == Staged("layer00", 0.1 * 0.5**12)
+    assert decayed["conv1.weight"] == LayerRate("layer00", 0.1 * 0.5**12)
 
 
 @pytest.mark.parametrize("prefix", ["laeyr4", "layer", "fc.weihgt"])
 def test_a_prefix_that_nothing_has_is_told_with_what_is_near(prefix):
     with pytest.raises(ConfigError) as caught:
-        stage(["conv1.weight", "layer4.0.conv1.weight", "fc.weight"], NEUTRAL | {"new_layers": ["fc", prefix]})
+        assign_layers(["conv1.weight", "layer4.0.conv1.weight", "fc.weight"], NEUTRAL | {"new_layers": ["fc", prefix]})
     assert caught.value.key == "image_rates.new_layers"
     assert f"new_layers={prefix}" in str(caught.value)
     assert "conv1, fc, layer4" in str(caught.value)
@@ -73,7 +73,10 @@ def test_a_tower_whose_order_is_unknown_is_refused():
     with pytest.raises(ConfigError, match="side"):
         layers([*VIT, "side.weight"])
     assert (
-        stage([*VIT, "side.weight"], NEUTRAL | {"layer_decay": 0.5, "new_layers": ["side"]})["side.weight"].factor == 1
+        assign_layers([*VIT, "side.weight"], NEUTRAL | {"layer_decay": 0.5, "new_layers": ["side"]})[
+            "side.weight"
+        ].factor
+        == 1
     )
 
 

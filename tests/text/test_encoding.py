@@ -9,7 +9,7 @@ from torch import nn
 from ordinalclip.backbones.towers.mini_towers import MiniLMText
 from ordinalclip.backbones.towers.openclip_causal import CausalText
 from ordinalclip.text import encoding as text
-from ordinalclip.text.encoding import PromptTokens, embed_sentences, encode_prompts, few_for_a_gpu
+from ordinalclip.text.encoding import PromptTokens, embed_sentences, encode_prompts, runs_faster_whole
 from tests.backbones.makers import make_tokenizer, tiny_clip
 
 SENTENCES = ["a photo of a dog", "the gauge reads 101.", "x"]
@@ -132,7 +132,7 @@ def test_a_bidirectional_tower_takes_whole_sentences_and_says_so_once(
 ) -> None:
     tower = minilm(tmp_path)
     tokens = embed_sentences(tower, ["a b c", "a b"])
-    text._said.clear()
+    text._logged.clear()
     with torch.no_grad(), caplog.at_level("INFO", "ordinalclip"):
         ours = [encode_prompts(tower, PromptTokens(tokens.embeddings, tokens.eot, 3)) for _ in range(2)]
     assert torch.equal(ours[0], tower.encode(tokens.embeddings, tokens.eot))
@@ -180,14 +180,14 @@ def test_few_tokens_on_a_gpu_are_run_as_whole_trimmed_sentences(clip: Any, monke
     with torch.no_grad():
         shared = encode_prompts(tower, tokens)
         assert lengths == []
-        monkeypatch.setattr(text, "few_for_a_gpu", lambda embeddings: embeddings.shape == (3, 5, tower.width))
+        monkeypatch.setattr(text, "runs_faster_whole", lambda embeddings: embeddings.shape == (3, 5, tower.width))
         whole = encode_prompts(tower, tokens)
     assert lengths == [5]
     torch.testing.assert_close(whole, shared, atol=1e-6, rtol=1e-5)
 
 
 def test_on_a_cpu_no_sentences_are_too_few() -> None:
-    assert not few_for_a_gpu(torch.zeros(2, 5, 8))
+    assert not runs_faster_whole(torch.zeros(2, 5, 8))
 
 
 @pytest.mark.parametrize(
@@ -209,4 +209,4 @@ def test_sentences_are_few_for_a_gpu_where_that_was_measured(
     embeddings: Any = SimpleNamespace(is_cuda=True, dtype=torch.float32, shape=(num_ranks, length, 512))
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: dtype is not None)
     monkeypatch.setattr(torch, "get_autocast_dtype", lambda device: dtype)
-    assert few_for_a_gpu(embeddings) == few
+    assert runs_faster_whole(embeddings) == few

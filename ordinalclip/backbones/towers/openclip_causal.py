@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ordinalclip.errors import ConfigError
-from ordinalclip.text.encoding import run_whole, say_once
+from ordinalclip.text.encoding import log_once, run_whole
 from ordinalclip.text.shared_prefix import run_shared
 
 # Short, lower case and without punctuation, so that no cleaning changes it.
@@ -99,7 +99,7 @@ def split_blocks(transformer: Any) -> "list[OpenClipBlock] | None":
     if known and transformer.resblocks and all(map(_is_known, transformer.resblocks)):
         return [OpenClipBlock(block) for block in transformer.resblocks]
     kind = type(transformer).__name__
-    say_once(f"the text tower's {kind} has unknown blocks: each rank's sentence is run as a whole")
+    log_once(f"the text tower's {kind} has unknown blocks: each rank's sentence is run as a whole")
     return None
 
 

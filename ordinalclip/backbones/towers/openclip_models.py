@@ -41,7 +41,7 @@ class LeanQuickGELU(nn.Module):
         return F.silu(SLOPE * x).div_(SLOPE)
 
 
-def lean_quick_gelu(module: nn.Module) -> None:
+def replace_quick_gelu(module: nn.Module) -> None:
     """Puts `LeanQuickGELU` in the place of each of open_clip's QuickGELUs within a module; they have no state."""
     from open_clip.transformer import QuickGELU
 
@@ -122,7 +122,7 @@ def empty_model(
         )
     if getattr(clip.visual, "output_tokens", False):
         clip.visual.output_tokens = False  # CoCa writes captions from them; we want the image's feature
-    lean_quick_gelu(clip)
+    replace_quick_gelu(clip)
     return clip
 
 

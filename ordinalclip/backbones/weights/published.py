@@ -16,7 +16,7 @@ from typing import Any
 
 from ordinalclip.backbones.weights.paths import is_torchscript
 from ordinalclip.backbones.weights.tables import (
-    UNFIT,
+    UNSUPPORTED,
     check_model,
     open_clip_models,
     pretrained_tags,
@@ -162,7 +162,7 @@ class Owner:
                 ) from None
             return
         names = list(_MODELS[self.library]())
-        if self.library == "torchvision" and self.model in UNFIT:
+        if self.library == "torchvision" and self.model in UNSUPPORTED:
             problem = "its last layer is no Linear, or it has further heads in training"
             raise ConfigError(self.model_key, self.model, problem, allowed="vgg16, resnet50, alexnet, …")
         if self.model not in names:

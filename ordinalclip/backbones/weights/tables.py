@@ -18,7 +18,7 @@ from ordinalclip.errors import ConfigError
 
 _TIMM_REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 # Networks whose last layer is no Linear, or that train with further heads and change their input for their weights.
-UNFIT = ("squeezenet1_0", "squeezenet1_1", "googlenet", "inception_v3")
+UNSUPPORTED = ("squeezenet1_0", "squeezenet1_1", "googlenet", "inception_v3")
 _TORCHVISION_REGISTERED = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 

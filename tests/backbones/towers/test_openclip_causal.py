@@ -296,7 +296,7 @@ def check_run_as_it_is(clip: Any, change: Any, caplog: pytest.LogCaptureFixture)
     assert split_blocks(tower.transformer) is None
     embeddings = torch.randn(1, 6, 16).expand(3, -1, -1)
     eot = torch.tensor([5, 3, 4])
-    text._said.clear()
+    text._logged.clear()
     with torch.no_grad(), caplog.at_level(logging.INFO, "ordinalclip"):
         ours = [encode_prompts(tower, PromptTokens(embeddings, eot, 2)) for _ in range(2)]
         torch.testing.assert_close(ours[0], tower.encode(embeddings, eot))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ordinalclip.backbones.towers.openclip_models import LeanQuickGELU, empty_model, lean_quick_gelu
+from ordinalclip.backbones.towers.openclip_models import LeanQuickGELU, empty_model, replace_quick_gelu
 from ordinalclip.bench.measure import kept_bytes
 from ordinalclip.bench.naive import published_activation
 from tests.backbones.makers import tiny_clip
@@ -82,7 +82,7 @@ def test_every_quick_gelu_of_a_model_is_replaced_and_nothing_else() -> None:
 
     theirs = tiny_clip(quick_gelu=True).eval()
     ours = copy.deepcopy(theirs)
-    lean_quick_gelu(ours)
+    replace_quick_gelu(ours)
     before = {name: type(module) for name, module in theirs.named_modules()}
     after = {name: type(module) for name, module in ours.named_modules()}
     assert after == {name: LeanQuickGELU if kind is QuickGELU else kind for name, kind in before.items()}
@@ -90,7 +90,7 @@ def test_every_quick_gelu_of_a_model_is_replaced_and_nothing_else() -> None:
     assert not any(module.training for module in ours.modules())
     assert list(ours.state_dict()) == list(theirs.state_dict())
     other = tiny_clip(quick_gelu=False)
-    lean_quick_gelu(other)
+    replace_quick_gelu(other)
     assert not any(isinstance(module, LeanQuickGELU) for module in other.modules())
 
 

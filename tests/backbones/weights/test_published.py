@@ -7,7 +7,7 @@ import pytest
 from ordinalclip.backbones.weights.find import find_weights
 from ordinalclip.backbones.weights.published import Published, published_weights, uses_quick_gelu
 from ordinalclip.backbones.weights.tables import (
-    UNFIT,
+    UNSUPPORTED,
     open_clip_models,
     pretrained_tags,
     timm_models,
@@ -32,7 +32,7 @@ def test_torchvisions_tables_are_its_own() -> None:
 
 
 def test_what_torchvision_cannot_be_used_for_is_known() -> None:
-    assert set(UNFIT) < set(torchvision_models())
+    assert set(UNSUPPORTED) < set(torchvision_models())
 
 
 @pytest.mark.slow
