@@ -71,9 +71,8 @@ def measure_tracking(*, quick: bool) -> Iterator[Section]:
 def _epochs(folder: Path, epochs: int) -> Row:
     words = ["dataset=digits", f"epochs={epochs}", "trainer=cpu", "num_workers=0"]
     words += [f"paths.{key}={folder / key}" for key in ("runs", "data", "cache")]
-    run_job(
-        prepare(compose_config([*words, "epochs=1", "tracking=offline"])), in_sweep=True
-    )  # features, and first times
+    warm_up = prepare(compose_config([*words, "epochs=1", "tracking=offline"]))  # computes the features
+    run_job(warm_up, in_sweep=True)
     mirror = TimedMirror(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="bench", every_s=EVERY_S)
     mirror.prepare()
     job = prepare(compose_config(words))

@@ -60,7 +60,7 @@ def sent_image(text: object, roots: Sequence[Path], limits: Limits = DEFAULT_LIM
         DataError: If it is neither, the image is too large, or the path is not allowed.
     """
     if not isinstance(text, str):
-        raise DataError(f"image: {text!r} is no string; an image is sent as base64 or as a path")
+        raise DataError(f"image: {text!r} is not a string; an image is sent as base64 or as a path")
     if text.startswith("data:"):
         text = text.partition(",")[2]
     elif _is_path(text):

@@ -189,7 +189,7 @@ def test_mlflow_serves_it(address: str, folder: Path, photo: Path) -> None:
             ("bm9uZQ==", "not an image"),
             ("/etc/host.conf", "folders that this server may read"),
             ("\0.png", "folders that this server may read"),
-            (None, "is no text"),
+            (None, "is not a string"),
             (torn.name, "torn.png: broken image"),
         ):
             status, answer = asked(port, image)

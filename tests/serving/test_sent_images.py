@@ -39,7 +39,7 @@ def test_paths_are_read_within_the_folders_named(root: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("value", [None, 5, 1.5, b"x", ["a.png"]])
 def test_what_is_no_text_is_refused(value: object, root: Path) -> None:
-    with pytest.raises(DataError, match="is no string; an image is sent as base64 or as a path"):
+    with pytest.raises(DataError, match="is not a string; an image is sent as base64 or as a path"):
         sent_image(value, [root])
 
 
