@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def to_remove(stores: Sequence[Store], to_gb: float) -> list[Store]:
-    """The stores that go, oldest first, so that no more than `to_gb` are left.
+    """Returns the stores to remove, least recently used first, so that no more than `to_gb` are left.
 
     Args:
-        stores: the one that was used longest ago first.
+        stores: least recently used first.
         to_gb: in 10⁹ bytes.
     """
     left = sum(store.num_bytes for store in stores)

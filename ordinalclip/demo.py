@@ -1,6 +1,6 @@
-"""`python -m ordinalclip.demo`: a page on this machine to drop an image on and see its rank.
+"""`python -m ordinalclip.demo`: a web page on this machine that shows the rank of an image.
 
-The page listens on the loopback address only. torch is imported after everything that was typed has been checked.
+The server listens on the loopback address only. All words are checked before torch is imported.
 """
 
 import errno
@@ -15,11 +15,10 @@ from ordinalclip.errors import ConfigError
 from ordinalclip.inference.naming import RUN_SYNTAX
 from ordinalclip.runs.run import Run
 
-HOSTS = ("127.0.0.1", "localhost", "::1")
-_TRIES = 100
-
 log = logging.getLogger("ordinalclip")
 
+HOSTS = ("127.0.0.1", "localhost", "::1")
+_PORTS_TRIED = 100
 _KEYS = ("run", "host", "port", "device", "paths.runs", "trusted")
 _USAGE = """\
 OrdinalCLIP opens a page on this machine: drop an image, see its rank, all probabilities, the nearest training images.
@@ -39,40 +38,6 @@ Example
   python -m ordinalclip.demo run=best:sweep=first,metric=val/mae"""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound to a port, or to the next free one above it.
-
-    Args:
-        host: one of `HOSTS`.
-        port: 1…65535; 0 is any free one.
-
-    Raises:
-        ConfigError: another host, or no port is free.
-    """
-    if host not in HOSTS:
-        remedy = "from elsewhere: ssh -L 7860:127.0.0.1:7860 THIS_MACHINE, and open the address there"
-        raise ConfigError("host", host, "the page is for this machine only", allowed=", ".join(HOSTS), remedy=remedy)
-    family, name = (socket.AF_INET6, "::1") if host == "::1" else (socket.AF_INET, "127.0.0.1")
-    for tried in range(port, min(port + _TRIES, 65536)):
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose connections have just been closed
-        try:
-            bound.bind((name, tried))
-            bound.listen(128)
-        except OSError as error:
-            bound.close()
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise ConfigError("host", host, f"cannot be listened on: {error.strerror or error}") from None
-            continue
-        return bound
-    raise ConfigError("port", port, f"neither it nor the {_TRIES} after it are free to use")
-
-
-def address(bound: socket.socket, host: str) -> str:
-    """What is typed into a browser."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}/"
-
-
 def main() -> None:
     """Entry point."""
     run_command(demo, _USAGE)
@@ -82,10 +47,10 @@ def demo(words: Sequence[str]) -> None:
     """Serves the page until Ctrl-C.
 
     Args:
-        words: of the form key=value; `run=` is needed.
+        words: words of the form key=value; `run=` is required.
 
     Raises:
-        ConfigError: for what cannot be used, before torch is imported.
+        ConfigError: a word cannot be used. Raised before torch is imported.
         DataError: the run is damaged.
     """
     typed = read_words(words, _KEYS, {"run": RUN_SYNTAX})
@@ -135,15 +100,49 @@ def _serve(typed: dict[str, str], where: str, bound: socket.socket, port: int, *
 
 
 def _directory(typed: dict[str, str], name: str, ranks: Sequence[str]) -> Path | None:
-    """The record of a model's run, where it is on this machine: as it was typed, or in the folder of the runs.
+    """Returns the directory of the model's run, as typed or in the folder of the runs; None if it is not here.
 
-    An export may have other ranks than its run; the training images then have none of its ranks.
+    Also None if an export has other ranks than its run, since the training images then have none of its ranks.
     """
     runs = typed["paths.runs"] if "paths.runs" in typed else compose_config([])["paths"]["runs"]
     for place in (Path(typed["run"]).expanduser(), Path(runs).expanduser() / name):
         if place.resolve().name == name and (Run(place).read_json("ranks.json") or {}).get("names") == list(ranks):
             return place
     return None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Returns a listening socket at a port, or at the next free one above it.
+
+    Args:
+        host: one of `HOSTS`.
+        port: 1…65535; 0 for any free port.
+
+    Raises:
+        ConfigError: the host is another one, or no port is free.
+    """
+    if host not in HOSTS:
+        remedy = "from elsewhere: ssh -L 7860:127.0.0.1:7860 THIS_MACHINE, and open the address there"
+        raise ConfigError("host", host, "the page is for this machine only", allowed=", ".join(HOSTS), remedy=remedy)
+    family, name = (socket.AF_INET6, "::1") if host == "::1" else (socket.AF_INET, "127.0.0.1")
+    for tried in range(port, min(port + _PORTS_TRIED, 65536)):
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose connections have just been closed
+        try:
+            bound.bind((name, tried))
+            bound.listen(128)
+        except OSError as error:
+            bound.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise ConfigError("host", host, f"cannot be listened on: {error.strerror or error}") from None
+            continue
+        return bound
+    raise ConfigError("port", port, f"neither it nor the {_PORTS_TRIED} after it are free to use")
+
+
+def address(bound: socket.socket, host: str) -> str:
+    """Returns the URL of the page."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}/"
 
 
 if __name__ == "__main__":

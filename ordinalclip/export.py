@@ -1,6 +1,6 @@
-"""`python -m ordinalclip.export`: a trained run in one folder that needs no text tower, or not even torch.
+"""`python -m ordinalclip.export`: exports a trained run to a folder that needs no text tower, as ONNX not even torch.
 
-torch is imported once everything that was typed has been checked.
+All words are checked before torch is imported.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ OrdinalCLIP exports a trained run: image tower, rank features, preprocessing, ra
               torch_export: an archive for torch.export.load, FOR TRUSTED USE ONLY: it is unpickled when it is loaded
   precision   fp32, fp16, int8 (onnx only)
   out         exports/<run>-<format>-<precision>
-  num_ranks   so many ranks in place of the run's, at equal distances; rank prompts only
+  num_ranks   another number of ranks, at equal distances; rank prompts only
   values      or ranks at these values: values=[20,30,40]
   paths.runs  folder of the runs; by default runs
-  overwrite=true replaces what is there
+  overwrite=true replaces an export that is there
 
-What was written is loaded again and compared with the whole model on images of the run's own data; an export is not
-kept where more of an image's probability lies on other ranks than its precision allows (half the sum of the
-differences: fp32 0.001, fp16 0.05 at most, int8 0.1 in the mean over images).
+The export is loaded again and compared with the whole model on images of the run's own data. It is deleted if the
+total variation distance between their probabilities exceeds the limit of its precision (fp32 0.001 and fp16 0.05 for
+every image, int8 0.1 in the mean over images).
 
 Examples
   python -m ordinalclip.export run=0123456789
@@ -45,17 +45,17 @@ def main() -> None:
 
 
 def export(words: Sequence[str]) -> Path:
-    """Exports what was typed, compares it, and prints what it gains.
+    """Exports a run, compares the export with the whole model, and prints sizes, latencies and differences.
 
     Args:
-        words: of the form key=value; `run=` is needed.
+        words: words of the form key=value; `run=` is required.
 
     Returns:
         The folder.
 
     Raises:
-        ConfigError: for what cannot be used, before torch is imported.
-        DataError: the run is damaged, or the export is not what the model is.
+        ConfigError: a word cannot be used. Raised before torch is imported.
+        DataError: the run is damaged, or the export differs too much from the model.
     """
     typed = read_words(words, _KEYS, {"run": RUN_SYNTAX})
     format_, precision = typed.get("format", "safetensors"), typed.get("precision", "fp32")
@@ -109,7 +109,7 @@ def _check_installed(format_: str) -> None:
 
 
 def _values(typed: dict[str, str]) -> list[float] | int | None:
-    """The values of other ranks, or how many there are to be; None: the run's own ranks."""
+    """Parses the values of other ranks, or their number; returns None for the run's own ranks."""
     count, listed = typed.get("num_ranks"), typed.get("values")
     if count is not None and listed is not None:
         raise ConfigError("num_ranks", count, "cannot go with values", allowed="one of the two")

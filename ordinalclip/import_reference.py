@@ -56,7 +56,7 @@ def import_reference(words: Sequence[str]) -> Record:
     """Imports what was typed, and prints where it is.
 
     Args:
-        words: of the form key=value.
+        words: words of the form key=value.
 
     Returns:
         The record of the run.

@@ -43,14 +43,14 @@ def show_ordinality(words: Sequence[str], console: Console | None = None) -> pd.
     """Prints what was asked for.
 
     Args:
-        words: of the form key=value; `run=` is needed.
+        words: words of the form key=value; `run=` is required.
         console: None is the terminal.
 
     Returns:
         `ordinality_of_run`'s table.
 
     Raises:
-        ConfigError: for what cannot be used.
+        ConfigError: a word cannot be used.
         DataError: the run has no rank features.
     """
     from ordinalclip.metrics.ordinality import ordinality

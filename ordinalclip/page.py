@@ -37,13 +37,13 @@ def write_reports(words: Sequence[str]) -> list[Path]:
     """Draws and writes what was asked for.
 
     Args:
-        words: of the form key=value; `run=` or `sweep=` is needed.
+        words: words of the form key=value; `run=` or `sweep=` is required.
 
     Returns:
         The pages' paths.
 
     Raises:
-        ConfigError: for what cannot be used.
+        ConfigError: a word cannot be used.
     """
     typed = read_words(words, ("run", "sweep", "paths.runs"), {} if _names_sweep(words) else {"run": _WHICH})
     here = compose_defaults(typed)

@@ -1,6 +1,6 @@
-"""`python -m ordinalclip.predict`: ranks of any number of images, by a trained run.
+"""`python -m ordinalclip.predict`: predicts the ranks of images with a trained run.
 
-torch is imported once everything that was typed has been checked.
+All words are checked before torch is imported.
 """
 
 import logging
@@ -29,19 +29,19 @@ OrdinalCLIP predicts the ranks of images with a trained run; no text tower is ne
   run         a run's directory, its name or id, mlflow:ID, best:sweep=NAME,metric=val/mae, or an exported folder
   images      a folder (and those in it), a pattern ('photos/**/*.jpg'), an image, or a .csv with a column path
   out         .csv or .parquet; by default predictions.csv
-  level=0.8   coverage that intervals are to have, one that the run was calibrated for; by default mostly 0.9
-  top=3       the three most probable ranks besides
-  probs=false leaves out the probabilities, a column p_<rank> each
-  batch_size  32; images that are computed at once
+  level=0.8   coverage of the intervals, one that the run was calibrated for; by default mostly 0.9
+  top=3       adds the three most probable ranks
+  probs=false leaves out the probabilities, one column p_<rank> per rank
+  batch_size  32; images per batch
   device      auto, cpu, cuda, mps
   paths.runs  folder of the runs; by default runs
-  overwrite=true replaces what is there
+  overwrite=true replaces files that are there
   trusted=true  for exported folders whose maker you trust: archives of torch.export run code of theirs
 
-A row an image: path, rank, name, value, expectation, lower, upper, coverage, p_<rank> …; value, expectation and the
-interval from lower to upper are in the unit of the data. An interval surrounds the median rank: value, read off as the
-run's protocol says, may lie outside. Images that cannot be read are listed in <out>-broken.csv. Interrupted and typed
-again, it goes on where it was, and looks again at those that it could not read.
+There is one row per image: path, rank, name, value, expectation, lower, upper, coverage, p_<rank> …; value, expectation
+and the interval from lower to upper are in the unit of the data. An interval surrounds the median rank; value, the
+readout of the run's protocol, may lie outside. Images that cannot be read are listed in <out>-broken.csv. An
+interrupted command, typed again, continues, and tries those images again.
 
 Examples
   python -m ordinalclip.predict run=0123456789 images=photos
@@ -54,16 +54,16 @@ def main() -> None:
 
 
 def predict(words: Sequence[str]) -> Path:
-    """Predicts what was typed and writes it.
+    """Predicts the ranks of images and writes them to a file.
 
     Args:
-        words: of the form key=value; `run=` and `images=` are needed.
+        words: words of the form key=value; `run=` and `images=` are required.
 
     Returns:
         The file of predictions.
 
     Raises:
-        ConfigError: for what cannot be used, before torch is imported.
+        ConfigError: a word cannot be used. Raised before torch is imported.
         DataError: the run is damaged, or none of the images can be read.
     """
     images = "a folder, a pattern, an image, or a .csv with a column path"

@@ -1,4 +1,4 @@
-"""`python -m ordinalclip.register`: a finished run as a registered MLflow model, to be served."""
+"""`python -m ordinalclip.register`: registers a finished run as an MLflow model, which MLflow can serve."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ OrdinalCLIP registers a finished run as an MLflow model: images in, ranks out; n
   python -m ordinalclip.register run=RUN [name=NAME] [paths.runs=runs] [tracking=local] [tracking.uri=…]
 
   run         a run's directory, its name or id, mlflow:ID, or best:sweep=NAME,metric=val/mae
-  name        of the model; by default ordinalclip-<data>-<backbone>-<prompt>
+  name        name of the model; by default ordinalclip-<data>-<backbone>-<prompt>
 
-register=true on training's command line does the same when a run is finished. Serve it (MLflow starts uvicorn
+register=true on training's command line does the same when a run is finished. Serve the model (MLflow starts uvicorn):
 from PATH, so first: source .venv/bin/activate) with
   MLFLOW_TRACKING_URI=sqlite:///runs/mlflow.db mlflow models serve -m models:/NAME/1 --env-manager local -p 5001
-and ask it with images as base64 (or paths within the folders that ORDINALCLIP_IMAGE_ROOTS names):
+and send it images as base64 (or paths within the folders that ORDINALCLIP_IMAGE_ROOTS names):
   curl 127.0.0.1:5001/invocations -H 'Content-Type: application/json' \\
     -d '{"dataframe_records": [{"image": "'$(base64 -w0 photo.jpg)'"}]}'"""
 
@@ -32,16 +32,16 @@ def main() -> None:
 
 
 def register_run(words: Sequence[str]) -> str:
-    """Registers what was typed.
+    """Registers a run and prints the model's address.
 
     Args:
-        words: of the form key=value; `run=` is needed.
+        words: words of the form key=value; `run=` is required.
 
     Returns:
         The model's address.
 
     Raises:
-        ConfigError: for what cannot be used; tracking=offline, which has no store.
+        ConfigError: a word cannot be used, or tracking=offline, which has no store.
     """
     typed = read_words(words, _KEYS, {"run": RUN_SYNTAX})
     store = [f"tracking={typed['tracking']}"] if "tracking" in typed else []

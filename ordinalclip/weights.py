@@ -1,4 +1,4 @@
-"""`python -m ordinalclip.weights backbone=…`: fetches a backbone's weights and says what to copy to other machines."""
+"""`python -m ordinalclip.weights backbone=…`: downloads a backbone's weights and prints what to copy to other machines."""
 
 import logging
 import sys
@@ -18,12 +18,12 @@ from ordinalclip.errors import ConfigError
 
 USAGE = """python -m ordinalclip.weights backbone=OPTION [KEY=VALUE …]    (make weights backbone=OPTION)
 
-Finds the weights of a backbone on this machine or fetches them, and says where each part lies, what it hashes to, and
+Finds the weights of a backbone on this machine or downloads them, and prints the path and the SHA-256 of each part, and
 what to copy to machines without internet. Settings are those of training: backbone.weights=…, paths.cache=…"""
 
 
 def main() -> None:
-    """Entry point; ends with 0 when every file is there, 2 on a mistake of the user's or missing weights."""
+    """Entry point. Exits with 0 if every file is there, with 2 on a mistake of the user or missing weights."""
     typed = read_arguments(sys.argv[1:], "python -m ordinalclip.weights")
     if typed.help:
         print(USAGE)
@@ -42,12 +42,12 @@ def main() -> None:
 
 
 def report(cfg: Mapping[str, Any], found: Mapping[str, WeightFile], cache_dir: Path) -> list[str]:
-    """What lies where, in lines for the terminal; brings published weights into the platform's cache.
+    """Copies published weights into the cache and returns the lines to print.
 
     Args:
         cfg: the backbone's yaml.
         found: from `find_weights`.
-        cache_dir: the platform's cache.
+        cache_dir: the cache.
     """
     gathered = gather(cfg, found, cache_dir)
     lines = []
@@ -68,7 +68,7 @@ def report(cfg: Mapping[str, Any], found: Mapping[str, WeightFile], cache_dir: P
 
 
 def _compose(typed: Arguments) -> tuple[dict[str, Any], Path]:
-    """The backbone's checked yaml and the platform's cache."""
+    """Returns the backbone's checked yaml and the cache."""
     places = [f"hydra.searchpath=[{','.join(f'file://{folder.absolute()}' for folder in typed.config_dirs)}]"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("train", [*typed.overrides, *(places if typed.config_dirs else [])])
