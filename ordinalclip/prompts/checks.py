@@ -17,14 +17,14 @@ _OURS = "ordinalclip.prompts."
 
 
 def rank_names_of(prompt: Mapping[str, Any], num_ranks: int | None = None) -> list[str] | None:
-    """The names that `prompt.rank_names` gives, or None where the data set's are to be used.
+    """The names that `prompt.rank_names` gives, or None if the data set's names are used.
 
     Args:
         prompt: the `prompt` group.
-        num_ranks: R, if it is known by now.
+        num_ranks: R, if known.
 
     Raises:
-        ConfigError: a file that is not there or not text, an empty name, another number of names than of ranks.
+        ConfigError: if the file is missing or not text, a name is empty, or there are not R names.
     """
     given = prompt.get("rank_names")
     if given is None:
@@ -42,7 +42,7 @@ def rank_names_of(prompt: Mapping[str, Any], num_ranks: int | None = None) -> li
 
 
 def resolve_rank_names(cfg: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with the names in place of the file that lists them, whose path does not determine the run."""
+    """A configuration with the rank names in place of the path of their file, so that the run id hashes the names."""
     names = rank_names_of(cfg["prompt"])
     return cfg if names is None else cfg | {"prompt": cfg["prompt"] | {"rank_names": names}}
 
@@ -56,15 +56,17 @@ def _lines(path: str) -> list[str]:
 
 
 def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None, room: int | None = None) -> None:
-    """Checks the group `prompt`, whose values are of the right types; one of a user's own checks itself when built.
+    """Checks that settings of the group `prompt` fit together; their types are checked before.
+
+    A prompt outside this package is checked by its constructor.
 
     Args:
         prompt: the group.
-        num_ranks: R, if it is known by now.
-        room: tokens that the text tower takes beside those that mark a sentence's ends, if that is known.
+        num_ranks: R, if known.
+        room: tokens that the text tower takes, special tokens not counted, if known.
 
     Raises:
-        ConfigError: two settings that do not fit together.
+        ConfigError: if two settings contradict each other.
     """
     if not prompt["_target_"].startswith(_OURS):
         return
@@ -84,7 +86,7 @@ def check_prompt(prompt: Mapping[str, Any], num_ranks: int | None = None, room: 
 
 
 def parts_of(prompt: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The parts that are learned in a prompt of ours, by what can be set of it; None for one of a user's own."""
+    """The learned parts of a prompt of this package, derived from its settings; None for another prompt."""
     if not prompt["_target_"].startswith(_OURS):
         return None
     if "num_context_tokens" in prompt:
@@ -93,7 +95,7 @@ def parts_of(prompt: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def check_context(context: str | None, num_context_tokens: int | None) -> None:
-    """A phrase brings its own tokens, and has some."""
+    """Raises a ConfigError if a phrase is blank or comes with a number of tokens, which the phrase determines."""
     if context is None:
         return
     if num_context_tokens is not None:
@@ -109,7 +111,7 @@ def check_context(context: str | None, num_context_tokens: int | None) -> None:
 
 
 def check_prompt_length(prompt: Mapping[str, Any], room: int) -> None:
-    """Sentences of as many tokens as are asked for fit into the text tower, words that are yet to be counted as one."""
+    """Raises a ConfigError if sentences cannot fit into the text tower; words not tokenized yet count as one token."""
     tokens, context = prompt.get("tokens_per_rank"), prompt["num_context_tokens"]
     of_rank = 1 if tokens is None else tokens if isinstance(tokens, int) else max(tokens, default=1)
     of_context = context if context is not None else 1 if prompt.get("context") else DEFAULT_NUM_CONTEXT_TOKENS
@@ -121,7 +123,7 @@ def check_prompt_length(prompt: Mapping[str, Any], room: int) -> None:
 
 
 def check_base_rank_names(names: Sequence[str] | None, num_base_ranks: int, rank_init: str) -> None:
-    """Names of base ranks number K, and are not for random ones."""
+    """Raises a ConfigError unless there are K names of base ranks, and those are not random."""
     if names is None:
         return
     if rank_init == "random":
@@ -136,7 +138,7 @@ def check_base_rank_names(names: Sequence[str] | None, num_base_ranks: int, rank
 
 
 def check_free_tokens(tokens_per_rank: int | Sequence[int] | None, rank_init: str) -> None:
-    """Ranks that are free of each other and start from names have these names' tokens."""
+    """Raises a ConfigError if a number of tokens is set although the ranks start from names, which determine it."""
     if tokens_per_rank is not None and rank_init != "random":
         problem = "the ranks' names bring their own number of tokens"
         remedy = "leave it out, or start from random tokens with prompt.rank_init=random"
@@ -144,7 +146,7 @@ def check_free_tokens(tokens_per_rank: int | Sequence[int] | None, rank_init: st
 
 
 def check_tokens(tokens_per_rank: int | Sequence[int] | None, num_ranks: int) -> None:
-    """A list has one number for each of the ranks."""
+    """Raises a ConfigError if a list of numbers of tokens has not one number per rank."""
     if isinstance(tokens_per_rank, Sequence) and len(tokens_per_rank) != num_ranks:
         problem = f"{len(tokens_per_rank)} numbers for {num_ranks} ranks"
         allowed = f"one number, or {num_ranks} of them"
@@ -152,7 +154,7 @@ def check_tokens(tokens_per_rank: int | Sequence[int] | None, num_ranks: int) ->
 
 
 def check_sentences(sentences: Sequence[str] | None, num_ranks: int) -> None:
-    """Sentences that are written out are as many as ranks."""
+    """Raises a ConfigError unless there is one sentence per rank."""
     if sentences is not None and len(sentences) != num_ranks:
         problem = f"{len(sentences)} sentences for {num_ranks} ranks"
         allowed = f"{num_ranks} sentences, or null"
@@ -160,7 +162,7 @@ def check_sentences(sentences: Sequence[str] | None, num_ranks: int) -> None:
 
 
 def check_template(template: str) -> None:
-    """A template has the field {name}, and no other than {context} besides."""
+    """Raises a ConfigError unless a template has the field {name} and no other field but {context}."""
     allowed = "a sentence with {name} and, if wanted, {context}"
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]

@@ -14,7 +14,7 @@ def base_positions(num_ranks: int, num_base_ranks: int) -> Tensor:
     """Where the base ranks sit on the axis of ranks 0…R-1: evenly, both ends included; a single one in the middle.
 
     Returns:
-        Positions [K] in units of ranks, float64. They need not be whole numbers.
+        Positions [K] in units of ranks, float64. They need not be integers.
     """
     if num_base_ranks == 1:
         return torch.tensor([(num_ranks - 1) / 2], dtype=torch.float64)
@@ -32,13 +32,13 @@ def interpolation_weights(
     - `inv_prop`: 1 / (d + 1e-5) [OrdinalCLIP].
     - `normal`: exp(-d²) [OrdinalCLIP], as a softmax of -d²: by the formula itself all of a row's terms
       underflow once every base rank is more than ten or so ranks away, and 0/0 is NaN.
-    - `piecewise`: straight lines between neighbouring base ranks, so that only two have a say (ours).
+    - `piecewise`: linear between adjacent base ranks, so that at most two contribute (ours).
 
     Args:
         interpolation: one of these.
         num_ranks: R, which the base ranks are spread over.
         num_base_ranks: K.
-        at: positions on the axis of ranks, whole or not, that rows are wanted for, in place of 0…R-1.
+        at: positions [R] on the axis of ranks in place of 0…R-1; they need not be integers.
 
     Returns:
         Weights [R, K], float32; every row sums to 1.

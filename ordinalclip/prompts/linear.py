@@ -1,4 +1,4 @@
-"""No language: a trained direction for every rank, the baseline beside prompts."""
+"""A trained direction for every rank, without text: the baseline of prompts."""
 
 from collections.abc import Sequence
 

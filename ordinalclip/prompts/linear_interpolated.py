@@ -1,4 +1,4 @@
-"""No language, but an order: a few trained directions, interpolated over all ranks. The control of rank prompts."""
+"""A few trained directions interpolated over all ranks, without text: the control of rank prompts."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -15,8 +15,8 @@ from ordinalclip.text.encoding import TextTower
 class LinearInterpolatedPrompt(nn.Module):
     """Rank features = weights [R, K] @ base features [K, D]; base features from N(0, 0.02²), no text tower.
 
-    `RankPrompt` interpolates what goes into the text tower, this what comes out of it: what it reaches as well, rank
-    prompts reach by interpolation and not by language.
+    `RankPrompt` interpolates the input of the text tower, this its output. A score that both reach is due to
+    interpolation and not to language.
 
     Args:
         num_base_ranks: K.

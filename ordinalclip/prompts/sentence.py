@@ -76,12 +76,12 @@ class Layout(NamedTuple):
 
 
 def pad_rows(rows: Sequence[Sequence[int]], padding: int) -> Layout:
-    """Lay rows of different lengths into one rectangle and find what they share at the front."""
+    """Pads rows to one length and finds the length of their common prefix."""
     eot = torch.tensor([len(row) - 1 for row in rows])
     longest = int(eot.max()) + 1
     index_RL = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in rows])
     agree_L = (index_RL == index_RL[0]).all(dim=0)
-    # At least EOT stays each sentence's own, even where two sentences are equal.
+    # EOT is never part of the prefix, even if all sentences are equal.
     prefix_length = min(int(agree_L.long().cumprod(0).sum()), int(eot.min()))
     return Layout(index_RL, eot, prefix_length)
 
@@ -122,7 +122,7 @@ def sentence_layout(
 
 
 class Sentence(nn.Module):
-    """Everything of the sentences but the ranks' own tokens; owns the learned context.
+    """Composes the sentences around given rank tokens; owns the learned context.
 
     The special tokens' embeddings are read from the tower once and stay as they are.
 
@@ -154,7 +154,7 @@ class Sentence(nn.Module):
         context_MW = _initial_context(text, context, num_context_tokens)
         num_ranks, num_context = len(num_rank_tokens), len(context_MW)
         if rank_specific_context:
-            # A random context is drawn for every rank; a phrase is where all ranks' contexts start.
+            # A random context is drawn for every rank; a phrase is the start of every rank's context.
             context_MW = (
                 torch.randn(num_ranks, num_context, text.width) * RANDOM_STD
                 if context is None
@@ -190,16 +190,16 @@ class Sentence(nn.Module):
 
 
 def embed_ids(text: TextTower, ids: Sequence[int]) -> Tensor:
-    """The tower's token embeddings [len(ids), W] as plain numbers on the CPU, cut off from the tower.
+    """A detached copy on the CPU of the tower's token embeddings [len(ids), W].
 
-    The tower may be on another device: runs of a sweep share it, and the run before has moved it there.
+    The tower may be on another device, where an earlier run of the sweep has moved it.
     """
     device = next(cast(nn.Module, text).parameters()).device
     return text.embed(torch.tensor(ids, dtype=torch.long, device=device)).detach().to("cpu", copy=True)
 
 
 def check_length(length: int, text: TextTower, key: str, value: object) -> None:
-    """Raise a ConfigError where the longest sentence does not fit into the text tower."""
+    """Raises a ConfigError if the longest sentence does not fit into the text tower."""
     if length > text.context_length:
         problem = f"the longest sentence would have {length} tokens; this text tower takes {text.context_length}"
         raise ConfigError(key, value, problem, remedy="shorten the context or the rank names, or use fewer tokens")
@@ -211,6 +211,6 @@ def _initial_context(text: TextTower, context: str | None, num_context_tokens: i
         num_context = DEFAULT_NUM_CONTEXT_TOKENS if num_context_tokens is None else num_context_tokens
         return torch.randn(num_context, text.width) * RANDOM_STD
     ids = text.tokenize(context)
-    if not ids:  # blanks of the tokenizer's own
+    if not ids:  # characters that this tokenizer drops
         raise ConfigError("prompt.context", repr(context), "has no words", allowed="a phrase, or null for a random one")
     return embed_ids(text, ids)

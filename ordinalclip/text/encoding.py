@@ -51,7 +51,7 @@ def run_whole(
 
 
 class TextTower(Protocol):
-    """What prompts may ask of a text tower, which is an `nn.Module` besides.
+    """A text tower, also an `nn.Module`.
 
     Attributes:
         width: W, the width of a token's embedding.
@@ -60,8 +60,7 @@ class TextTower(Protocol):
         prefix_ids: special tokens in front of every sentence.
         suffix_ids: special tokens behind every sentence; the last one is where the sentence ends (EOT).
         pad_id: the token that fills up shorter sentences.
-        trims: whether a sentence costs its own tokens only; a tower that reads padding like words always runs
-            `context_length` of them.
+        trims: whether padding can be cut off; a tower that attends to padding always runs `context_length` tokens.
     """
 
     width: int
@@ -83,14 +82,14 @@ class TextTower(Protocol):
     def encode(self, embeddings: Tensor, eot: Tensor) -> Tensor:
         """Features [R, D], not normalised, of sentences [R, L, W] ending at `eot` [R]; any L up to context_length.
 
-        What follows a sentence's end has no effect: the tower masks it or replaces it by its own padding.
+        Tokens after a sentence's end have no effect: the tower masks them or replaces them by its own padding.
         """
         ...
 
 
 @runtime_checkable
 class PrefixSharing(Protocol):
-    """What a causal text tower may offer besides."""
+    """A causal text tower that can run the shared beginning of sentences once."""
 
     def encode_shared(self, embeddings: Tensor, eot: Tensor, prefix_length: int) -> Tensor:
         """As `encode`, for sentences of [R, L, W] which begin with the same `prefix_length` tokens and go on."""
@@ -124,12 +123,12 @@ def encode_prompts(tower: TextTower, tokens: PromptTokens) -> Tensor:
     Raises:
         ValueError: if a sentence is longer than the tower's context.
     """
-    shortest, longest = torch.stack(tokens.eot.aminmax()).tolist()  # one wait for the device, not two
+    shortest, longest = torch.stack(tokens.eot.aminmax()).tolist()  # one synchronization with the device, not two
     if longest >= tower.context_length:
         raise ValueError(f"a prompt has {longest + 1} tokens, the text tower takes {tower.context_length}")
     embeddings = tokens.embeddings[:, : longest + 1]
     if isinstance(tower, PrefixSharing) and not runs_faster_whole(embeddings):
-        # The last token is each sentence's own, even where two sentences are equal.
+        # The last token is never shared, even if all sentences are equal.
         return tower.encode_shared(embeddings, tokens.eot, min(tokens.prefix_length, shortest))
     length = embeddings.shape[1] if tower.trims else tower.context_length
     kind = type(tower).__name__
@@ -158,7 +157,7 @@ def runs_faster_whole(embeddings: Tensor) -> bool:
 
 
 def log_once(message: str) -> None:
-    """Log a message the first time that it comes up in this process."""
+    """Logs a message the first time it occurs in this process."""
     if message not in _logged:
         _logged.add(message)
         _LOGGER.info(message)
@@ -168,7 +167,7 @@ def embed_sentences(tower: TextTower, sentences: list[str]) -> PromptTokens:
     """Plain sentences as `PromptTokens` of length L = the longest one's, on the tower's device.
 
     Raises:
-        ValueError: if a sentence is longer than the tower's context; it is named.
+        ValueError: naming a sentence that is longer than the tower's context.
     """
     rows = [tower.prefix_ids + tower.tokenize(sentence) + tower.suffix_ids for sentence in sentences]
     longest = max(range(len(rows)), key=lambda i: len(rows[i]))

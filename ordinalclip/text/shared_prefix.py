@@ -45,7 +45,7 @@ def run_shared(
     allowed_RTT: Tensor | None = None,
     max_tokens: int = MAX_TOKENS,
 ) -> Tensor:
-    """What the last block makes of each sentence's last token: [R, W].
+    """The last block's output [R, W] at each sentence's last token.
 
     Args:
         blocks: of a causal tower, in order; at least one.
@@ -53,7 +53,7 @@ def run_shared(
         own_RTW: each sentence's further tokens, with positions; what follows the last one is padding, and finite.
         last_R: index of each sentence's last token among its own.
         allowed_RTT: which of its own tokens each one sees; all see the whole prefix. None: itself and those before it.
-        max_tokens: own tokens that are run without recomputing anything in the backward pass.
+        max_tokens: own tokens that are run without recomputation in the backward pass.
     """
     num_sentences, num_own = own_RTW.shape[:2]
     if allowed_RTT is None:
@@ -65,7 +65,7 @@ def run_shared(
         return _run(blocks, prefix_PW, own_RTW, last_R, allowed_RTT, None)
     known = _run_prefix(blocks, prefix_PW)
     chunks = zip(*(tensor.tensor_split(num_chunks) for tensor in (own_RTW, last_R, allowed_RTT)), strict=True)
-    # Nothing in a block we know is drawn at random, so there is no generator's state to keep.
+    # Known blocks draw no random numbers, so the generator's state is not kept.
     rows = [
         checkpoint(
             _run, blocks, prefix_PW[:0], own, last, allowed, known, use_reentrant=False, preserve_rng_state=False
@@ -102,7 +102,7 @@ def _run(
         own_RTW: as there.
         last_R: as there.
         allowed_RTT: as there.
-        known: the prefix's keys and values in every block; None: found on the way.
+        known: the prefix's keys and values in every block; None: computed.
     """
     num_prefix, sentences = len(prefix_PW), own_RTW.shape[:2]
     x_NW = torch.cat([prefix_PW, own_RTW.flatten(0, 1)])

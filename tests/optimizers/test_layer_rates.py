@@ -29,7 +29,7 @@ def names_of(module: nn.Module) -> list[str]:
 
 def layers(names: list[str], **rates: float) -> dict[str, int]:
     rates_by_name = assign_layers(names, NEUTRAL | {"layer_decay": 0.5} | rates)
-    return {name: int(words.removeprefix("layer")) for name, (words, _) in rates_by_name.items()}
+    return {name: int(group.removeprefix("layer")) for name, (group, _) in rates_by_name.items()}
 
 
 def test_without_wishes_there_is_one_rate():
@@ -50,7 +50,7 @@ def test_new_layers_learn_at_their_own_rate_whatever_their_depth():
     assert {rates_by_name[name] for name in VIT if name not in new} == {LayerRate("", 0.1)}
 
     decayed = assign_layers(VIT, NEUTRAL | rates | {"layer_decay": 0.5})
-    assert {name for name, value in decayed.items() if value.words == "new"} == new
+    assert {name for name, value in decayed.items() if value.group == "new"} == new
     assert decayed["conv1.weight"] == LayerRate("layer00", 0.1 * 0.5**12)
 
 
