@@ -1,4 +1,4 @@
-"""An exported folder: what is in it, and that it is what was written. Imports no torch."""
+"""Files of an exported folder: names, `config.json`, and the check of their SHA-256. Imports no torch."""
 
 import json
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from ordinalclip.system.files import write_atomically
 CONFIG = "config.json"
 MODELS = {"safetensors": "model.safetensors", "onnx": "model.onnx", "torch_export": "model.pt2"}
 PRECISIONS = ("fp32", "fp16", "int8")
-TOKENIZER = "tokenizer"  # the folder of a tokenizer that is not CLIP's
+TOKENIZER = "tokenizer"  # folder of a tokenizer other than CLIP's
 _VERSION = 1
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A folder that was checked.
+    """An exported folder whose files were checked.
 
     Attributes:
-        folder: where it is.
+        folder: its path.
         config: content of its config.json: format, precision, ranks, preprocessing, calibration, facts, …
     """
 
@@ -36,14 +36,14 @@ class Exported:
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder is opened as an export: one with a config.json; `open_exported` looks closer."""
+    """Whether a folder has a config.json; `open_exported` checks it further."""
     return (folder / CONFIG).is_file()
 
 
 def is_nothing_but_export(folder: Path) -> bool:
-    """Whether a folder is an export and holds nothing else, so that nothing is lost with it.
+    """Whether a folder is an export and has no other files, so that it may be replaced.
 
-    Other programs write a config.json as well, and people put files of their own beside an export's.
+    Other programs write a config.json as well, and users add files to an exported folder.
     """
     try:
         _read_config(folder)
@@ -69,15 +69,15 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def open_exported(folder: Path, *, trusted: bool = False) -> Exported:
-    """Checks every file of an exported folder against its sum, before any of them is used.
+    """Opens an exported folder; checks the SHA-256 of every file before it is used.
 
     Args:
         folder: made by `ordinalclip.export`.
-        trusted: whether its maker is trusted: archives of torch.export are unpickled when they are loaded.
+        trusted: whether its source is trusted: archives of torch.export are unpickled when they are loaded.
 
     Raises:
-        ConfigError: an archive of torch.export that is not called trusted.
-        DataError: a file is missing, truncated or another than was written.
+        ConfigError: the format is an archive of torch.export, and `trusted` is False.
+        DataError: a file is missing or damaged, or was changed.
     """
     config = _read_config(folder)
     model = MODELS[config["format"]]
@@ -92,10 +92,10 @@ def open_exported(folder: Path, *, trusted: bool = False) -> Exported:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Content of config.json, with a format that there is.
+    """Content of config.json.
 
     Raises:
-        DataError: it is damaged, or of another program.
+        DataError: it is damaged, or written by another program.
     """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -107,7 +107,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def architecture_of(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    """A backbone's settings for its architecture alone: its weights are in the export."""
+    """Settings of a backbone without its weights, which are in the export."""
     weights = backbone["weights"]
     if not isinstance(weights, Mapping):
         return {**backbone, "weights": "random"}

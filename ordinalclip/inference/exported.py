@@ -1,4 +1,4 @@
-"""An exported folder opened for prediction, whatever format it is in."""
+"""Loads an exported folder of any format for prediction."""
 
 import logging
 import tempfile
@@ -23,7 +23,7 @@ from ordinalclip.system.checksums import hash_of_sums
 log = logging.getLogger("ordinalclip")
 
 Logits = Callable[[Tensor], Tensor]
-# Of conf/backbone: they build networks by name, and no file that they read can run code.
+# Builders in conf/backbone: they build networks by name, and read no file that can run code.
 _BUILDERS = tuple(
     f"ordinalclip.backbones.{name}"
     for name in ("mini.build_mini", "mixed.build_mixed", "openclip.build_openclip", "tiny.build_tiny")
@@ -33,7 +33,7 @@ _TRUST = "where you trust its maker: trusted=true, in Python load(…, trusted=T
 
 
 def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) -> RankModel:
-    """A model from its exported folder, every file checked first.
+    """Loads a model from its exported folder; every file is checked first.
 
     Args:
         folder: made by `ordinalclip.export`.
@@ -49,7 +49,7 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
     config = exported.config
     if config["format"] == "safetensors":
         logits = _of_safetensors(exported, device, trusted=trusted)
-    else:  # where they compute was written into them
+    else:  # the device is part of the graph
         if device.type != "cpu":
             told = "%s: format=%s computes on the CPU, not on %s; format=safetensors computes anywhere"
             log.warning(told, folder, config["format"], device)
@@ -67,7 +67,7 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
 
 
 def save_ranker(ranker: ImageRanker, file: Path, *, half: bool) -> None:
-    """Writes a ranker's tensors; `half` stores the floating ones in float16."""
+    """Writes the tensors of a ranker; `half` stores floating-point tensors in float16."""
     state = {name: tensor.contiguous().clone() for name, tensor in ranker.state_dict().items()}
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
@@ -79,10 +79,10 @@ def _of_safetensors(exported: Exported, device: torch.device, *, trusted: bool) 
     if (exported.folder / TOKENIZER).is_dir():
         backbone_cfg["tokenizer"] = str(exported.folder / TOKENIZER)
     builder = backbone_cfg["_target_"]
-    if builder not in _BUILDERS and not trusted:  # config.json may name any function of any module
+    if builder not in _BUILDERS and not trusted:  # config.json may name any function
         problem = f"its image tower is built by {builder}, which is not OrdinalCLIP's and may do anything"
         raise ConfigError("run", exported.folder, problem, remedy=_TRUST)
-    with tempfile.TemporaryDirectory() as cache:  # an export brings all that it needs; nothing is left where it is used
+    with tempfile.TemporaryDirectory() as cache:  # nothing is cached: the export has all weights
         backbone = load_backbone(backbone_cfg, cache_dir=Path(cache), trainable={"image": 1.0}, seed=0)
     image = backbone.image.ready() if isinstance(backbone.image, LazyTower) else backbone.image
     state = load_file(exported.model)

@@ -1,4 +1,4 @@
-"""`images=`: a folder, a pattern or a table of paths, as a stream in an order that is the same every time."""
+"""Lists the images of `images=`: a folder, a pattern or a table of paths, in a reproducible order."""
 
 import csv
 import logging
@@ -14,12 +14,12 @@ from ordinalclip.errors import ConfigError
 log = logging.getLogger("ordinalclip")
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
-# Pillow knows these by name and cannot read them, or not without another program.
+# Formats that Pillow identifies but cannot read, or not without another program.
 _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PALM", "PDF", "WMF"}
 
 
 def list_images(images: str) -> Iterator[str]:
-    """Paths of images, one after another: a table's row by row, a folder's folder by folder, a pattern's all at once.
+    """Yields paths of images. Tables are read row by row, folders one at a time, matches of patterns all at once.
 
     Args:
         images: an image; a folder, searched to its depths for files with an image's name, sorted, hidden ones and links
@@ -27,7 +27,7 @@ def list_images(images: str) -> Iterator[str]:
             to the table.
 
     Raises:
-        ConfigError: there is no such thing, or no image in it; a table that cannot be read, while it is.
+        ConfigError: there is no such file or folder, or no image in it; a table that cannot be read (while iterating).
     """
     place = Path(images).expanduser()
     if place.is_dir():
@@ -44,7 +44,7 @@ def list_images(images: str) -> Iterator[str]:
 
 
 def _some(paths: Iterator[str], images: str, problem: str) -> Iterator[str]:
-    """The same stream, once it is known to have a first."""
+    """Returns the iterator; raises ConfigError if it is empty."""
     first = next(paths, None)
     if first is None:
         raise ConfigError("images", images, problem, allowed="a folder, a pattern, an image, or a .csv of paths")
@@ -57,7 +57,7 @@ def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Files with an image's name, folder by folder; what is held at a time is one folder's names."""
+    """Yields files with the extension of an image; holds the names of one folder at a time."""
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind not in _NOT_READ}
     for place, folders, names in os.walk(folder, onerror=_closed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

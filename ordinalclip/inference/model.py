@@ -31,17 +31,16 @@ NOT_FINITE = "the model answers with numbers that are not finite"
 
 @dataclass(frozen=True)
 class RankModel:
-    """Images in, `Predictions` out.
+    """A trained model that predicts ranks of images.
 
     Attributes:
         logits: preprocessed pixels [B, 3, H, W] (float32) → logits [B, R] on the CPU.
-        preprocessing: how images enter it.
-        ranks: what its ranks are.
-        calibration: content of the run's calibration.json; None where nothing was fitted, and there are no intervals.
-        facts: where it comes from: run, data, protocol, stamps.
-        limits: what files may be.
-        sums: SHA-256 of the SHA256SUMS that it was opened with, which distinguishes models with the same facts; empty
-            where there is none.
+        preprocessing: preprocessing of images.
+        ranks: names and values of the ranks.
+        calibration: content of the run's calibration.json; None: not calibrated, so there are no intervals.
+        facts: origin of the model: run, data set, protocol.
+        limits: size limits of image files.
+        sums: SHA-256 of the model's SHA256SUMS, which distinguishes models with the same facts; may be empty.
     """
 
     logits: Callable[[Tensor], Tensor]
@@ -53,18 +52,18 @@ class RankModel:
     sums: str = ""
 
     def predict(self, images: Any, *, batch_size: int = BATCH_SIZE, level: float | None = None) -> Predictions:
-        """The ranks of images.
+        """Predicts the ranks of images.
 
         Args:
             images: one image or many: paths, bytes of files, Pillow images, arrays [H, W, 3] or tensors [3, H, W] of
                 uint8 or of floats in 0…1; lists of them, or batches [N, H, W, 3] and [N, 3, H, W].
-            batch_size: images that are computed at once.
-            level: coverage that intervals are to have, one of the calibration's; None: its default, mostly 0.9, and no
-                intervals where it could not be fitted, see `no_intervals`.
+            batch_size: images per forward pass.
+            level: nominal coverage of the intervals, a level of the calibration; None: its default, mostly 0.9, and no
+                intervals if it was not fitted, see `no_intervals`.
 
         Raises:
-            ConfigError: there is no such level, or too few images calibrated it.
-            DataError: naming an image that cannot be read, or the model answers with nan.
+            ConfigError: there is no such level, or it had too few calibration images.
+            DataError: an image cannot be read, or a logit is not finite.
             ValueError: there are no images.
         """
         if batch_size < 1:
@@ -81,7 +80,7 @@ class RankModel:
         """Preprocessed pixels [3, H, W] of one image.
 
         Raises:
-            DataError: it cannot be read, or is so long that it would have more than `limits.max_pixels` once scaled.
+            DataError: it cannot be read, or would have more than `limits.max_pixels` after scaling.
         """
         rgb = read_rgb(image, self.limits)
         width, height = self.preprocessing.scaled_size(*rgb.size, self.preprocessing.scaled)
@@ -91,11 +90,11 @@ class RankModel:
         return self.preprocessing.to_tensor(rgb)
 
     def check_level(self, level: float | None) -> None:
-        """Raises a ConfigError for a level that the model was not calibrated for; see `predict`."""
+        """Raises ConfigError if the model was not calibrated for `level`; see `predict`."""
         apply_calibration(self._uniform(), self.calibration, level)
 
     def no_intervals(self) -> str:
-        """Why predictions have no intervals where no level is asked for; empty where they have."""
+        """The reason why predictions of the default level have no intervals; empty if they have."""
         return apply_calibration(self._uniform(), self.calibration).reason
 
     def _uniform(self) -> np.ndarray:
@@ -105,12 +104,12 @@ class RankModel:
     def read(self, logits_NR: Tensor, level: float | None = None) -> Predictions:
         """Predictions from logits [N, R]; see `predict` for the level.
 
-        Ranks and expectations are read off the probabilities as the model gives them, which is what its test scores
-        are of; the probabilities that are returned are calibrated. An interval holds the median of its image's ranks; a
-        rank that is read off otherwise may lie outside.
+        Ranks and expectations are computed from the uncalibrated probabilities, as are the test scores of the run; the
+        returned probabilities are calibrated. An interval contains the median rank; the rank of another readout may
+        lie outside.
 
         Raises:
-            DataError: a logit is nan or infinite, as where float16 overflows.
+            DataError: a logit is nan or infinite, such as after a float16 overflow.
         """
         broken = (~logits_NR.isfinite().all(1)).nonzero().flatten().tolist()
         if broken:
@@ -130,7 +129,7 @@ class RankModel:
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last one shorter; nothing is taken before it is asked for, nor held after."""
+    """Yields lists of `size` items; the last may be shorter. Items are consumed lazily and not kept."""
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
@@ -138,13 +137,13 @@ def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 class ImageRanker(nn.Module):
-    """Pixels in, one logit a rank out. B images, R ranks, D shared width.
+    """The image side of a trained model: pixels [B, 3, H, W] → logits [B, R]. D is the embedding width.
 
     Args:
         image: the image tower, [B, 3, H, W] → [B, F].
         projection: [B, F] → [B, D].
         rank_features: [R, D], unit length.
-        scale: what cosines are multiplied by.
+        scale: factor of the cosine similarities.
     """
 
     rank_features: Tensor
@@ -167,9 +166,9 @@ class ImageRanker(nn.Module):
 
 
 def ranker_of(record: Record) -> tuple[ImageRanker, Preprocessing]:
-    """The ranker of a finished run, frozen, in eval mode, on the CPU, and how images enter it.
+    """The ranker of a finished run, frozen, in eval mode, on the CPU, and its preprocessing.
 
-    The rank features are those that the run recorded: no text is read, and no text tower runs.
+    Rank features are read from the record, so no text is encoded.
 
     Raises:
         DataError: the checkpoint does not fit the configuration.
@@ -178,7 +177,7 @@ def ranker_of(record: Record) -> tuple[ImageRanker, Preprocessing]:
 
 
 def ranker_from(model: OrdinalCLIP, record: Record) -> tuple[ImageRanker, Preprocessing]:
-    """`ranker_of` of a model that was rebuilt already."""
+    """Like `ranker_of`, for a model that was rebuilt already."""
     backbone = model.backbone
     image = backbone.image.ready() if isinstance(backbone.image, LazyTower) else backbone.image
     features_RD = load_file(record.run.directory / "rank_features.safetensors")["rank_features"]

@@ -1,4 +1,4 @@
-"""`run=`: a run by the words that people have for it, `best:` of a sweep and MLflow's id among them."""
+"""Finds the run that `run=` names: a directory, name or id, the best run of a sweep, or an MLflow id."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ RUN_SYNTAX = "a run's directory, name or id, mlflow:ID, best:sweep=NAME,metric=v
 
 
 def resolve_run(words: str, root: Path, tracking: dict[str, Any]) -> Run:
-    """The run that is meant.
+    """Returns the run that `words` name.
 
     Args:
         words: see `RUN_SYNTAX`.
         root: the folder of the runs.
-        tracking: the group of that name, for the store that MLflow's ids are of.
+        tracking: the group `tracking`, which names the MLflow store.
 
     Raises:
         ConfigError: there is no such run.
@@ -31,7 +31,7 @@ def resolve_run(words: str, root: Path, tracking: dict[str, Any]) -> Run:
 
 
 def _best(words: str, root: Path) -> Run:
-    """The finished run of a sweep, or of all runs, with the best score; scores of the test split choose nothing."""
+    """The finished run of a sweep, or of all runs, with the best validation score; test scores are refused."""
     typed = dict(word.partition("=")[::2] for word in words.split(",") if word)
     asked, metric = f"best:{words}", typed.get("metric", "val/mae")
     unknown = sorted(set(typed) - {"sweep", "metric"})

@@ -1,4 +1,4 @@
-"""What a user calls a model, a run in many words or an exported folder, opened for prediction."""
+"""`load` opens a finished run or an exported folder as a model for prediction."""
 
 import logging
 from functools import partial
@@ -22,17 +22,17 @@ log = logging.getLogger("ordinalclip")
 def load(
     source: str | Path, *, device: str = "auto", runs: str | Path | None = None, trusted: bool = False
 ) -> RankModel:
-    """A trained model, ready to predict.
+    """Opens a trained model for prediction.
 
     Args:
         source: a run's directory, its name, its id, `mlflow:<MLflow's id>`, `best:sweep=NAME,metric=val/mae`, or a
             folder made by `ordinalclip.export`.
-        device: "cpu", "cuda", "mps", or "auto": a GPU where there is one.
-        runs: folder of the runs; by default that of the settings, `runs`.
-        trusted: whether the maker of an exported folder is trusted, for archives of torch.export, which run code.
+        device: "cpu", "cuda", "mps", or "auto": a GPU if there is one.
+        runs: folder of the runs; None: that of the settings, `runs`.
+        trusted: whether the source of an exported folder is trusted; archives of torch.export run code.
 
     Raises:
-        ConfigError: there is no such run, it is not finished, or its weights are not there.
+        ConfigError: there is no such run, it is not finished, or its weights are missing.
         DataError: files are damaged or do not belong together.
     """
     from ordinalclip.inference.exported import load_exported
@@ -40,7 +40,7 @@ def load(
 
     place = _device(device)
     if is_exported(Path(source).expanduser()):
-        return _told(load_exported(Path(source).expanduser(), place, trusted=trusted), source)
+        return _warn_without_intervals(load_exported(Path(source).expanduser(), place, trusted=trusted), source)
     here = compose_defaults({} if runs is None else {"paths.runs": str(runs)})
     run = resolve_run(str(source), Path(here["paths"]["runs"]), here["tracking"])
     record = open_record(run, recorded_cfg(run) | {"paths": here["paths"]})
@@ -53,11 +53,11 @@ def load(
         facts=facts_of(run, record.cfg),
         sums=hash_of_sums(run.directory),
     )
-    return _told(model, source)
+    return _warn_without_intervals(model, source)
 
 
-def _told(model: RankModel, source: str | Path) -> RankModel:
-    """The model; what it lacks is logged once."""
+def _warn_without_intervals(model: RankModel, source: str | Path) -> RankModel:
+    """Returns the model; logs a warning if it has no intervals."""
     reason = model.no_intervals()
     if reason:
         log.warning("%s: its predictions have no intervals: %s", source, reason)
@@ -65,12 +65,12 @@ def _told(model: RankModel, source: str | Path) -> RankModel:
 
 
 def ranks_of(record: Record) -> Ranks:
-    """The ranks of a run, with the readout that its protocol declared."""
+    """The ranks of a run, with the readout of its protocol."""
     return Ranks(record.rank_names, record.rank_values, record.unit, record.cfg["protocol"]["readout"])
 
 
 def facts_of(run: Run, cfg: dict[str, Any]) -> dict[str, Any]:
-    """Where a model comes from, for whoever uses it."""
+    """The origin of a model: run, seed, data set, backbone, prompt, protocol."""
     names = {group: cfg[group].get("name") for group in ("dataset", "backbone", "prompt")}
     return {"run_id": run.run_id, "run": run.directory.name, "seed": cfg["seed"], **names, **selection_labels(cfg)}
 

@@ -1,4 +1,4 @@
-"""Predictions of images: a rank each, with its value, an interval and all probabilities. N images, R ranks."""
+"""Predictions of N images over R ranks: rank, value, interval and probabilities."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,13 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Ranks:
-    """What the ranks of a model are.
+    """The ranks of a model.
 
     Attributes:
-        names: one a rank, in order.
+        names: R names, in order.
         scale: the value of each rank, in `unit`.
-        unit: of the values, such as "year"; empty where they are plain numbers.
-        readout: how one rank is read off the probabilities: expectation, argmax, median or rounded_expectation.
+        unit: unit of the values, such as "year"; may be empty.
+        readout: how a rank is computed from the probabilities: expectation, argmax, median or rounded_expectation.
     """
 
     names: tuple[str, ...]
@@ -27,17 +27,17 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one image.
+    """The prediction of one image.
 
     Attributes:
         rank: index from 0.
-        name: of the rank.
-        value: of the rank, in the model's unit.
+        name: name of the rank.
+        value: value of the rank, in the unit of the model.
         expectation: mean value under the probabilities, in the same unit.
-        lower: lowest value of the interval, in the same unit; nan where the model has no interval. An interval holds
-            the value of the median rank; `value`, where it is read off otherwise, and `expectation` may lie outside.
-        upper: highest value of it.
-        probs: [R], they add up to 1.
+        lower: lowest value of the interval, in the same unit; nan if the model has no intervals. An interval
+            contains the value of the median rank; `value` of another readout and `expectation` may lie outside.
+        upper: highest value of the interval.
+        probs: probabilities [R].
     """
 
     rank: int
@@ -51,17 +51,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of N images, column by column; iterating and indexing give single ones.
+    """Predictions of N images, as columns; iterating and indexing return a `Prediction`.
 
     Attributes:
-        probs: [N, R] float32, calibrated where the model is.
-        rank: [N] the rank that the readout gives.
+        probs: [N, R] float32, calibrated if the model is.
+        rank: [N] the rank by the readout of the model.
         expectation: [N] mean value under the probabilities before calibration, in the unit of `ranks`.
-        lower_rank: [N] index of the rank that the interval begins with, or -1 where the model has no interval; see
-            `interval` for its value.
-        upper_rank: [N] index of the rank that it ends with.
-        coverage: share of images whose true rank such intervals contain, as promised for images like the calibration
-            images; None where there is no interval.
+        lower_rank: [N] index of the lowest rank of the interval, -1 if the model has no intervals; `interval` returns
+            its value.
+        upper_rank: [N] index of the highest rank of the interval.
+        coverage: nominal coverage: share of images whose true rank is in the interval, guaranteed for images like the
+            calibration images; None if there are no intervals.
         ranks: names, values and unit.
     """
 
@@ -86,16 +86,16 @@ class Predictions:
         return (self[index] for index in range(len(self)))
 
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest value [N] of the intervals, in the unit of `ranks`; nan where there is none."""
+        """Lowest and highest value [N] of the intervals, in the unit of `ranks`; nan if there are none."""
         values = np.array([*self.ranks.scale, np.nan])  # index -1
         return values[self.lower_rank], values[self.upper_rank]
 
     def to_frame(self, *, top: int = 0, probs: bool = True) -> pd.DataFrame:
-        """A row an image: rank, name, value, expectation, lower, upper, coverage. The ends of the interval are values.
+        """A table with one row per image: rank, name, value, expectation, lower, upper (values of the interval), coverage.
 
         Args:
-            top: so many of the most probable ranks besides, `top1`, `top1_prob`, …
-            probs: all probabilities, a column `p_<name>` a rank.
+            top: number of most probable ranks to add, as `top1`, `top1_prob`, …
+            probs: whether to add all probabilities, as `p_<name>`.
 
         Raises:
             ValueError: `top` is more than there are ranks.
@@ -124,5 +124,5 @@ class Predictions:
 
 
 def prob_columns(names: Sequence[str]) -> list[str]:
-    """Column of each rank's probability; names that several ranks share are distinguished by the rank's index."""
+    """Column names of the probabilities; ranks that share a name are distinguished by their index."""
     return [f"p_{name}" if names.count(name) == 1 else f"p_{index}_{name}" for index, name in enumerate(names)]

@@ -1,8 +1,8 @@
-"""Predictions of any number of images, a window of them in memory at a time, written in parts that survive a kill.
+"""Predictions of any number of images in constant memory, written in parts, so that an interrupted call is resumed.
 
-What grows with the number of images is on disk, except for names where `list_images` has to sort them: those of one
-folder, or of all that a pattern matches. A kill costs one part. At the end parts are joined to one .csv or .parquet,
-and broken images are listed beside it.
+`predict_parts` writes a file per `PART` images; a kill loses one part. `write_predictions` joins the parts to one .csv
+or .parquet, and lists broken images in another file. Memory grows only with the names that `list_images` has to sort:
+those of one folder, or all matches of a pattern.
 """
 
 import json
@@ -31,16 +31,16 @@ from ordinalclip.system.terminal import progress
 
 FORMATS = (".csv", ".parquet")
 
-PART = 1024  # images; what a kill costs at most
+PART = 1024  # images per part
 
 
 def write_predictions(parts: Iterator[pd.DataFrame], out: Path, listed: Path) -> tuple[int, int]:
-    """Writes predictions and, where there are any, a list of images that have none.
+    """Joins parts to one table of predictions and one list of broken images.
 
     Args:
         parts: from `parts_of`; held one at a time.
         out: a .csv or .parquet of predictions.
-        listed: a .csv of the others; like `out` it is replaced when it is complete, and removed where it lists none.
+        listed: a .csv of broken images; replaced atomically like `out`, and removed if no image is broken.
 
     Returns:
         How many images were predicted, and how many are broken.
@@ -85,7 +85,7 @@ class StreamOptions:
     """Options of a stream of images.
 
     Attributes:
-        batch_size: images that are computed at once.
+        batch_size: images per forward pass.
         top: see `Predictions.to_frame`.
         probs: see `Predictions.to_frame`.
         level: see `RankModel.predict`.
@@ -100,17 +100,17 @@ class StreamOptions:
 def predict_parts(
     model: RankModel, paths: Iterator[str], folder: Path, key: Mapping[str, Any], how: StreamOptions
 ) -> int:
-    """Predicts image after image into `folder/000000.parquet`, …; parts of the same images are not made again.
+    """Predicts images into `folder/000001.parquet`, …; existing parts of the same images are kept.
 
-    A part has a row an image: `path`, the columns of `Predictions.to_frame`, and `error`, which says what is wrong with
-    an image that has no prediction. Those with an error are looked at again: a share may have been away.
+    A part has a row per image: `path`, the columns of `Predictions.to_frame`, and `error`, the reason why an image has
+    no prediction. Images with an error are tried again, since a network share may have been unavailable.
 
     Args:
-        model: what predicts.
-        paths: of images; where others are among them than in an earlier call, parts from there on are made anew.
-        folder: of the parts.
-        key: what the parts depend on; parts that were made with another one are removed.
-        how: batches and columns.
+        model: the model.
+        paths: paths of images; if they differ from those of an earlier call, parts from there on are made again.
+        folder: folder of the parts.
+        key: everything that the parts depend on; parts with another key are removed.
+        how: batch size and columns.
 
     Returns:
         How many images were worked on in this call.
@@ -126,23 +126,23 @@ def predict_parts(
     with _decoders() as pool, progress("predicting", None, " images", delay=0) as bar:
         for number, chunk in enumerate(chunks(paths, PART), start=1):
             part = _part_file(folder, number)
-            done = _done(part, chunk)
+            done = _finished_rows(part, chunk)
             bar.initial += len(done)
             bar.update(len(done))
             left = [place for place in range(len(chunk)) if place not in done.index]
             if left:
-                frame = _part(model, [chunk[place] for place in left], pool, how, bar).set_index(pd.Index(left))
+                frame = _predict_part(model, [chunk[place] for place in left], pool, how, bar).set_index(pd.Index(left))
                 frame = frame if done.empty else pd.concat([done, frame]).sort_index()
                 write_atomically(part, frame.to_parquet)
                 worked += len(left)
-    while (rest := _part_file(folder, number + 1)).is_file():  # of images that are no longer there
+    while (rest := _part_file(folder, number + 1)).is_file():  # parts beyond the last image
         rest.unlink()
         number += 1
     return worked
 
 
 def parts_of(folder: Path) -> Iterator[pd.DataFrame]:
-    """The parts, in order."""
+    """Yields the parts in order."""
     for part in sorted(folder.glob("*.parquet")):
         yield pd.read_parquet(part)
 
@@ -156,13 +156,13 @@ def _decoders() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(num_threads()) as pool:
         try:
             yield pool
-        except BaseException:  # Ctrl-C must not wait for all that is queued
+        except BaseException:  # Ctrl-C must not wait for queued images
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _done(part: Path, paths: Sequence[str]) -> pd.DataFrame:
-    """The rows without an error of a part, by their place; none where it is not there, torn, or of other images."""
+def _finished_rows(part: Path, paths: Sequence[str]) -> pd.DataFrame:
+    """Rows of a part without an error, by their position; empty if the part is missing, damaged, or of other images."""
     try:
         table = pd.read_parquet(part)
         if table["path"].tolist() == [_written(path) for path in paths]:
@@ -173,15 +173,15 @@ def _done(part: Path, paths: Sequence[str]) -> pd.DataFrame:
 
 
 def _written(path: str) -> str:
-    """A path as UTF-8 for a table; a file's name may be any bytes."""
+    """A path as valid UTF-8; file names may be any bytes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _part(
+def _predict_part(
     model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, how: StreamOptions, bar: tqdm
 ) -> pd.DataFrame:
-    """Predictions of some paths, in order, broken ones with an error in place of the rest."""
-    tried = _ahead(model, paths, pool, max(how.batch_size, 2 * num_threads()))
+    """The table of a part: predictions of paths, in order; broken images have an error instead."""
+    tried = _decode_ahead(model, paths, pool, max(how.batch_size, 2 * num_threads()))
     frames: list[pd.DataFrame] = []
     errors: dict[int, str] = {}
     place = 0
@@ -198,7 +198,7 @@ def _part(
                 frame = model.read(logits[finite], how.level).to_frame(top=how.top, probs=how.probs)
                 frames.append(frame.set_index(pd.Index(places[finite.numpy()])))
         bar.update(len(batch))
-        del batch, sound  # they would live on while the next ones are decoded
+        del batch, sound  # free them before the next batch is decoded
     table = pd.concat(frames) if frames else pd.DataFrame()
     table = table.reindex(range(len(paths)))
     table.insert(0, "path", pd.Series([_written(path) for path in paths], dtype="str"))
@@ -206,8 +206,10 @@ def _part(
     return table
 
 
-def _ahead(model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, window: int) -> Iterator[Tensor | str]:
-    """Pixels, or what is wrong, of each path in order; at most a window of them is decoded and not taken yet."""
+def _decode_ahead(
+    model: RankModel, paths: Sequence[str], pool: ThreadPoolExecutor, window: int
+) -> Iterator[Tensor | str]:
+    """Yields pixels or an error message per path, in order; at most `window` images are decoded ahead."""
 
     def read(path: str) -> Tensor | str:
         try:
