@@ -54,7 +54,7 @@ NONE = "nothing was calibrated for these ranks"  # an old run, or an export with
 
 
 def scale(probs: Floats, temperature: float) -> Floats:
-    """Probabilities [N, R], float64, of probabilities [N, R] at a temperature: 1 changes nothing, more is less sure."""
+    """Applies a temperature to probabilities [N, R]; returns float64. Above 1, they become less confident."""
     logits = np.log(probs.astype(float).clip(min=_TINY)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
@@ -63,8 +63,8 @@ def scale(probs: Floats, temperature: float) -> Floats:
 def fit_temperature(probs: Floats, rank: npt.NDArray[np.integer]) -> float:
     """The temperature with the least negative log-likelihood, within `LIMITS`, of probabilities [N, R] and ranks [N].
 
-    The likelihood is concave in 1/T, so there is one. A model that is right about every image has none, nor has one
-    that knows less than nothing: a limit is returned. 1 where the temperature makes no difference.
+    The likelihood is concave in 1/T, so the maximum is unique. For a model that is right about every image, or worse
+    than chance, it is at infinity, and a limit is returned. 1 is returned if the temperature makes no difference.
     """
     logits = np.log(probs.astype(float).clip(min=_TINY))
     logits -= logits.max(axis=1, keepdims=True)
@@ -78,31 +78,31 @@ def fit_temperature(probs: Floats, rank: npt.NDArray[np.integer]) -> float:
     bounds = (-np.log(high), -np.log(low))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     best = min([float(found.x), *bounds], key=loss)  # bounded search never tries its ends
-    return 1.0 if loss(0.0) <= loss(best) + 1e-12 else float(np.exp(-best))  # where it makes no difference, none
+    return 1.0 if loss(0.0) <= loss(best) + 1e-12 else float(np.exp(-best))  # 1 if no temperature is better
 
 
 def level_name(level: float) -> str:
-    """0.9 → "0.9", as levels are called in a record."""
+    """Name of a level in a record: 0.9 → "0.9"."""
     return f"{round(level, 6):g}"
 
 
 def calibration_record(calibration: Predictions, test: Predictions, *, alpha: float = 0.1) -> dict[str, Any]:
-    """The whole record; see the module for its keys.
+    """Content of calibration.json; see the module docstring for its keys.
 
     Args:
-        calibration: predictions of images that neither trained nor chose anything; there may be none.
-        test: of at least one image.
-        alpha: share that intervals of the default level may miss; a level of its own beside `LEVELS`.
+        calibration: predictions of N ≥ 0 images that were used neither to train nor to select an epoch.
+        test: predictions of at least one test image.
+        alpha: share of images that intervals of the default level may miss; 1 - alpha is added to `LEVELS`.
     """
     return score_calibration(fit_calibration(calibration, alpha=alpha), test)
 
 
 def fit_calibration(calibration: Predictions, *, alpha: float = 0.1) -> dict[str, Any]:
-    """The record without its test scores.
+    """The record without test scores.
 
     Args:
-        calibration: predictions of images that neither trained nor chose anything; there may be none.
-        alpha: share that intervals of the default level may miss; a level of its own beside `LEVELS`.
+        calibration: see `calibration_record`.
+        alpha: see `calibration_record`.
     """
     num_images, default = len(calibration), level_name(1 - alpha)
     families = None if calibration.family is None else len(np.unique(calibration.family))
@@ -145,7 +145,7 @@ def _level(scores: Floats, level: float, families: int | None) -> dict[str, Any]
 
 
 def score_calibration(record: dict[str, Any], test: Predictions) -> dict[str, Any]:
-    """The record with its test scores, of at least one image."""
+    """Adds the scores of at least one test image to a record."""
     before = mass_before(test.probs)
     levels = {}
     for name, entry in record["levels"].items():
@@ -158,13 +158,13 @@ def score_calibration(record: dict[str, Any], test: Predictions) -> dict[str, An
 
 
 def coverage_stats(record: dict[str, Any]) -> dict[str, float]:
-    """What a run's test scores say of its 90 % intervals: `coverage_90`, `interval_width_90`; none without them."""
+    """Test scores of the 90 % intervals: `coverage_90`, `interval_width_90`; empty if there are no such intervals."""
     tested = record["levels"]["0.9"].get("test")
     return {} if tested is None else {"coverage_90": tested["coverage"], "interval_width_90": tested["mean_width"]}
 
 
 def coverage(lower: Integers, upper: Integers, test: Predictions) -> dict[str, Any]:
-    """How often sets from lower to upper ranks [N] hold the true rank, and how wide they are; see the record's keys."""
+    """Coverage and width of sets from lower to upper ranks [N]; see `test` in the module docstring for the keys."""
     covered = (lower <= test.rank) & (test.rank <= upper)
     width = upper - lower + 1
     counts = np.bincount(test.rank, minlength=test.num_ranks)
@@ -195,14 +195,14 @@ def _before_and_after(predictions: Predictions, temperature: float) -> dict[str,
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """New predictions of N images with intervals.
+    """Calibrated predictions of N images.
 
     Attributes:
-        probs: probabilities at the fitted temperature [N, R]; as they were where none could be fitted.
-        lower: lowest rank of each image's set [N]; None where the level has no threshold.
-        upper: highest rank of each image's set [N], which belongs to it.
-        level: the stated coverage.
-        reason: why there are no sets; empty where there are.
+        probs: probabilities at the fitted temperature [N, R]; unchanged if no temperature was fitted.
+        lower: lowest rank of each set [N]; None if the level has no threshold.
+        upper: highest rank of each set [N], inclusive.
+        level: nominal coverage.
+        reason: why there are no sets; empty if there are.
     """
 
     probs: Floats
@@ -213,17 +213,17 @@ class Calibrated:
 
 
 def apply_calibration(probs: Floats, record: Mapping[str, Any] | None, level: float | None = None) -> Calibrated:
-    """Calibrated probabilities and a set of neighbouring ranks for each image.
+    """Calibrates the probabilities of N images and computes a set of contiguous ranks for each.
 
-    Every set holds the image's median rank. Another readout may lie outside of it.
+    A set contains the median rank. Other readouts may lie outside.
 
     Args:
-        probs: probabilities [N, R], as the model gives them.
-        record: content of the run's calibration.json; None where it has none.
-        level: stated coverage, one of the record's; None: the record's default, of which there may be no sets.
+        probs: uncalibrated probabilities [N, R].
+        record: content of the run's calibration.json; None: not calibrated.
+        level: nominal coverage, a level of the record; None: its default, which may have no sets.
 
     Raises:
-        ConfigError: the record has no such level, or no sets of it.
+        ConfigError: the record has no such level, or the level has no sets.
     """
     probs = np.asarray(probs)
     if record is None:

@@ -1,4 +1,4 @@
-"""What a model said about a split, with the labels: all that a score can be computed from. Imports no torch."""
+"""Predictions of a split with their labels, from which all scores are computed. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,15 +24,15 @@ class Predictions:
     Attributes:
         probs: probabilities [N, R], float32.
         rank: true ranks [N].
-        rank_names: one a rank.
+        rank_names: R names.
         rank_values: the value of each rank [R], in `unit`.
-        unit: of the values.
-        readout: that the protocol declares.
-        value: the labels themselves [N], in `unit`; they may lie between two ranks' values.
-        deviation: of several annotators' labels [N], nan where it is not known; None where no image has one.
-        family: [N], equal numbers for images that share a subject or a group, or else a block of the protocol's; None
-            where none of these is known.
-        attributes: name → the images' words or numbers [N], as the data set has them.
+        unit: unit of the values.
+        readout: the readout of the protocol.
+        value: labels [N] in `unit`; they may lie between the values of two ranks.
+        deviation: standard deviation of the annotators' labels [N], nan if unknown; None if no image has one.
+        family: [N], equal numbers for images of one subject or group, or else of one block of the protocol; None if
+            none of these is known.
+        attributes: name → strings or numbers of the images [N].
     """
 
     probs: Floats
@@ -56,7 +56,7 @@ class Predictions:
 
     @property
     def labels(self) -> Floats:
-        """The labels in `unit` [N]; a rank's value if the data set has no label in the unit."""
+        """The labels [N] in `unit`; values of the true ranks if the data set has no labels in the unit."""
         return self.rank_values[self.rank] if self.value is None else self.value
 
 
@@ -67,15 +67,15 @@ def from_tables(
     readout: str = "expectation",
     block: npt.NDArray[np.int64] | None = None,
 ) -> Predictions:
-    """Predictions of images whose rows of a manifest are known.
+    """Predictions of images from their rows of a manifest.
 
     Args:
         probs: probabilities [N, R].
-        rows: of the manifest, one an image, in the order of `probs`.
-        ranks: names, values and unit, as `ranks.json` has them.
-        readout: that the protocol declares.
-        block: [N], equal numbers for images that the protocol keeps together since they may show one object; where no
-            subject or group is known they are the families.
+        rows: rows of the manifest [N], in the order of `probs`.
+        ranks: content of `ranks.json`: names, values and unit.
+        readout: the readout of the protocol.
+        block: [N], equal numbers for images that the protocol keeps in one split; used as families if no subject or
+            group is known.
     """
     rows = rows.reset_index(drop=True)
     known = any(column in rows and rows[column].notna().any() for column in ("subject", "group"))
@@ -95,12 +95,12 @@ def from_tables(
 
 
 def from_manifest(table: pd.DataFrame, manifest: Manifest, protocol: Mapping[str, Any]) -> Predictions:
-    """Predictions of a table of them, one row an image of a manifest.
+    """Predictions from a table with one row per image of a manifest.
 
     Args:
-        table: `path` and `probs`; it may have no rows.
-        manifest: with these images.
-        protocol: of the run's configuration: its readout, and the size of its blocks.
+        table: has the columns `path` and `probs`; may be empty.
+        manifest: has the paths of the table.
+        protocol: the group `protocol` of the configuration: readout, size of blocks.
     """
     probs = np.stack(table["probs"].to_list()) if len(table) else np.zeros((0, manifest.num_ranks))
     return _of_rows(probs, table["path"], manifest.table, manifest.ranks(), protocol)
@@ -121,10 +121,10 @@ def predictions_file(split: str) -> str:
 
 
 def read_predictions(run: Run, split: str = "test") -> Predictions:
-    """Predictions of a run's own split, from its record alone.
+    """Reads the predictions of a split from the record of a run.
 
     Args:
-        run: whose record has the split's table.
+        run: its record has the table of the split.
         split: "test", "val" or "calibration".
 
     Raises:
@@ -140,7 +140,7 @@ def read_predictions(run: Run, split: str = "test") -> Predictions:
     protocol = yaml.safe_load(config.read_text(encoding="utf-8"))["protocol"]
     table = pd.read_parquet(file, columns=["path", "rank", "probs"])
     probs, manifest = np.stack(table["probs"].to_list()), run.directory / "manifest.parquet"
-    if not manifest.is_file():  # imported runs have none: their subjects and attributes are not known
+    if not manifest.is_file():  # of imported runs: subjects and attributes are not known
         return from_tables(probs, table[["path", "rank"]], ranks, protocol["readout"])
     images = pd.read_parquet(manifest)
     missing = ~table["path"].isin(images["path"])

@@ -1,4 +1,4 @@
-"""Scores by their names, of predictions that are there already: no model, no images."""
+"""`compute_scores`: scores of recorded predictions by name; needs neither the model nor the images."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -26,10 +26,10 @@ from ordinalclip.scoring.subgroups import subgroups
 
 @dataclass(eq=False)
 class ScoreInputs:
-    """Predictions as tensors, with what several scores need.
+    """Predictions as tensors, and cached quantities that several scores share.
 
     Attributes:
-        predictions: of N images.
+        predictions: predictions of N images.
     """
 
     predictions: Predictions
@@ -51,12 +51,12 @@ class ScoreInputs:
 
     @cached_property
     def error(self) -> Tensor:
-        """Absolute error in ranks [N] of the readout that the protocol declares."""
+        """Absolute error in ranks [N] of the protocol's readout."""
         return (read_out(self.probs, self.predictions.readout) - self.rank).abs()
 
     @cached_property
     def of_every_epoch(self) -> dict[str, float]:
-        """What training logs as well; see `rank_metrics`."""
+        """Scores that are also computed after every epoch; see `rank_metrics`."""
         return {name: float(value) for name, value in rank_metrics(self.probs, self.rank, self.values).items()}
 
     @cached_property
@@ -71,7 +71,7 @@ class ScoreInputs:
 
 
 def why_missing(name: str, predictions: Predictions) -> str:
-    """Why a score of these predictions cannot be had; empty where it can."""
+    """Why a score cannot be computed; empty if it can."""
     if name == "epsilon_error" and predictions.deviation is None:
         return "the data have no annotators' deviation"
     if name == "worst_group_mae" and not predictions.attributes:
@@ -80,7 +80,7 @@ def why_missing(name: str, predictions: Predictions) -> str:
 
 
 def default_score_names(predictions: Predictions) -> list[str]:
-    """All of `SCORES` that these predictions have, and the age papers' CS@5 where the unit is a year."""
+    """All of `SCORES` that can be computed, and CS@5 of the age literature if the unit is a year."""
     years = [threshold_name("cs", CS_OF_YEARS)] if predictions.unit in ("year", "years") else []
     return [name for name in (*SCORES, *years) if not why_missing(name, predictions)]
 
@@ -89,11 +89,11 @@ def compute_scores(predictions: Predictions, names: Iterable[str] | None = None)
     """Scores of at least one image.
 
     Args:
-        predictions: of N images. One with a probability that is not finite makes every score nan.
+        predictions: predictions of N images. If a probability is not finite, every score is nan.
         names: from `names.parse_score_names`; None: `default_score_names`.
 
     Returns:
-        By name; nan where `why_missing` gives a reason.
+        Scores by name; nan if `why_missing` returns a reason.
     """
     wanted = default_score_names(predictions) if names is None else list(names)
     if not np.isfinite(predictions.probs).all():

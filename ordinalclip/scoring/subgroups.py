@@ -1,7 +1,7 @@
-"""How a model's error differs between groups of images: by every attribute that the data set has, and along the scale.
+"""Mean errors of subgroups: by every attribute of the data set, and by bands of ranks.
 
-Groups of fewer than `MIN_COUNT` images are named with their counts and not scored: the worst of many small groups is
-bad by chance. Even among large ones the worst is worse than it will be again; its interval says how well it is known.
+Groups of fewer than `MIN_COUNT` images are listed with their counts but not scored, since the worst of many small
+groups is bad by chance. The error of the worst group is biased upwards even among large groups; see its interval.
 """
 
 from typing import Any
@@ -14,15 +14,15 @@ from ordinalclip.metrics.names import MIN_COUNT
 from ordinalclip.scoring.intervals import clustered_standard_error
 from ordinalclip.scoring.predictions import Predictions
 
-MAX_GROUPS = 50  # of words; more are file names rather than groups
-MAX_NUMBERS = 12  # of numbers; more are cut into quarters
+MAX_GROUPS = 50  # of string attributes; more are file names rather than groups
+MAX_NUMBERS = 12  # distinct numbers; if there are more, they are split into quartiles
 NUM_BANDS = 5
 BANDS = "rank band"
 MISSING = "(not known)"
 
 
 def rank_bands(predictions: Predictions) -> pd.Series:
-    """The stretch of the scale that each image's true rank is in [N]: up to five, of equally many ranks or one less."""
+    """The band of each image's true rank [N]: up to `NUM_BANDS` bands, of equally many ranks or one less."""
     names = list(predictions.rank_names)
     bands = np.array_split(np.arange(len(names)), min(NUM_BANDS, len(names)))
     labels = [names[band[0]] if len(band) == 1 else f"{names[band[0]]} … {names[band[-1]]}" for band in bands]
@@ -31,7 +31,7 @@ def rank_bands(predictions: Predictions) -> pd.Series:
 
 
 def groups_of(values: pd.Series) -> pd.Series | str:
-    """An attribute's groups [N] as an ordered categorical of words, or why there are none."""
+    """The groups [N] of an attribute as an ordered categorical of strings, or the reason why there are none."""
     known = values.dropna()
     if known.empty:
         return "not known of any image"
