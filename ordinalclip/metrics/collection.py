@@ -15,11 +15,10 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 from ordinalclip.metrics.accumulation import check_num_ranks
 from ordinalclip.metrics.correlation import spearman
+from ordinalclip.metrics.names import ECE_BINS
 from ordinalclip.metrics.proper_scores import ranked_probability_score
 from ordinalclip.metrics.readout import argmax, expectation, median, rounded_expectation
 from ordinalclip.metrics.within import accuracy_within
-
-ECE_BINS = 15
 
 
 def rank_metrics(probs: Tensor, rank: Tensor, rank_values: Tensor) -> dict[str, Tensor]:
@@ -36,9 +35,9 @@ def rank_metrics(probs: Tensor, rank: Tensor, rank_values: Tensor) -> dict[str, 
     | `rps` | distribution | ranked probability score, divided by R-1 |
     | `ece` | distribution | expected calibration error of the argmax, L1, 15 bins |
 
-    Every image must count once. `qwk` and `spearman` are 0 where they are not defined: all targets equal and all
-    predictions equal (`qwk`), or either (`spearman`). An image with a probability that is not finite makes every
-    metric nan, rather than the argmax of nan a rank.
+    Every image must be included once. `qwk` is 0 if all targets and predictions are equal, `spearman` if all targets or
+    all predictions are equal. All metrics are nan if a probability is not finite, since argmax would treat nan as a
+    maximum.
 
     Args:
         probs: probabilities [N, R], N at least 1.
@@ -50,7 +49,7 @@ def rank_metrics(probs: Tensor, rank: Tensor, rank_values: Tensor) -> dict[str, 
     """
     num_ranks = len(rank_values)
     mean_N, mode_N, rank_N = expectation(probs), argmax(probs), rank.double()
-    # torchmetrics knows no kappa or accuracy of a single class.
+    # torchmetrics does not support kappa or accuracy of a single class.
     num_classes = max(num_ranks, 2)
     qwk = multiclass_cohen_kappa(mode_N, rank, num_classes, weights="quadratic").nan_to_num(0.0)
     metrics = {

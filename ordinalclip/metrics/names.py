@@ -1,4 +1,4 @@
-"""What every score of predictions is called and what it is; imports no torch, so that names are checked at once."""
+"""Names and descriptions of all scores, and the bins of calibration errors. Imports no torch."""
 
 import re
 from collections.abc import Sequence
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from ordinalclip.errors import ConfigError, did_you_mean
 
 MIN_COUNT = 30  # images of a subgroup that is scored: the worst of many small groups is chance
+ECE_BINS = 15  # equally wide bins of 0…1 for the calibration of the argmax
+THRESHOLD_BINS = 10  # for the calibration of P(rank <= k), and for the PIT histogram
 
-# By name: what it is; "readout" is the one that the protocol declares. In the order in which they are shown.
+# Name → description, in the order of tables; "readout" is the readout of the protocol.
 SCORES = {
     "mae": "MAE in ranks, expectation",
     "mae_argmax": "MAE in ranks, argmax",
@@ -38,13 +40,13 @@ SCORES = {
     "aurc": "area under risk-coverage, readout",
     "epsilon_error": "CLAP's error by annotators, readout",
 }
-# Of a threshold: `cs@5` is written `cs_5` in a record, since MLflow takes no @ in a name.
+# Scores with a threshold: `cs@5` is named `cs_5` in a record, since MLflow allows no @ in names.
 THRESHOLD_SCORES = {
     "cs": "share at most {} units off, readout",
     "accuracy_within": "share at most {} ranks off, argmax",
 }
 
-# What MLflow shows of the test split, about 25 names with ordinality, coverage and leakage; the rest is in
+# Test scores that are logged to MLflow; with ordinality, coverage and leakage about 25 names. All scores are in
 # test_stats.json and test_details.json.
 SHOWN = (
     "mae",
@@ -74,15 +76,15 @@ CS_OF_YEARS = 5.0  # the age papers' threshold, reported where the unit is a yea
 
 
 def shown(name: str, readout: str) -> bool:
-    """Whether MLflow gets a score of the test split, named without its split."""
+    """Whether a test score, named without its split, is logged to MLflow."""
     return name in SHOWN or name in (f"mae_{readout}", f"mae_value_{readout}")
 
 
 def parse_score_names(words: Sequence[str]) -> list[str]:
-    """The scores of typed names; `all` is all of `SCORES`.
+    """Checks score names from a command line; `all` is replaced by all of `SCORES`.
 
     Raises:
-        ConfigError: there is no such score, or no threshold behind a name that needs one.
+        ConfigError: there is no such score, or its threshold is missing.
     """
     found: list[str] = []
     for word in words:

@@ -15,12 +15,11 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ordinalclip.metrics.accumulation import check_num_ranks
-
-BINS = 10
+from ordinalclip.metrics.names import THRESHOLD_BINS
 
 
 def bin_of(probability: Tensor, bins: int) -> Tensor:
-    """Which of equally wide bins [low, high) of 0…1 each probability is in; 1 is in the last."""
+    """Index of the bin of each probability; bins [low, high) divide 0…1 equally, and 1 is in the last."""
     return (probability.nan_to_num() * bins).long().clamp(0, bins - 1)
 
 
@@ -43,19 +42,19 @@ def reliability_sums(probability: Tensor, event: Tensor, bins: int) -> Tensor:
 def calibration_errors(sums: Tensor) -> Tensor:
     """Expected calibration error of each event [K]: mean over images of the gap of their bin, L1.
 
-    A finite sample has gaps of its own, so the error of a perfect predictor is above 0, the more so the fewer images.
+    The error of a perfect predictor is above 0 in a finite sample, and increases with fewer images.
     """
     count, predicted, observed = sums
     return (predicted - observed).abs().sum(dim=1) / count.sum(dim=1)
 
 
 def calibration_bias(sums: Tensor) -> Tensor:
-    """Mean probability less the share of events [K]: whether the predictor expects too much (above 0) or too little."""
+    """Mean probability minus the share of events [K]; positive if the predictor overestimates the events."""
     count, predicted, observed = sums
     return (predicted - observed).sum(dim=1) / count.sum(dim=1)
 
 
-def threshold_sums(probs: Tensor, target: Tensor, bins: int = BINS) -> Tensor:
+def threshold_sums(probs: Tensor, target: Tensor, bins: int = THRESHOLD_BINS) -> Tensor:
     """Reliability sums [3, R-1, B] of P(y <= k), k = 0…R-2; see `reliability_sums`.
 
     Args:
@@ -79,7 +78,7 @@ class ThresholdCalibration(Metric):
     is_differentiable, higher_is_better, full_state_update = False, False, False
     sums: Tensor
 
-    def __init__(self, num_ranks: int, bins: int = BINS) -> None:
+    def __init__(self, num_ranks: int, bins: int = THRESHOLD_BINS) -> None:
         super().__init__()
         self.num_ranks, self.bins = num_ranks, bins
         self.add_state("sums", torch.zeros(3, num_ranks - 1, bins, dtype=torch.float64), dist_reduce_fx="sum")
@@ -97,16 +96,16 @@ class ThresholdCalibration(Metric):
 def pit_bounds(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """P(rank < y) and P(rank <= y), [N] each, float64, of probabilities [N, R] and true ranks y [N]."""
     upper = probs.double().cumsum(dim=1).clamp(max=1)
-    upper[:, -1] = torch.where(upper[:, -1].isnan(), upper[:, -1], 1.0)  # whatever rounding left of it
+    upper[:, -1] = torch.where(upper[:, -1].isnan(), upper[:, -1], 1.0)  # exactly 1, despite rounding
     high = upper.gather(1, target[:, None]).squeeze(1)
     low = (high - probs.double().gather(1, target[:, None]).squeeze(1)).clamp(min=0)
     return torch.where(target == 0, torch.zeros_like(low), low), high
 
 
-def pit_sums(probs: Tensor, target: Tensor, bins: int = BINS) -> Tensor:
-    """How many images' worth of stretch lies in each of equally wide bins [B], float64; sums may be added up."""
+def pit_sums(probs: Tensor, target: Tensor, bins: int = THRESHOLD_BINS) -> Tensor:
+    """Sum over images of the share of their PIT interval in each bin [B], float64; sums of batches may be added."""
     low, high = pit_bounds(probs, target)
-    # A rank predicted with probability 0 has a point for a stretch.
+    # The interval of a rank with probability 0 is a point.
     low = torch.where(high - low < 1e-12, (high - 1e-12).clamp(min=0), low)
     high = torch.maximum(high, low + 1e-12)
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=probs.device)
@@ -116,7 +115,7 @@ def pit_sums(probs: Tensor, target: Tensor, bins: int = BINS) -> Tensor:
 
 
 def pit_moments(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the randomised transform, exactly; 1/2 and 1/12 for a calibrated predictor."""
+    """Exact mean and variance of the randomized PIT; 1/2 and 1/12 for a calibrated predictor."""
     low, high = pit_bounds(probs, target)
     mean = ((low + high) / 2).mean()
     return mean, ((low.square() + low * high + high.square()) / 3).mean() - mean.square()
@@ -133,7 +132,7 @@ class PITHistogram(Metric):
     is_differentiable, higher_is_better, full_state_update = False, None, False
     sums: Tensor
 
-    def __init__(self, num_ranks: int, bins: int = BINS) -> None:
+    def __init__(self, num_ranks: int, bins: int = THRESHOLD_BINS) -> None:
         super().__init__()
         self.num_ranks, self.bins = num_ranks, bins
         self.add_state("sums", torch.zeros(bins, dtype=torch.float64), dist_reduce_fx="sum")

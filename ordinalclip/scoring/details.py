@@ -1,6 +1,6 @@
-"""What does not go into one number: the content of `test_details.json`, from which figures are drawn.
+"""Content of `test_details.json`: curves, histograms and tables, from which figures are drawn.
 
-A number that is not defined is null. R ranks, B bins; lists run along the ranks, thresholds or bins.
+Undefined numbers are null. R ranks, B bins; lists are indexed by rank, threshold or bin.
 
     num_images, readout, unit        readout: the one that the protocol declares
     rank_names, rank_values          [R]
@@ -29,10 +29,9 @@ import torch
 from torch import Tensor
 
 from ordinalclip.config.checks import READOUTS
+from ordinalclip.metrics.names import ECE_BINS, THRESHOLD_BINS
 from ordinalclip.metrics.per_rank import group_sums
 from ordinalclip.metrics.readout import read_out
-from ordinalclip.metrics.reliability import BINS as PIT_BINS
-from ordinalclip.metrics.reliability import BINS as THRESHOLD_BINS
 from ordinalclip.metrics.reliability import (
     calibration_bias,
     calibration_errors,
@@ -47,12 +46,11 @@ from ordinalclip.scoring.predictions import Predictions
 from ordinalclip.scoring.scores import ScoreInputs
 from ordinalclip.scoring.subgroups import subgroups
 
-ARGMAX_BINS = 15
 POINTS = 100
 
 
 def details(predictions: Predictions) -> dict[str, Any]:
-    """The keys above, JSON-ready, of predictions of at least one image; without finite probabilities only the first."""
+    """The keys of the module docstring, for at least one image; only the first line if a probability is not finite."""
     names, values = list(predictions.rank_names), predictions.rank_values.tolist()
     found: dict[str, Any] = {"num_images": len(predictions), "readout": predictions.readout, "unit": predictions.unit}
     found |= {"rank_names": names, "rank_values": values}
@@ -73,7 +71,7 @@ def details(predictions: Predictions) -> dict[str, Any]:
 
 
 def jsonable(value: Any) -> Any:
-    """Nested numbers without nan or infinity, which JSON has no words for: null."""
+    """Converts nested tensors, arrays and tuples to lists, and nan and infinity, which JSON lacks, to None."""
     if isinstance(value, dict):
         return {key: jsonable(one) for key, one in value.items()}
     if isinstance(value, Tensor | np.ndarray):
@@ -84,7 +82,7 @@ def jsonable(value: Any) -> Any:
 
 
 def _signed(answers: ScoreInputs, readout: str, *, in_unit: bool = False) -> Tensor:
-    """Predicted less true [N]."""
+    """Predicted minus true [N]."""
     values = answers.values if in_unit else None
     true = answers.values[answers.rank] if in_unit else answers.rank
     return read_out(answers.probs, readout, values) - true
@@ -119,10 +117,10 @@ def _edges(bins: int) -> list[float]:
 
 def _argmax_reliability(answers: ScoreInputs) -> dict[str, Any]:
     sureness, mode = answers.probs.double().max(dim=1)
-    sums = reliability_sums(sureness[:, None], (mode == answers.rank)[:, None], ARGMAX_BINS)
+    sums = reliability_sums(sureness[:, None], (mode == answers.rank)[:, None], ECE_BINS)
     count, predicted, observed = sums[:, 0]
     return {
-        "edges": _edges(ARGMAX_BINS),
+        "edges": _edges(ECE_BINS),
         "count": count.long(),
         "confidence": predicted / count,
         "accuracy": observed / count,
@@ -152,8 +150,8 @@ def _pit(answers: ScoreInputs) -> dict[str, Any]:
     mean, variance = pit_moments(answers.probs, answers.rank)
     return {
         "kind": "not randomised",
-        "edges": _edges(PIT_BINS),
-        "height": pit_sums(answers.probs, answers.rank) * PIT_BINS / len(answers.rank),
+        "edges": _edges(THRESHOLD_BINS),
+        "height": pit_sums(answers.probs, answers.rank) * THRESHOLD_BINS / len(answers.rank),
         "mean": float(mean),
         "variance": float(variance),
     }

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ordinalclip.config.checks import READOUTS
+from ordinalclip.metrics.names import ECE_BINS, THRESHOLD_BINS
 from ordinalclip.scoring.predictions import Predictions
 
 Floats = npt.NDArray[np.floating]
-_TINY = float(np.finfo(np.float32).tiny)
-
 Integers = npt.NDArray[np.integer]
 Score = Callable[[Floats], float]
-_ARGMAX_BINS, _THRESHOLD_BINS = 15, 10  # those of `metrics.collection` and `metrics.threshold_calibration`
+
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 def readouts(probs: Floats, values: Floats | None = None) -> dict[str, Floats]:
@@ -82,12 +82,12 @@ def weighted_macro_mean(values: Floats, rank: Integers, weights: Floats, num_ran
 
 
 def weighted_worst_mean(values: Floats, rank: Integers, weights: Floats, num_ranks: int) -> float:
-    """The largest of these means."""
+    """The largest mean of `weighted_rank_means`."""
     return float(weighted_rank_means(values, rank, weights, num_ranks).max())
 
 
 def order_of(column: Floats) -> Integers:
-    """Which of a column's different values each of its rows [N] has, 0 the least: all that rank scores need of it."""
+    """Dense ranks [N] of the values of a column, from 0; ties are equal."""
     return np.unique(column, return_inverse=True)[1]
 
 
@@ -165,10 +165,10 @@ def weighted_score(name: str, predictions: Predictions) -> Score | None:
         return partial(weighted_risk_area, error, order_of(expected))
     if name == "ece":
         sure, right = probs.max(axis=1)[:, None], (answers["argmax"] == rank)[:, None]
-        return lambda weights: float(weighted_calibration_errors(sure, right, weights, _ARGMAX_BINS)[0])
+        return lambda weights: float(weighted_calibration_errors(sure, right, weights, ECE_BINS)[0])
     if name in ("tce", "tce_max"):
         below = probs.cumsum(axis=1)[:, :-1].clip(max=1)
         reached = rank[:, None] <= np.arange(num_ranks - 1)
         summary = np.mean if name == "tce" else np.max
-        return lambda weights: float(summary(weighted_calibration_errors(below, reached, weights, _THRESHOLD_BINS)))
+        return lambda weights: float(summary(weighted_calibration_errors(below, reached, weights, THRESHOLD_BINS)))
     return None

@@ -21,7 +21,7 @@ def test_near_duplicates_are_in_every_runs_record_and_told_once_a_process(
     compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(first_record, "near_duplicates", lambda *_: dict(FOUND))
-    monkeypatch.setattr(first_record, "_TOLD", set())
+    monkeypatch.setattr(first_record, "_LOGGED_NOTES", set())
     terminal, told = logging.getLogger("ordinalclip"), []
     listener = logging.Handler()
     listener.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
