@@ -28,7 +28,7 @@ REFERENCE_RANKS, REFERENCE_SLICE = 101, (15, 76)
 def similarity(rank_features: Features) -> Matrix:
     """Cosine similarities [R, R] of rank features [R, D], divided by the largest, float64 [OrdinalCLIP, its script].
 
-    A feature of length 0 is similar to none, itself included.
+    The similarity of a feature of length 0 is 0, also to itself.
     """
     features_RD = np.asarray(rank_features, dtype=np.float64)
     lengths_R1 = np.linalg.norm(features_RD, axis=1, keepdims=True)
@@ -46,8 +46,8 @@ def row_softmax(similarity_RR: Matrix) -> Matrix:
 def steps_away(similarity_RR: Matrix) -> Matrix:
     """How much the similarity to a rank i changes on the last step of the way from i to k, as [R, R] over (i, k).
 
-    Where k > i that is S[i, k] - S[i, k-1], where k < i it is S[i, k] - S[i, k+1]: ordered ranks have falls alone. The
-    step that leaves i itself falls whatever the features are, so that it is nan, as is the diagonal.
+    For k > i it is S[i, k] - S[i, k-1], for k < i it is S[i, k] - S[i, k+1]: negative for ordered ranks. The diagonal and
+    the first step away from i, which is negative for any features, are nan.
     """
     steps_RR = np.full(similarity_RR.shape, np.nan)
     steps_RR[:, 1:] = similarity_RR[:, 1:] - similarity_RR[:, :-1]
@@ -77,13 +77,12 @@ def off_diagonal_ordinality(similarity_RR: Matrix) -> float:
 def adjusted_ordinality(similarity_RR: Matrix) -> float:
     """Share of steps away from a rank over which the similarity to it falls, less the share over which it rises.
 
-    1: it falls on all of them, the order is perfect. 0: chance. -1: it rises on all of them. The steps are those of
+    1: it falls on all steps (perfect order). 0: chance. -1: it rises on all steps. The steps are those of
     `off_diagonal_ordinality`; without equal similarities it is that score with its chance level p = 1/2 removed,
     (score - p) / (1 - p).
 
-    That 0 is chance needs no simulation: under a random order of the same features each step is as likely to fall as to
-    rise, since exchanging the two ranks that it joins turns it round. So the mean over all R! orders is 0 exactly,
-    whatever the features, equal ones included. nan for R = 2: there is no such step.
+    The chance level is exactly 0 for any features: exchanging the two ranks of a step reverses its sign, so under a
+    random order each step is as likely to fall as to rise. nan for R = 2: there is no such step.
     """
     steps = _counted(similarity_RR)
     if steps.size == 0:
@@ -112,12 +111,12 @@ def kendall(similarity_RR: Matrix) -> float:
     Returns:
         τ-b; 0 where all dissimilarities are equal; nan for R = 2, where there is one pair.
     """
-    from scipy.stats import kendalltau  # takes a moment, and nothing else here needs it
+    from scipy.stats import kendalltau  # slow to import, and used here only
 
     upper, lower = np.triu_indices(len(similarity_RR), k=1)
     if len(upper) < 2:
         return float("nan")
-    # Whole multiples of the tolerance: what differs by rounding alone is tied.
+    # Rounded to multiples of the tolerance, so that differences by rounding are ties.
     dissimilarity = np.round((1 - similarity_RR[upper, lower]) / TOLERANCE)
     if np.ptp(dissimilarity) == 0:
         return 0.0
@@ -134,17 +133,17 @@ def largest_kendall(num_ranks: int) -> float:
 
 
 def neighbours_out_of_order(similarity_RR: Matrix, first: int = 0) -> list[dict[str, float]]:
-    """Neighbours r and r+1 that at least one other rank finds the wrong way round.
+    """Neighbors r and r+1 whose order is violated by the similarity to at least one other rank.
 
-    Each of the R-2 other ranks i has a say: below them it should be more similar to r, above them to r+1. The mean over
-    all R-1 neighbours is 1 - `off_diagonal_ordinality`.
+    A rank i < r should be more similar to r, a rank i > r+1 to r+1. The mean of the shares over all R-1 pairs of
+    neighbors is 1 - `off_diagonal_ordinality`.
 
     Args:
         similarity_RR: similarities [R, R].
-        first: number of the first rank, where the matrix is of a slice.
+        first: index of the first rank, if the matrix is of a slice.
 
     Returns:
-        `rank` r and `share` of the other ranks that find r and r+1 out of order, the worst first, by rank among equals.
+        `rank` r and `share` of the R-2 other ranks that violate the order, largest first, ties by rank.
     """
     shares = shares_out_of_order(similarity_RR)
     order = np.argsort(-shares, kind="stable")
@@ -152,7 +151,7 @@ def neighbours_out_of_order(similarity_RR: Matrix, first: int = 0) -> list[dict[
 
 
 def shares_out_of_order(similarity_RR: Matrix) -> Matrix:
-    """For every two neighbours r and r+1, the share [R-1] of other ranks that find them out of order; nan for R = 2."""
+    """Share [R-1] of other ranks that violate the order of neighbors r and r+1; nan for R = 2."""
     num_ranks = len(similarity_RR)
     wrong_RR = violations(similarity_RR)
     # A rank i below r steps from r to r+1, one above r+1 from r+1 to r.
@@ -164,7 +163,7 @@ def shares_out_of_order(similarity_RR: Matrix) -> Matrix:
 
 @dataclass(frozen=True)
 class Ordinality:
-    """How ordered rank features are, each score beside what random features score.
+    """Ordinality scores of rank features, with their chance levels.
 
     Attributes:
         score: the paper's score, see `ordinality_score`; the diagonal is counted.
@@ -172,12 +171,12 @@ class Ordinality:
         adjusted: share of steps away from a rank, up or down, on which the similarity to it falls, less the share on
             which it rises: 1 for perfect order, 0 for random features; see `adjusted_ordinality`.
         kendall: Kendall's τ-b between distance and dissimilarity of every two ranks; 0 for random features.
-        kendall_largest: the most that perfectly ordered ranks reach where no two dissimilarities are equal.
+        kendall_largest: τ-b of perfectly ordered ranks without equal dissimilarities.
         off_diagonal: share of falling steps off the diagonal, both directions; see `off_diagonal_ordinality`.
         off_diagonal_chance: its chance level, 1/2.
         spans: the paper's score by span 1, 2, 4, …, R-1.
         span_chances: the chance level of each.
-        out_of_order: neighbouring ranks that some other rank finds out of order; see `neighbours_out_of_order`.
+        out_of_order: see `neighbours_out_of_order`.
     """
 
     score: float
@@ -201,7 +200,7 @@ def spans(num_ranks: int) -> list[int]:
 def ordinality_score(similarity_RR: Matrix, span: int | None = None) -> float:
     """Share of pairs 0 <= i <= j <= R-2, j - i < span, with S[i, j] > S[i, j+1] [OrdinalCLIP, its script].
 
-    Pairs on the diagonal count, and always obey. One direction only: away from i upwards.
+    Pairs on the diagonal are counted, and always fall. Only steps upwards from i are counted.
 
     Args:
         similarity_RR: similarities S [R, R], R at least 2.
@@ -209,7 +208,7 @@ def ordinality_score(similarity_RR: Matrix, span: int | None = None) -> float:
     """
     steps = len(similarity_RR) - 1
     falls = similarity_RR[:-1, :-1] > similarity_RR[:-1, 1:] + TOLERANCE
-    # On the diagonal no feature is more similar to another than to itself; rounding has no say in it.
+    # A feature is most similar to itself; without this, rounding could decide otherwise.
     falls = falls | np.eye(steps, dtype=bool)
     near = np.tril(np.triu(np.ones_like(falls)), steps - 1 if span is None else span - 1)
     return float(falls[near].mean())

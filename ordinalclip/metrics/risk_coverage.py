@@ -1,4 +1,4 @@
-"""Risk–coverage: the mean error of the images that a model is surest of, by how many of them are kept.
+"""Risk–coverage: mean error of the most confident predictions, as a function of the share that is kept.
 
 Geifman, Uziel and El-Yaniv, "Bias-reduced uncertainty estimation for deep neural classifiers", 2019 (AURC and its
 excess over the best order). The risk here is the absolute error of a readout, in ranks.
@@ -16,12 +16,12 @@ CONFIDENCES = ("expected_error", "max_prob", "entropy")
 
 
 def confidence(probs: Tensor, how: str, readout: str = "expectation") -> Tensor:
-    """How sure a model is of each image [N], float64, the larger the surer.
+    """Confidence of a model in each image [N], float64.
 
     Args:
         probs: probabilities [N, R].
-        how: `expected_error`: less the error of the readout in ranks that the distribution itself expects, the risk's
-            own measure and the default everywhere; `max_prob`: the largest probability; `entropy`: less the entropy.
+        how: `expected_error`: minus the expected absolute error of the readout in ranks, the default; `max_prob`: the
+            largest probability; `entropy`: minus the entropy.
         readout: one of `names.READOUTS`.
     """
     probs = probs.double()
@@ -34,10 +34,9 @@ def confidence(probs: Tensor, how: str, readout: str = "expectation") -> Tensor:
 
 
 def risk_coverage(error: Tensor, sureness: Tensor) -> Tensor:
-    """Mean error of the n surest images, n = 1…N [N], float64, of errors [N] and confidences [N].
+    """Mean error of the n most confident images, n = 1…N [N], float64, of errors [N] and confidences [N].
 
-    Images of equal confidence are taken in random order, and this is what is expected then, so that the order of the
-    images is uninformative.
+    For images of equal confidence it is the expected value over random orders.
     """
     _, place = torch.unique(-sureness, return_inverse=True)
     sums = torch.zeros(int(place.max()) + 1, dtype=torch.float64, device=error.device)
@@ -51,7 +50,7 @@ def area(risk: Tensor) -> Tensor:
 
 
 class AURC(Metric):
-    """Area under risk–coverage; see `risk_coverage` and `confidence`. Keeps two numbers an image.
+    """Area under risk–coverage; see `risk_coverage` and `confidence`. Stores two numbers per image.
 
     Args:
         num_ranks: R.

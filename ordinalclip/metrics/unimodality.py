@@ -1,18 +1,18 @@
-"""Do predicted distributions rise to one mode and fall from it?"""
+"""Unimodality: whether predicted distributions have a single mode."""
 
 import torch
 from torch import Tensor
 
 from ordinalclip.metrics.accumulation import ImageMean
 
-# A valley counts from this depth on: what a softmax in float32 does far from the mode is rounding.
+# Shallower valleys are ignored: far from the mode they are rounding errors of a float32 softmax.
 TOLERANCE = 1e-6
 
 
 def valley_depths(probs: Tensor) -> Tensor:
-    """How deep the deepest valley between two modes is [N], 0 where there is one mode, of probabilities [N, R].
+    """Depth of the deepest valley between two modes [N] of probabilities [N, R]; 0 for a single mode.
 
-    The depth at a rank is how far its probability lies under the lower of the highest on its left and on its right.
+    The depth at a rank is the smaller of the maxima to its left and right, minus its probability.
     """
     left = probs.cummax(dim=1).values
     right = probs.flip(1).cummax(dim=1).values.flip(1)
@@ -20,7 +20,7 @@ def valley_depths(probs: Tensor) -> Tensor:
 
 
 def unimodal(probs: Tensor, tolerance: float = TOLERANCE) -> Tensor:
-    """Which distributions [N] of probabilities [N, R] have a single mode; a plateau is one."""
+    """Whether each distribution [N] of probabilities [N, R] has a single mode; a plateau is one mode."""
     return valley_depths(probs) <= tolerance
 
 
@@ -29,7 +29,7 @@ class UnimodalityRate(ImageMean):
 
     Args:
         num_ranks: R.
-        tolerance: the depth up to which a valley does not count.
+        tolerance: depth up to which valleys are ignored.
     """
 
     higher_is_better = True
@@ -39,5 +39,5 @@ class UnimodalityRate(ImageMean):
         self.tolerance = tolerance
 
     def scores(self, probs: Tensor, target: Tensor) -> Tensor:
-        """1 where there is a single mode, else 0."""
+        """1 for a single mode, else 0."""
         return unimodal(probs, self.tolerance).double()

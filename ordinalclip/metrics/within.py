@@ -1,19 +1,19 @@
-"""Share of predictions that come close enough."""
+"""Accuracy within k: share of predictions at most k from the target."""
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-_ROUNDING = 1e-9  # 0.9 and 0.7 are 0.2 apart
+_ROUNDING = 1e-9  # tolerance: 0.9 - 0.7 > 0.2 in floating point
 
 
 def accuracy_within(preds: Tensor, target: Tensor, k: float = 1) -> Tensor:
-    """Share of predictions at most `k` from the target; nan where there are none.
+    """Share of predictions at most `k` from the target; nan if there are none.
 
     Args:
         preds: predicted ranks [N], or values in any unit.
         target: true ranks [N], or values in the same unit.
-        k: the distance that still counts.
+        k: largest accepted distance.
     """
     return ((preds - target).abs() <= k + _ROUNDING).double().mean()
 

@@ -1,7 +1,7 @@
-"""Intervals of scores by a bootstrap of groups: whole subjects are drawn, never single images of one. Imports no torch.
+"""Confidence intervals of scores by a cluster bootstrap, which draws whole groups such as subjects. Imports no torch.
 
-They say how far scores depend on which images were tested, not on the seed or the training images. With fewer than
-about 20 groups percentile intervals are too narrow; the number of groups is reported with every interval.
+The intervals cover the choice of test images, not the seed or the training images. Percentile intervals are too narrow
+with fewer than about 20 groups; the number of groups is reported with every interval.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,11 +16,12 @@ from ordinalclip.scoring.predictions import Predictions
 
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
-_AT_ONCE = 4_000_000  # weights held in memory
+_AT_ONCE = 4_000_000  # weights in memory at a time
 
 LEVEL, DRAWS = 0.95, 1000
-# Largest means and calibration errors are left out: of resampled images they are larger than of the images themselves.
-_NO_MEANS = ("qwk", "amae", "spearman", "aurc")
+# Scores that are not means over images. Worst-case errors and calibration errors are left out: they are biased upwards
+# in resampled images.
+_OTHER_SCORES = ("qwk", "amae", "spearman", "aurc")
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Interval:
     """A percentile interval.
 
     Attributes:
-        low: its lower end, nan where there are fewer than two groups.
-        high: its upper end.
-        level: its nominal coverage.
-        num_groups: that were drawn from: subjects, or images where none is known.
+        low: lower end, nan for fewer than two groups.
+        high: upper end.
+        level: nominal coverage.
+        num_groups: number of groups that were resampled: subjects, or images if subjects are not known.
     """
 
     low: float
@@ -41,7 +42,7 @@ class Interval:
 
 
 def group_index(group: Integers | None, num_images: int) -> tuple[Integers, int]:
-    """Numbers 0…G-1 of the images' groups [N], and G; each image its own where groups are not known."""
+    """Group indices 0…G-1 of the images [N], and G; every image is its own group if `group` is None."""
     if group is None:
         return np.arange(num_images), num_images
     names, index = np.unique(group, return_inverse=True)
@@ -49,9 +50,9 @@ def group_index(group: Integers | None, num_images: int) -> tuple[Integers, int]
 
 
 def resample_weights(num_groups: int, draws: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """How often each group is drawn [d, G], in pieces that add up to `draws` rows; each row adds up to G.
+    """Yields how often each group is drawn [d, G], in chunks with `draws` rows in total; each row sums to G.
 
-    The same seed gives the same rows whatever is done with them, so that scores of two runs are compared in pairs.
+    The rows depend only on the arguments, so that scores of two runs can be compared in pairs.
     """
     rng = np.random.default_rng(seed)
     at_once = max(1, _AT_ONCE // max(num_groups, 1))
@@ -64,8 +65,8 @@ def resample_weights(num_groups: int, draws: int, seed: int) -> Iterator[npt.NDA
 def bootstrap_means(values: Floats, group: Integers | None = None, *, draws: int = 1000, seed: int = 0) -> Floats:
     """Means of resampled images [draws] or [draws, M], of values [N] or of M columns of them [N, M].
 
-    A mean is the drawn images' sum over their number, which varies where groups are of different size. For a paired
-    comparison of two runs hand in the difference of their values, or both as two columns.
+    A mean is the sum over the drawn images divided by their number, which varies with the sizes of the groups. For a
+    paired comparison of two runs, pass the difference of their values, or both as columns.
     """
     values = np.asarray(values, dtype=float)
     columns = values.reshape(len(values), -1)
@@ -80,14 +81,14 @@ def bootstrap_means(values: Floats, group: Integers | None = None, *, draws: int
 def bootstrap_scores(
     score: Callable[[Floats], float], group: Integers | None, num_images: int, *, draws: int = 1000, seed: int = 0
 ) -> Floats:
-    """A score of resampled images [draws], for scores that are no means.
+    """A score of resampled images [draws], for scores that are not means.
 
     Args:
-        score: of how often each image was drawn [N].
+        score: how often each image was drawn [N] → score.
         group: [N], or None.
         num_images: N.
-        draws: how often.
-        seed: of the draws; those of `bootstrap_means`.
+        draws: number of resamples.
+        seed: the resamples are those of `bootstrap_means` with the same seed.
     """
     index, num_groups = group_index(group, num_images)
     pieces = resample_weights(num_groups, draws, seed)
@@ -95,7 +96,7 @@ def bootstrap_scores(
 
 
 def percentile_interval(draws: Floats, num_groups: int, level: float = 0.95) -> Interval:
-    """The middle `level` of the draws [B]; those that are nan (a rank that was never drawn) are left out."""
+    """Percentile interval of draws [B]; nan, such as of a rank that was not drawn, is ignored."""
     known = draws[~np.isnan(draws)]
     if num_groups < 2 or len(known) == 0:
         return Interval(float("nan"), float("nan"), level, num_groups)
@@ -135,13 +136,13 @@ def clustered_standard_error(values: npt.NDArray[np.floating], group: npt.NDArra
 def score_intervals(
     predictions: Predictions, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Any]:
-    """Percentile bootstrap intervals of all scores that are means of images, and of a few that are not.
+    """Percentile bootstrap intervals of all scores that are means over images, and of `_OTHER_SCORES`.
 
     Args:
-        predictions: of N images.
+        predictions: predictions of N images.
         level: nominal coverage.
-        draws: resampled sets of images.
-        seed: of the draws.
+        draws: number of resamples.
+        seed: seed of the resamples.
 
     Returns:
         `level`, `draws`, `by`, `num_groups`, and `scores`: name → [low, high], nan for fewer than two groups.
@@ -151,7 +152,7 @@ def score_intervals(
     images = per_image(predictions)
     means = bootstrap_means(np.stack(list(images.values()), axis=1), predictions.family, draws=draws, seed=seed)
     drawn = dict(zip(images, means.T, strict=True))
-    for name in _NO_MEANS:
+    for name in _OTHER_SCORES:
         score = weighted_score(name, predictions)
         assert score is not None
         drawn[name] = bootstrap_scores(score, predictions.family, num_images, draws=draws, seed=seed)

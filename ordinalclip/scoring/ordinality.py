@@ -1,4 +1,4 @@
-"""The ordinality of a run's rank features, from its record alone: no image tower, no text tower, no torch."""
+"""Ordinality scores of rank features, and those of a run from its record. Imports no torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _STORED = {"before": "before", "best": "rank_features"}
 def ordinality_of_features(stages: Mapping[str, Features]) -> dict[str, Any]:
     """The content of a run's ordinality.json: every score of rank features [R, D], by stage.
 
-    Where R is 101 the reference's slice of the ranks is scored beside all of them, as `reference_slice`.
+    If R is 101, the reference's slice of the ranks is scored as well, as `reference_slice`.
     """
     record: dict[str, Any] = {}
     for stage, features_RD in stages.items():
@@ -33,7 +33,7 @@ def ordinality_of_features(stages: Mapping[str, Features]) -> dict[str, Any]:
 
 
 def rank_features_of(run: Run) -> dict[str, Matrix]:
-    """Rank features [R, D] of a run by stage; `before` is missing where a run was imported.
+    """Rank features [R, D] of a run by stage; `before` is missing in imported runs.
 
     Raises:
         DataError: the run has no rank features yet, or their file is damaged.
@@ -84,6 +84,6 @@ def ordinality_of_run(run: Run, ranks: Sequence[int] | None = None) -> pd.DataFr
 
 
 def logged_ordinality(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Of one stage's scores the few that are logged, by their names in the log; those that are not defined are not."""
+    """The scores of a stage that are logged, by their logged names; undefined scores are left out."""
     names = {"ordinality": "score", "ordinality_adjusted": "adjusted", "ordinality_kendall": "kendall"}
     return {name: scores[key] for name, key in names.items() if math.isfinite(scores[key])}
