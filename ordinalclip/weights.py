@@ -1,4 +1,4 @@
-"""`python -m ordinalclip.weights backbone=…`: downloads a backbone's weights and prints what to copy to other machines."""
+"""`python -m ordinalclip.weights backbone=…`: downloads a backbone's weights and prints what to copy elsewhere."""
 
 import logging
 import sys

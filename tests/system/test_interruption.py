@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation.prepare import prepare
-from ordinalclip.system.interruption import SIGNALS, Stopped, check_stop, signals_stop
+from ordinalclip.system.interruption import SIGNALS, Interrupt, Stopped, check_stop, signals_stop
 from tests.conftest import Compose
 
 
@@ -83,3 +84,27 @@ def test_a_run_stops_between_batches_and_keeps_its_last_epoch(
     run_job(prepare(compose_cfg("batch_size=8")), in_sweep=True)
     assert job.run.state() == "finished"
     assert steps[-1][0] == 2
+
+
+def test_an_interrupt_that_python_drops_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    interrupt = Interrupt()
+    try:
+        interrupt.listen()
+        interrupt.check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_process_that_ignores_it_goes_on_doing_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        Interrupt().listen()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,12 +1,13 @@
-"""Why a job is stopped, by what scontrol says of it; its lines are those of SLURM 22.05."""
-
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from ordinalclip.errors import ConfigError
+from ordinalclip.preparation.prepare import check_settings
 from ordinalclip.system.slurm import own_job, stop_reason
+from tests.conftest import Compose
 
 PREEMPTED = (
     "JobId=9 ArrayJobId=8 JobState=RUNNING Reason=None EndTime=2026-11-26T15:20:32 PreemptTime=2026-11-26T15:20:17"
@@ -55,3 +56,16 @@ def test_a_task_of_an_array_asks_by_its_own_name(scontrol: Path, monkeypatch: py
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID")
     monkeypatch.delenv("SLURM_JOB_ID")
     assert stop_reason(signal.SIGUSR2) == ""
+
+
+@pytest.mark.slow
+def test_a_run_on_two_devices_in_one_of_two_tasks_is_refused(
+    compose_cfg: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    check_settings(compose_cfg())  # on one device: tasks may be runs of their own
+    with pytest.raises(ConfigError, match="srun started this 2 times") as caught:
+        check_settings(compose_cfg("trainer.devices=2"))
+    assert "srun -n1 --gpus=2" in str(caught.value)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    check_settings(compose_cfg("trainer.devices=2"))
