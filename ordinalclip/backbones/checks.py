@@ -1,4 +1,4 @@
-"""Settings of a backbone that must fit each other: checked before data are read, and when one is built. No torch."""
+"""Checks of a backbone's settings, before data are read and when it is built. Imports no torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,9 @@ _CLIP_LENGTH, _MINILM_LENGTH = 77, 512
 
 
 def check_backbone(backbone: Mapping[str, Any]) -> None:
-    """Checks the group `backbone`, whose values are of the right types; one of a user's own checks itself when built.
+    """Checks that settings of the group `backbone` fit together; their types are checked before.
+
+    A backbone outside this package is checked by its own function.
 
     Raises:
         ConfigError: two settings that do not fit together, or a size that the tower cannot have.
@@ -29,7 +31,7 @@ def check_backbone(backbone: Mapping[str, Any]) -> None:
 
 
 def max_prompt_tokens(backbone: Mapping[str, Any]) -> int | None:
-    """Tokens that a sentence may have beside those that mark its ends; None where that is not known."""
+    """Tokens that a sentence may have, special tokens not counted; None if unknown."""
     target = backbone["_target_"].removeprefix(_OURS)
     if target == "mini.build_mini" and backbone.get("text_tower", "minilm") == "minilm":
         return _MINILM_LENGTH - 2
@@ -44,7 +46,7 @@ def max_prompt_tokens(backbone: Mapping[str, Any]) -> int | None:
 
 
 def check_grid(grid: int, layer: str, projection: str) -> None:
-    """A layer's map has as many cells as are kept of it, and features that no projection follows are D wide."""
+    """Raises a ConfigError if a layer's map has too few cells, or features without a projection are not D wide."""
     channels, side = MAPS[layer]
     if grid > side:
         problem = f"the map of backbone.layer={layer} has {side} × {side} cells"
@@ -55,14 +57,14 @@ def check_grid(grid: int, layer: str, projection: str) -> None:
 
 
 def check_multiples_of_8(**numbers: int) -> None:
-    """What is divided into heads or patches of eight."""
+    """Raises a ConfigError unless all numbers are multiples of 8, the width of heads and patches."""
     for key, value in numbers.items():
         if value % 8 != 0:
             raise ConfigError(f"backbone.{key}", value, "is not a multiple of 8")
 
 
 def check_size(size: int | None, model: str) -> None:
-    """An image has at least one patch."""
+    """Raises a ConfigError if an image is smaller than one patch."""
     patch = patch_size(model) if size is not None and model in open_clip_models() else None
     if size is not None and patch is not None and size < patch:
         problem = f"one patch of {model} has {patch} × {patch} pixels"

@@ -1,4 +1,4 @@
-"""CLIP and its kin from open_clip: any of its models."""
+"""Any model of open_clip as a backbone."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -32,8 +32,8 @@ def build_openclip(
 ) -> Backbone:
     """Build an open_clip model.
 
-    What the published weights were trained with decides the activation (QuickGELU or not) and the preprocessing: a file
-    without that is silently a worse model.
+    The tag of the weights determines the activation (QuickGELU or not) and the preprocessing; with others the model is
+    worse, without an error.
 
     SigLIP's logit bias is left out: it adds the same number to the logits of all ranks, and a softmax over the ranks
     does not see that.

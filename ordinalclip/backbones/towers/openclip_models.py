@@ -260,7 +260,7 @@ def _own_state(path: Path, model: str, key: str) -> dict[str, Tensor] | None:
 
 @contextmanager
 def _named(path: Path, model: str, key: str) -> Iterator[None]:
-    """Whatever a foreign file makes a foreign loader raise, told as the file's."""
+    """Turns any error of open_clip's loaders into a ConfigError that names the file."""
     try:
         yield
     except Exception as error:

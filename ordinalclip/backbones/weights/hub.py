@@ -81,8 +81,8 @@ def hub_sha256(file: Path) -> str:
     own = _words(note_of(file))
     if own and _SHA256.fullmatch(own[0]):
         return own[0]
-    told = _words(file.parent / ".cache" / "huggingface" / "download" / f"{file.name}.metadata")
-    etag = told[1] if len(told) > 1 else ""
+    metadata = _words(file.parent / ".cache" / "huggingface" / "download" / f"{file.name}.metadata")
+    etag = metadata[1] if len(metadata) > 1 else ""
     return etag if _SHA256.fullmatch(etag) else ""
 
 

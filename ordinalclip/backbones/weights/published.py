@@ -214,7 +214,7 @@ def check_tag(owner: Owner, tag: str, key: str, allowed: str) -> None:
         owner: the network.
         tag: what was given as a source of weights, or as the origin of a file.
         key: where it was given.
-        allowed: what may stand there.
+        allowed: accepted values, for the message.
 
     Raises:
         ConfigError: if the network has no such tag.
@@ -236,16 +236,16 @@ def check_origin(owner: Owner, path: Path) -> None:
         path: the file.
 
     Raises:
-        ConfigError: if nothing is said, or what is said cannot be true of the file.
+        ConfigError: if the origin is missing or contradicts the file.
     """
     tags = list(owner.published())
     allowed = f"{', '.join(tags)}{', ' if tags else ''}config (as the model's configuration says, CLIP's mean and std)"
     archive = is_torchscript(path)
     if owner.tag is None and not archive:
-        problem = f"{path.name} was trained with an activation and a preprocessing that only its origin tells"
+        problem = f"{path.name} was trained with an activation and a preprocessing that only its origin determines"
         raise ConfigError(owner.tag_key, "null", problem, allowed=allowed)
     if owner.tag is not None and owner.tag != "config":
         check_tag(owner, owner.tag, owner.tag_key, allowed)
     if archive and owner.tag is not None and not uses_quick_gelu(owner.model, owner.tag):
-        problem = f"{path.name} is an archive of OpenAI's, whose models use QuickGELU; this stands for GELU"
+        problem = f"{path.name} is an archive of OpenAI's, whose models use QuickGELU; this tag means GELU"
         raise ConfigError(owner.tag_key, owner.tag, problem, remedy=f"{owner.tag_key}=null, or openai")
