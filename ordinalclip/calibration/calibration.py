@@ -130,8 +130,8 @@ def fit_calibration(calibration: Predictions, *, alpha: float = 0.1) -> dict[str
 def _notes(num_images: int, families: int | None) -> list[str]:
     if families is None or families >= FEW_FAMILIES or num_images == 0:
         return []
-    told = f"the {num_images} calibration images are of only {families} subjects, groups or blocks of like images"
-    return [f"{told}; coverage elsewhere may be further from what is stated than so many images promise"]
+    few = f"the {num_images} calibration images are of only {families} subjects, groups or blocks of like images"
+    return [f"{few}; coverage elsewhere may be further from what is stated than so many images promise"]
 
 
 def _level(scores: Floats, level: float, families: int | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Split conformal prediction with sets of neighbouring ranks, and Wilson's interval of a share.
+"""Split conformal prediction with sets of neighboring ranks, and Wilson's interval of a share.
 
-Sets grow around an image's median rank towards the likelier neighbour; each contains the smaller ones and none has a
+Sets grow around an image's median rank towards the likelier neighbor; each contains the smaller ones and none has a
 gap. The growth is that of Lu, Angelopoulos and Pomerantz, "Improving trustworthiness of AI disease severity rating in
 medical imaging with ordinal conformal prediction sets", MICCAI 2022, started at the median instead of the mode.
 

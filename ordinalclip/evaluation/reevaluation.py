@@ -71,7 +71,7 @@ def overlap_messages(found: dict[str, int], number: int) -> list[str]:
         "num_chosen_on": "are of the val split that chose the epoch or fitted the intervals",
         "num_of_trained_subjects": "show subjects that were trained on",
     }
-    return [f"{found[key]} of these {number} images {told}" for key, told in words.items() if found.get(key, 0) > 0]
+    return [f"{found[key]} of these {number} images {text}" for key, text in words.items() if found.get(key, 0) > 0]
 
 
 def evaluate_record(record: Record, manifest: Manifest, split: str) -> tuple[dict[str, float], pd.DataFrame]:

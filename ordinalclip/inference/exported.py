@@ -51,8 +51,8 @@ def load_exported(folder: Path, device: torch.device, *, trusted: bool = False) 
         logits = _of_safetensors(exported, device, trusted=trusted)
     else:  # the device is part of the graph
         if device.type != "cpu":
-            told = "%s: format=%s computes on the CPU, not on %s; format=safetensors computes anywhere"
-            log.warning(told, folder, config["format"], device)
+            message = "%s: format=%s computes on the CPU, not on %s; format=safetensors computes anywhere"
+            log.warning(message, folder, config["format"], device)
         logits = {"onnx": _of_onnx, "torch_export": _of_archive}[config["format"]](exported)
     prepared = config["preprocessing"] | {key: tuple(config["preprocessing"][key]) for key in ("mean", "std")}
     ranks = config["ranks"]

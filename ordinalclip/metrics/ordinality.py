@@ -1,7 +1,7 @@
 """Ordinality: whether the similarity of rank features falls with the distance of their ranks.
 
 R ranks, D width. Imports no torch. `ordinality` collects all variants: the paper's score, scores without the diagonal,
-in both directions and corrected for chance, Kendall's tau between distance and dissimilarity, and the neighbouring
+in both directions and corrected for chance, Kendall's tau between distance and dissimilarity, and the neighboring
 ranks that are out of order.
 """
 
@@ -60,7 +60,7 @@ def steps_away(similarity_RR: Matrix) -> Matrix:
 
 
 def violations(similarity_RR: Matrix) -> npt.NDArray[np.bool_]:
-    """Where a rank k is at least as similar to i as its neighbour on the side of i is, as [R, R] over (i, k)."""
+    """Where a rank k is at least as similar to i as its neighbor on the side of i is, as [R, R] over (i, k)."""
     return steps_away(similarity_RR) >= -TOLERANCE  # nan is not
 
 
@@ -226,7 +226,7 @@ def ordinality(rank_features: Features, ranks: Sequence[int] | None = None) -> O
     """All scores of rank features.
 
     Args:
-        rank_features: rank features [R, D], R at least 2, normalised or not.
+        rank_features: rank features [R, D], R at least 2, normalized or not.
         ranks: score ranks first…last-1 alone, such as the reference's `REFERENCE_SLICE`; None: all.
 
     Raises:

@@ -194,15 +194,15 @@ def _leakage(job: Job) -> tuple[dict[str, Any], list[str]]:
     near = near_duplicates(job.manifest, Path(job.cfg["paths"]["cache"]))
     report["near_duplicates"] = near
     if near["known"] == 0:
-        told = (
+        note = (
             f"near duplicates were not looked for: there are more than {MAX_PAIRS:,} pairs of a test image and another"
         )
-        return report, [told]
+        return report, [note]
     if near["shared"] == 0:
         return report, []
     one, other, _ = near["examples"][0]
-    told = f"{near['shared']:,} test images ({near['test_rate']:.1%}) look nearly equal to one of another split"
-    return report, [f"{told}, such as {one} and {other}; see leakage.json"]
+    note = f"{near['shared']:,} test images ({near['test_rate']:.1%}) look nearly equal to one of another split"
+    return report, [f"{note}, such as {one} and {other}; see leakage.json"]
 
 
 def _earlier(run: Run, resumed: int) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def build_trainer(
         precision: of the forward pass; weights stay in fp32.
         deterministic: raise an error for nondeterministic operations.
         gradient_clip_val: largest norm of the gradient; None = not clipped.
-        accumulate_grad_batches: batches per optimiser step.
+        accumulate_grad_batches: batches per optimizer step.
         limit_batches: batches per training epoch and per validation pass, for debugging.
         run_directory: Lightning's default_root_dir; nothing is written to it.
         max_epochs: passes over the training split.
