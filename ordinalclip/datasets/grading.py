@@ -13,10 +13,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ordinalclip.datasets.table_files import places
 from ordinalclip.errors import ConfigError, DataError
 
 MAX_RANKS = 1000
 _NUM_EXAMPLES = 20
+_NOT_NUMBERS = {  # pattern of the cells, what to do
+    "dates": (
+        r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ].*)?$",
+        "these are dates: write each as one number, such as the year or the number of days since the first",
+    ),
+    "commas": (
+        r"^[+-]?\d+(?:[.\s']\d{3})*,\d+$|^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$",
+        "these have commas: write decimals with a point, 0.5 and not 0,5, and thousands without a separator",
+    ),
+    "missing": (r"(?i)^(?:nan|na|n/a|null|none|inf|-inf|\?|-)$", "remove these rows, or fill in their labels"),
+    "words": (
+        r"^[^\W\d_]",
+        "these are words: write the ranks' integers, such as 0, 1, 2 from the lowest, into the column rank, and the "
+        "words into a column rank_name; a .parquet file with an ordered categorical column is read as it is",
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +46,7 @@ class Grading:
         names: of the ranks [R].
         values: of the ranks in that unit [R].
         notes: how the ranks were made.
+        first: integer in the table that became rank 0.
     """
 
     rank: np.ndarray
@@ -36,6 +54,7 @@ class Grading:
     names: list[str]
     values: list[float]
     notes: tuple[str, ...] = ()
+    first: int = 0
 
 
 def grade_ranks(table: pd.DataFrame, file: Path, *, first_rank: int | None = None) -> Grading:
@@ -52,17 +71,23 @@ def grade_ranks(table: pd.DataFrame, file: Path, *, first_rank: int | None = Non
         ConfigError: a rank is below `first_rank`.
         DataError: a cell is not an integer, or there are more than `MAX_RANKS` ranks.
     """
+    if grading := _grade_words(table, "rank", first_rank):
+        return grading if "value" not in table else _with_values(grading, table, file)
     numbers = _numbers(table["rank"], "rank", file)
     wrong = np.flatnonzero(numbers != np.round(numbers))
     if len(wrong):
-        examples = ", ".join(f"{numbers[row]:g} (row {row + 1})" for row in wrong[:_NUM_EXAMPLES])
+        rows = wrong[:_NUM_EXAMPLES].tolist()
+        examples = ", ".join(f"{numbers[row]:g} ({place})" for row, place in zip(rows, places(file, rows), strict=True))
         raise DataError(
             f"{file}: column rank has {len(wrong)} cells that are not integers: {examples}; it takes grades such as "
             "0, 1, 2; numbers with decimals go into a column called value"
         )
     grading = _span(numbers, "rank", file, first_rank)
-    if "value" not in table:
-        return grading
+    return grading if "value" not in table else _with_values(grading, table, file)
+
+
+def _with_values(grading: Grading, table: pd.DataFrame, file: Path) -> Grading:
+    """Returns a grading whose values are those of the column `value`, and of a rank their mean."""
     value = _numbers(table["value"], "value", file)
     means = pd.Series(value).groupby(grading.rank).mean()
     values = [float(means.get(rank, number)) for rank, number in enumerate(grading.values)]
@@ -83,6 +108,8 @@ def grade_values(table: pd.DataFrame, file: Path, *, first_rank: int | None = No
         ConfigError: values have decimals, which needs bins, or are below `first_rank`.
         DataError: a cell is not a number, or there are more than `MAX_RANKS` ranks.
     """
+    if grading := _grade_words(table, "value", first_rank):
+        return grading
     numbers = _numbers(table["value"], "value", file)
     if (numbers != np.round(numbers)).any():
         example = numbers[numbers != np.round(numbers)][0]
@@ -196,6 +223,19 @@ def name_ranks(
     )
 
 
+def _grade_words(table: pd.DataFrame, column: str, first_rank: int | None) -> Grading | None:
+    """Returns the ranks of an ordered categorical column in the order of its categories; None if these are numbers."""
+    names = table.attrs.get("orders", {}).get(column, [])
+    if not names or pd.to_numeric(pd.Series(names), errors="coerce").notna().all() or table[column].isna().any():
+        return None
+    if first_rank is not None:
+        problem = f"column {column} has ordered categories, the first of which is rank 0"
+        raise ConfigError("dataset.first_rank", first_rank, problem, allowed="null")
+    rank = table[column].map({name: rank for rank, name in enumerate(names)}).to_numpy(dtype=np.int64)
+    note = f"ranks in the order of the categories of column {column}: {' < '.join(names)}"
+    return Grading(rank, rank.astype(float), list(names), [float(value) for value in range(len(names))], (note,))
+
+
 def _span(numbers: np.ndarray, column: str, file: Path, first_rank: int | None) -> Grading:
     low, high = int(numbers.min()), int(numbers.max())
     if first_rank is not None:
@@ -215,7 +255,7 @@ def _span(numbers: np.ndarray, column: str, file: Path, first_rank: int | None) 
     integers = range(low, high + 1)
     notes = (f"ranks {low}…{high} of {file.name} were shifted to 0…{high - low}",) if low != 0 else ()
     names, values = [str(integer) for integer in integers], [float(integer) for integer in integers]
-    return Grading((numbers - low).astype(np.int64), numbers, names, values, notes)
+    return Grading((numbers - low).astype(np.int64), numbers, names, values, notes, low)
 
 
 def _numbers(cells: pd.Series, column: str, file: Path) -> np.ndarray:
@@ -223,12 +263,24 @@ def _numbers(cells: pd.Series, column: str, file: Path) -> np.ndarray:
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if len(wrong):
         words = cells.astype(object).where(cells.notna(), "(empty)")
-        examples = ", ".join(f"{words.iloc[row]} (row {row + 1})" for row in wrong[:_NUM_EXAMPLES])
+        rows = wrong[:_NUM_EXAMPLES].tolist()
+        examples = ", ".join(
+            f"{words.iloc[row]} ({place})" for row, place in zip(rows, places(file, rows), strict=True)
+        )
         raise DataError(
             f"{file}: {len(wrong)} cells of column {column} are not numbers: {examples}\n"
-            "  what to do: correct them, or remove their rows"
+            f"  what to do: {_remedy(cells.iloc[wrong].dropna().str.strip())}"
         )
     return numbers
+
+
+def _remedy(cells: pd.Series) -> str:
+    """Returns what to do about cells that are not numbers, by what most of them are."""
+    kinds = {kind: int(cells.str.contains(pattern).sum()) for kind, (pattern, _) in _NOT_NUMBERS.items()}
+    kind = max(kinds, key=lambda name: kinds[name])
+    if 2 * kinds[kind] > len(cells) > 0:
+        return _NOT_NUMBERS[kind][1]
+    return "correct them, or remove their rows"
 
 
 def _edge_name(low: float, high: float) -> str:

@@ -3,6 +3,7 @@
 `load_table` reads the table, `save_table` writes one from a manifest.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,11 @@ import pandas as pd
 from ordinalclip.config.kinds import Between
 from ordinalclip.datasets.bad_rows import refuse
 from ordinalclip.datasets.grading import Grading, bin_values, grade_ranks, grade_values, name_ranks
-from ordinalclip.datasets.manifest import ALL_SPLITS, WHOLE_SPLIT, Manifest, build_manifest
+from ordinalclip.datasets.manifest import ALL_SPLITS, OPTIONAL, WHOLE_SPLIT, Manifest, build_manifest
 from ordinalclip.datasets.table_files import describe_columns, normal_paths, read_table, table_file
 from ordinalclip.errors import ConfigError, DataError
+
+_COLUMNS = {"path", "rank", "value", "split", "subject", "group", "rank_name", "rank_value", "raw", "labels", *OPTIONAL}
 
 SPLIT_WORDS = {
     **{split: split for split in ALL_SPLITS},
@@ -51,7 +54,8 @@ def load_table(
     from 0. Further columns are kept as attributes.
 
     Args:
-        path: a .csv, .tsv or .parquet file; text is UTF-8.
+        path: a .csv, .tsv or .parquet file; text is UTF-8, or has a byte order mark. An ordered categorical column of
+            words in a .parquet file is ranks in its order.
         root: folder of the images; by default that of the table.
         unit: of the values, for tables and figures.
         rank_names: a word per rank for prompts; by default the column `rank_name`, or the numbers.
@@ -73,7 +77,7 @@ def load_table(
         DataError: the table cannot be used; the message names rows.
     """
     file = table_file(path)
-    table = read_table(file)
+    table = _lower_case(read_table(file))
     if "path" not in table or not {"rank", "value"} & set(table):
         raise DataError(f"{file}: needs the columns path and rank, or path and value; {describe_columns(table)}")
     table["path"] = normal_paths(table["path"], file)
@@ -92,10 +96,9 @@ def load_table(
         grading = bin_values(table, file, bins)
     else:
         grading = grade_values(table, file, first_rank=first_rank)
-    first = int(grading.names[0]) if bins is None else 0
     grading = name_ranks(grading, table, rank_names, rank_values, may_exceed=first_rank is not None)
     if "labels" in table:
-        table["labels"] = _labels_from_zero(table, first, len(grading.names), file)
+        table["labels"] = _labels_from_zero(table, grading.first, len(grading.names), file)
     if bins is None and not {"rank", "value"} <= set(table):  # the label is the rank's value
         grading = replace(grading, value=np.array(grading.values)[grading.rank])
     if not allow_empty:
@@ -137,12 +140,20 @@ def save_table(manifest: Manifest, file: Path) -> None:
     table.to_csv(file, index=False, encoding="utf-8")
 
 
+def _lower_case(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table whose columns are called path and rank or value if they are so but for the case,."""
+    if "path" in table and {"rank", "value"} & set(table):
+        return table
+    names = {name: name.lower() for name in table if name.lower() in _COLUMNS and name.lower() not in table}
+    return table.rename(columns=names) if len(set(names.values())) == len(names) else table
+
+
 def _labels_from_zero(table: pd.DataFrame, first: int, num_ranks: int, file: Path) -> pd.Series:
     """Returns the column `labels` as ranks from 0; the integers in the table count from `first`."""
     ranks: dict[str, str | None] = {}
     for cell in table["labels"].dropna().unique():
         try:
-            given = [int(word) - first for word in cell.split()]
+            given = [int(re.sub(r"\.0+$", "", word)) - first for word in cell.split()]
         except ValueError:
             given = [-1]
         ranks[cell] = " ".join(map(str, given)) if all(0 <= rank < num_ranks for rank in given) else None

@@ -6,21 +6,33 @@ Errors name the file, the line or byte, and what to do. `read_lines` and `read_t
 """
 
 import codecs
+import csv
+import io
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from ordinalclip.datasets.bad_rows import refuse
+from ordinalclip.datasets.bad_rows import NUM_LISTED, refuse
+from ordinalclip.datasets.image_files import SUFFIXES as IMAGE_SUFFIXES
 from ordinalclip.errors import ConfigError, DataError
 
-_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF8: "UTF-8"}
+_BYTE_ORDER_MARKS = {  # the mark of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 SEPARATORS = {"\t": "tab", ";": "semicolon", ",": "comma"}
+_SEPARATOR_LINE = re.compile(
+    r'"?sep=(?P<separator>[^\r\n])"?[\t ;,]*(?=[\r\n])', re.IGNORECASE
+)  # Excel writes and reads it
 # Labels are the integers at the end of a line, so paths may contain blanks, tabs, commas and semicolons.
 _LINE = re.compile(r"\s*(?P<path>.*?\S)(?P<labels>(?:[\s,;]+[+-]?\d+)+)[\s,;]*")
 
@@ -30,7 +42,7 @@ def read_lines(file: Path, *, encoding: str = "utf-8") -> list[str]:
 
     Args:
         file: a text file; `layout.find_root` checks that it exists.
-        encoding: that the data set was published in. A byte order mark of UTF-8 is removed.
+        encoding: that the data set was published in. Of UTF-8, a byte order mark overrides it and is removed.
 
     Raises:
         DataError: the file cannot be read, has another encoding, or is not text.
@@ -46,18 +58,17 @@ def read_text(file: Path, *, encoding: str = "utf-8") -> str:
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
     if encoding.lower() in ("utf-8", "utf8"):
-        data = data.removeprefix(codecs.BOM_UTF8)
-    marked = next((other for mark, other in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
-    name = encoding.upper()
+        encoding = next((other for mark, other in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), encoding)
+    name = encoding.upper().removesuffix("-SIG")
     remedy = f"  what to do: save it as {name}, or copy it again"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        found = f"it seems to be {marked}" if marked else f"byte {error.start} is 0x{data[error.start]:02x}"
+        found = f"byte {error.start} is 0x{data[error.start]:02x}"
         raise DataError(f"{file}: is not {name} ({error.reason} at byte {error.start}; {found})\n{remedy}") from None
     if "\0" in text:
-        found = f"it seems to be {marked or 'UTF-16, or not text'}"
-        raise DataError(f"{file}: is not {name} text (a zero byte at {text.index(chr(0))}; {found})\n{remedy}")
+        found = f"a zero byte at {text.index(chr(0))}; it seems to be UTF-16, or not text"
+        raise DataError(f"{file}: is not {name} text ({found})\n{remedy}")
     return text
 
 
@@ -81,44 +92,99 @@ def table_file(path: str | None) -> Path:
 def read_table(file: Path) -> pd.DataFrame:
     """Returns a table with all cells as str, empty ones NA.
 
+    `attrs["orders"]` has the categories of each ordered categorical column of a .parquet file, from the lowest.
+
     Args:
-        file: .parquet, or UTF-8 text. The separator is the most frequent of tab, semicolon and comma in its first line.
+        file: .parquet, whose index is read if a level of it is named path; or UTF-8 text, or text with a byte order
+            mark. The separator is that of a first line such as `sep=;`, or the most frequent of tab, semicolon and
+            comma in the first line.
 
     Raises:
         DataError: the file is not a table, or has no rows.
     """
     try:
-        if file.suffix.lower() == ".parquet":
-            typed = pd.read_parquet(file)
-            table = typed.apply(lambda column: column.map(str, na_action="ignore").astype("str"))
-        else:
-            table = _read_csv(file)
-    except UnicodeDecodeError:
-        read_text(file)  # raises DataError with the position and the likely encoding
-        raise
-    except (ValueError, OSError, pd.errors.ParserWarning) as error:  # pandas' and pyarrow's errors are subclasses
-        remedy = "check that each row has as many cells as the first, and the same separator"
-        raise DataError(f"{file}: cannot be read as a table: {error}\n  what to do: {remedy}") from None
+        table = _read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's errors are subclasses
+        raise DataError(
+            f"{file}: cannot be read as a table: {error}\n"
+            "  what to do: check that each row has as many cells as the first, and the same separator"
+        ) from None
     if table.empty:
         raise DataError(f"{file}: has no rows\n  what to do: copy it again, or check that it is the right file")
     table.columns = table.columns.str.strip()
     return table
 
 
+def _read_parquet(file: Path) -> pd.DataFrame:
+    typed = pd.read_parquet(file)
+    if "path" not in typed and "path" in typed.index.names:
+        typed = typed.reset_index()
+    table = typed.apply(lambda column: column.map(str, na_action="ignore").astype("str"))
+    dtypes = {str(name).strip(): typed[name].dtype for name in typed}
+    table.attrs["orders"] = {
+        name: [str(category) for category in dtype.categories]
+        for name, dtype in dtypes.items()
+        if isinstance(dtype, pd.CategoricalDtype) and dtype.ordered
+    }
+    return table
+
+
 def _read_csv(file: Path) -> pd.DataFrame:
-    with file.open(encoding="utf-8-sig") as stream:
-        head = stream.readline()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # raised for a row with more cells than the header
-        return pd.read_csv(
-            file,
-            sep=max(SEPARATORS, key=head.count),
-            dtype="str",
-            keep_default_na=False,
-            na_values=[""],
-            encoding="utf-8-sig",
-            index_col=False,
-        )
+    text, separator = _table_text(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # raised for a row with more cells than the header
+            return pd.read_csv(
+                io.StringIO(text, newline=""),
+                sep=separator,
+                dtype="str",
+                keep_default_na=False,
+                na_values=[""],
+                index_col=False,
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        records = list(_records(text, separator))
+        width = len(records[0][1])
+        longer = [f"line {line} has {len(cells)}" for line, cells in records if len(cells) > width]
+        if not longer:
+            raise ValueError(str(error)) from None
+        problem = f"its first line has {width} cells; {', '.join(longer[:NUM_LISTED])}"
+        raise ValueError(problem + (f" and {len(longer) - NUM_LISTED} more" * (len(longer) > NUM_LISTED))) from None
+
+
+def _table_text(file: Path) -> tuple[str, str]:
+    """Returns a table's text, in which a line such as `sep=;` is empty, and its separator."""
+    text = read_text(file)
+    if found := _SEPARATOR_LINE.match(text):
+        return text[found.end() :], found["separator"]
+    head = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    return text, max(SEPARATORS, key=head.count)
+
+
+def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields the first line's number and the cells of each record that is not blank; quoted cells may span lines."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    line = 1
+    for cells in reader:
+        if len(cells) > 1 or "".join(cells).strip():
+            yield line, cells
+        line = reader.line_num + 1
+
+
+def places(file: Path, rows: Sequence[int]) -> list[str]:
+    """Returns where rows of `read_table` are in a file: `line 5` of text, and `row 4` of other files.
+
+    Args:
+        file: that the rows were read from.
+        rows: positions from 0.
+    """
+    try:
+        if file.suffix.lower() in (".csv", ".tsv", ".txt"):
+            lines = [line for line, _ in _records(*_table_text(file))][1:]
+            return [f"line {lines[row]}" for row in rows]
+    except (DataError, csv.Error, IndexError):  # the file has changed, or is not a table
+        pass
+    return [f"row {row + 1}" for row in rows]
 
 
 def require_columns(table: pd.DataFrame, file: Path, columns: Sequence[str]) -> None:
@@ -140,7 +206,9 @@ def require_columns(table: pd.DataFrame, file: Path, columns: Sequence[str]) -> 
 def describe_columns(table: pd.DataFrame) -> str:
     """Returns the part of an error message that lists a table's columns and what to do."""
     remedy = "check that it is the right file, and that its first line holds the columns' names"
-    if len(table.columns) == 1:
+    if any(str(name).lower().endswith(IMAGE_SUFFIXES) for name in table):
+        remedy = "its first line names an image: put a line with the columns' names above it, such as path,rank"
+    elif len(table.columns) == 1:
         separators = ", ".join(SEPARATORS.values())
         remedy = f"it has one column, so its separator is something else than {separators}: save it with one of these"
     return f"it has {', '.join(map(str, table.columns[:20]))}\n  what to do: {remedy}"
@@ -158,9 +226,8 @@ def normal_paths(paths: pd.Series, file: Path) -> list[str]:
     """
     empty = paths.isna() | (paths.str.strip() == "")
     if empty.any():
-        raise DataError(
-            f"{file}: {empty.sum()} rows have no path, the first is row {int(empty.to_numpy().argmax()) + 1}"
-        )
+        first = places(file, [int(empty.to_numpy().argmax())])[0]
+        raise DataError(f"{file}: {empty.sum()} rows have no path, the first is {first}")
     return [os.path.normpath(path) for path in paths]
 
 

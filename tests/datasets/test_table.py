@@ -196,9 +196,9 @@ def test_the_same_path_in_two_spellings(tmp_path):
         ("file,grade\na.png,1\n", "needs the columns path and rank, or path and value; it has file, grade"),
         (
             "path,rank\na.png,one\nb.png,\n",
-            r"2 cells of column rank are not numbers: one \(row 1\), \(empty\) \(row 2\)",
+            r"2 cells of column rank are not numbers: one \(line 2\), \(empty\) \(line 3\)",
         ),
-        ("path,rank\na.png,0\nb.png,1.5\n", r"not integers: 1.5 \(row 2\)"),
+        ("path,rank\na.png,0\nb.png,1.5\n", r"not integers: 1.5 \(line 3\)"),
         ("path,rank\n,0\n", "1 rows have no path"),
         ("path,rank\na.png,0\nb.png,20000\n", "20001 ranks"),
         ("path,rank\na,b.png,0\nc,d.png,1\n", "cannot be read as a table"),
@@ -258,3 +258,76 @@ def test_labels_survive_being_written_and_read_without_the_lowest_rank(tmp_path)
     again = load(tmp_path, name="part.csv")
     assert again.table["rank"].tolist() == [0, 1, 1]
     assert again.table["labels"].tolist() == ["0 1", "1", "1"]
+
+
+def write_ordered(tmp_path, words, categories, column="rank"):
+    for index in range(len(words)):
+        write_image(tmp_path / f"{index}.png", index)
+    paths = [f"{index}.png" for index in range(len(words))]
+    table = pd.DataFrame({"path": paths, column: pd.Categorical(words, categories, ordered=True)})
+    table.to_parquet(tmp_path / "my.parquet")
+
+
+@pytest.mark.parametrize("column", ["rank", "value"])
+def test_ordered_categories_are_ranks_in_their_order(tmp_path, column):
+    write_ordered(tmp_path, ["severe", "none", "mild"], ["none", "mild", "severe"], column)
+    manifest = load(tmp_path, name="my.parquet")
+    assert manifest.table["rank"].tolist() == [2, 0, 1]
+    assert manifest.rank_names == ("none", "mild", "severe")
+    assert manifest.rank_values == (0.0, 1.0, 2.0)
+    assert manifest.table["raw"].tolist() == ["severe", "none", "mild"]
+    assert "none < mild < severe" in manifest.notes[0]
+    with pytest.raises(ConfigError, match="the first of which is rank 0"):
+        load(tmp_path, name="my.parquet", first_rank=0)
+
+
+def test_a_category_without_images_is_not_dropped(tmp_path):
+    write_ordered(tmp_path, ["severe", "mild"], ["none", "mild", "severe"])
+    with pytest.raises(ConfigError, match=r"1 of 3 ranks have no image in my\.parquet: none"):
+        load(tmp_path, name="my.parquet")
+    assert load(tmp_path, name="my.parquet", allow_empty=True).table["rank"].tolist() == [2, 1]
+
+
+def test_ordered_categories_that_are_numbers_are_numbers(tmp_path):
+    write_ordered(tmp_path, ["2", "1", "3"], ["3", "2", "1"])
+    assert load(tmp_path, name="my.parquet").table["rank"].tolist() == [1, 0, 2]
+
+
+def test_integers_written_with_a_point(tmp_path):
+    manifest = load(tmp_path, {"rank": ["1.0", "2.0", "3.0", "2"], "labels": ["1.0 2.0", "2", "3.00", "2"]})
+    assert manifest.table["rank"].tolist() == [0, 1, 2, 1]
+    assert manifest.table["labels"].tolist() == ["0 1", "1", "2", "1"]
+
+
+def test_columns_in_capitals(tmp_path):
+    for index in range(2):
+        write_image(tmp_path / f"{index}.png", index)
+    (tmp_path / "my.csv").write_text("Path,RANK,Subject,Camera\n0.png,0,s,x\n1.png,1,t,y\n")
+    table = load(tmp_path).table
+    assert table["rank"].tolist() == [0, 1]
+    assert table["subject"].tolist() == ["s", "t"]
+    assert "Camera" in table
+
+
+@pytest.mark.parametrize(
+    ("cells", "remedy"),
+    [
+        (["mild", "severe"], "these are words: .* rank_name"),
+        (["0,5", "1,5"], "write decimals with a point, 0.5 and not 0,5"),
+        (["1,500", "12,000.5"], "thousands without a separator"),
+        (["2014-05-01", "2015-06-02 00:00:00"], "these are dates"),
+        (["1.5.2014", "12/31/2014"], "these are dates"),
+        (["", "1"], "what to do: correct them, or remove their rows"),
+        (["NaN", "1"], "what to do: remove these rows, or fill in their labels"),
+    ],
+)
+def test_the_remedy_fits_the_cells(tmp_path, cells, remedy):
+    (tmp_path / "my.csv").write_text("path;value\n" + "".join(f"{row}.png;{cell}\n" for row, cell in enumerate(cells)))
+    with pytest.raises(DataError, match=remedy):
+        load(tmp_path)
+
+
+def test_a_table_without_a_header(tmp_path):
+    (tmp_path / "my.csv").write_text("a.png,0\nb.png,1\n")
+    with pytest.raises(DataError, match=r"its first line names an image: put a line .* above it, such as path,rank"):
+        load(tmp_path)
