@@ -144,7 +144,7 @@ def _lower_case(table: pd.DataFrame) -> pd.DataFrame:
     """Returns a table whose columns are called path and rank or value if they are so but for the case,."""
     if "path" in table and {"rank", "value"} & set(table):
         return table
-    names = {name: name.lower() for name in table if name.lower() in _COLUMNS and name.lower() not in table}
+    names = {name: name.lower() for name in map(str, table) if name.lower() in _COLUMNS and name.lower() not in table}
     return table.rename(columns=names) if len(set(names.values())) == len(names) else table
 
 
