@@ -1,7 +1,7 @@
-"""What the cache holds that can be made again, and making room.
+"""Lists the cache of decoded images and features, or frees space.
 
-`python -m ordinalclip.cache` lists decoded images and features; `--clean` removes them, those that were used longest
-ago first, `--to-gb N` only until N GB are left. Weights are never touched. Runs at work go on, more slowly perhaps.
+`python -m ordinalclip.cache` lists the stores; `--clean` removes them, least recently used first; with `--to-gb N` only
+until N GB are left. Weights are never removed. Running experiments continue, possibly more slowly.
 """
 
 import argparse

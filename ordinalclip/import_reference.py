@@ -1,4 +1,4 @@
-"""`python -m ordinalclip.import_reference`: a checkpoint of the paper's own code becomes a finished run of ours."""
+"""`python -m ordinalclip.import_reference`: converts a checkpoint of the paper's code to a finished run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def import_reference(words: Sequence[str]) -> Record:
-    """Imports what was typed, and prints where it is.
+    """Imports a checkpoint and prints the directory of the new run.
 
     Args:
         words: words of the form key=value.

@@ -1,6 +1,6 @@
-"""`python -m ordinalclip.ordinality`: how ordered a run's rank features are, before training and at its best epoch.
+"""`python -m ordinalclip.ordinality`: scores the order of a run's rank features, before training and at its best epoch.
 
-Read from the record: no tower is loaded, and torch is not imported.
+The features are read from the record: no tower is loaded, and torch is not imported.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ OrdinalCLIP scores how ordered a run's rank features are, before training and at
   python -m ordinalclip.ordinality run=RUN [ranks=15:76] [paths.runs=FOLDER]
 
   run       a run's directory, its name below paths.runs, or its id
-  ranks     score ranks first … last-1 alone; 15:76 is what the paper's script does with 101 ages
+  ranks     score only ranks first … last-1; the paper's script uses 15:76 of 101 ages
 
-Shown are, each beside its chance level: the paper's score by span (one direction, the diagonal counted); the adjusted
+It shows, each beside its chance level: the paper's score by span (one direction, the diagonal counted); the adjusted
 one (both directions, no diagonal, 0 by chance, 1 for perfect order); Kendall's tau-b between rank distance and
 dissimilarity; and the neighbouring ranks that other ranks find out of order.
 Sets of runs: python -m analysis.ordinality.
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def show_ordinality(words: Sequence[str], console: Console | None = None) -> pd.DataFrame:
-    """Prints what was asked for.
+    """Prints the ordinality scores of a run.
 
     Args:
         words: words of the form key=value; `run=` is required.

@@ -12,15 +12,15 @@ from ordinalclip.runs.find import check_finished, find_run, runs_of_sweep
 from ordinalclip.runs.run import Run
 
 _USAGE = """\
-OrdinalCLIP draws a finished run's figures and tells it on one page, from its record alone.
+OrdinalCLIP draws a finished run's figures and writes a report of one page, from its record alone.
 
   python -m ordinalclip.page run=RUN|sweep=NAME [paths.runs=FOLDER]
 
   run       a run's directory, its name below paths.runs, or its id
-  sweep     every finished run of this sweep, which has no figures until this is asked for
+  sweep     every finished run of this sweep; runs of a sweep have no figures before
 
-Written are RUN/figures/*.png and *.svg, and RUN/report.html, which any browser opens, without a network; MLflow shows
-them too, where the run's store is at hand.
+It writes RUN/figures/*.png and *.svg, and RUN/report.html, which any browser opens without a network. MLflow shows them
+too, if the run's store can be reached.
 
 Examples
   python -m ordinalclip.page run=f13567ff29
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def write_reports(words: Sequence[str]) -> list[Path]:
-    """Draws and writes what was asked for.
+    """Draws the figures of one run, or of all finished runs of a sweep, and writes their reports.
 
     Args:
         words: words of the form key=value; `run=` or `sweep=` is required.

@@ -45,7 +45,7 @@ def task(cfg: DictConfig, typed: Arguments) -> None:
 
 
 def _check_launcher(overrides: Sequence[str]) -> None:
-    """Refuses a launcher that would be passed over: without `-m` a run is trained right here, on a login node say."""
+    """Refuses a launcher without `-m`: Hydra would ignore it and train in this process, possibly on a login node."""
     named = [word.partition("=")[2] for word in overrides if word.startswith("hydra/launcher=")]
     if named and named[-1] != "basic":
         remedy = "type -m, too, also for one run; python -m launch.submit … queues it and leaves"
@@ -53,7 +53,7 @@ def _check_launcher(overrides: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Entry point; ends with 0 when every run is finished, 2 on a mistake of the user's, 1 on anything else."""
+    """Entry point. Exits with 0 if every run is finished, 2 on a mistake of the user, 1 on other errors."""
     words = sys.argv[1:]
     try:
         if "--version" in words:
@@ -73,7 +73,7 @@ def main() -> None:
 def _run(typed: Arguments) -> None:
     log_to_terminal()
     wants_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and we print them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises errors; they are printed here
 
     if typed.note:
         log.info("%s", typed.note)
