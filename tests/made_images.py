@@ -1,6 +1,7 @@
 """Small images of every kind in files, and their manifest. Used by the tests of the caches."""
 
 import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,26 @@ def write_images(root: Path, number: int, *, first: int = 0) -> Manifest:
     for index, name in enumerate(names, start=first):
         _noise(index).save(root / name, **_turned(index))
     return manifest_of(root, names)
+
+
+# Tags beside Orientation (kind, count, 4 bytes) that Pillow cannot read or write again, by name.
+ODD_TAGS = {
+    "resolution as text": (0x011A, 2, 4, b"72\0\0"),
+    "text beyond the end, before Orientation": (0x010E, 2, 100, struct.pack("<L", 90_000)),
+    "size of 4 GiB": (0x010F, 2, 2**32 - 1, struct.pack("<L", 8)),
+    "unknown kind": (0x0110, 99, 1, b"abcd"),
+    "date as a float": (0x0132, 11, 1, b"\xff\xff\xff\xff"),
+    "rational without its denominator": (0x011A, 5, 1, struct.pack("<L", 40)),
+    "EXIF folder beyond the end": (0x8769, 4, 1, struct.pack("<L", 2**32 - 9)),
+    "GPS folder as text": (0x8825, 2, 4, b"0,0\0"),
+}
+
+
+def odd_exif(tag: tuple[int, int, int, bytes], *, header: bytes = b"II*\0") -> bytes:
+    """EXIF with Orientation 6 and another tag."""
+    tags = sorted([(0x0112, 3, 1, struct.pack("<HH", 6, 0)), tag])
+    fields = b"".join(struct.pack("<HHL", *tag[:3]) + tag[3] for tag in tags)
+    return b"Exif\0\0" + header + struct.pack("<LH", 8, len(tags)) + fields + bytes(4)
 
 
 def manifest_of(root: Path, names: list[str]) -> Manifest:

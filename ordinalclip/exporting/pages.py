@@ -3,6 +3,7 @@
 The templates are in `exporting/templates`. Facts that the record lacks are stated as unknown.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ordinalclip.backbones.weights.paths import licence_of
 from ordinalclip.errors import DataError
 from ordinalclip.exporting.compare import TOLERANCE, Comparison, recorded_images
+from ordinalclip.images.decoding import orientation, upright
 from ordinalclip.images.preprocessing import Preprocessing
 from ordinalclip.inference.export_folder import MODELS, TOKENIZER
 from ordinalclip.preparation.reopen import Record
@@ -224,6 +226,7 @@ def write_pages(
         "check_images": "images of its data" if real else "random images, since those of its data were not found",
         "tolerance": TOLERANCE[config["precision"]],
         "rank_list": listed,
+        "functions": [inspect.getsource(function).rstrip() for function in (upright, orientation)],
         "resize": _resize(Preprocessing(**config["preprocessing"])),
         "mean": _by_channel(config["preprocessing"]["mean"]),
         "std": _by_channel(config["preprocessing"]["std"]),
@@ -237,7 +240,7 @@ def write_pages(
 
 def _resize(way: Preprocessing) -> str:
     """Returns the code of predict.py that does what `Preprocessing.scale` and `center_crop` do."""
-    how, size = f"PIL.Image.{way.interpolation.upper()}", way.size
+    how, size = f"Image.{way.interpolation.upper()}", way.size
     if way.resize == "squash":
         start = round((way.scaled - size) / 2)
         cut = f".crop(({start}, {start}, {start + size}, {start + size}))" if way.scaled != size else ""

@@ -4,7 +4,8 @@ Training, prediction, serving and exports all decode here. `open_rgb` reads a da
 reads, of any size. `read_rgb` reads images of unknown origin: the formats and sizes that `Limits` allows. Both return
 upright 8-bit RGB:
 
-- The image is rotated by its EXIF orientation. Of several frames, the first is taken.
+- The image is rotated by its EXIF Orientation. All other EXIF tags are ignored; they may be malformed. Of several
+  frames, the first is taken.
 - Transparent pixels are composited over white.
 - 16-bit grayscale maps 0…65535 to 0…255. Floats within 0…1 map 1 to 255; floats within 0…255 are rounded. Integers
   and floats outside these ranges are stretched from their minimum to their maximum.
@@ -13,7 +14,9 @@ upright 8-bit RGB:
 import hashlib
 import io
 import os
+import re
 import stat
+import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +26,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ordinalclip.errors import DataError
 from ordinalclip.system.files import write_atomically
@@ -91,6 +94,37 @@ def read_rgb(image: Any, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     if isinstance(image, np.ndarray) or hasattr(image, "detach"):
         return Image.fromarray(_array_to_bytes(image))
     raise TypeError(f"an image is a path, bytes, a Pillow image, an array or a tensor, not {type(image).__name__}")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Returns an image rotated by its EXIF Orientation; the image itself if there is nothing to do."""
+    image.load()
+    methods = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+    methods |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+    method = methods.get(orientation(image))
+    return image if method is None else image.transpose(Image.Transpose[method])
+
+
+def orientation(image: Image.Image) -> Any:
+    """Returns the EXIF Orientation, 1…8 if it is valid, also if other tags are malformed; None if there is none."""
+    try:
+        found = image.getexif().get(0x0112)
+    except Exception:  # Pillow reads all tags, and raises nearly anything
+        found = None
+    exif = image.info.get("exif")
+    if found is None and isinstance(exif, bytes):  # Pillow stops at a truncated tag; look at this one alone
+        exif = re.sub(rb"^(Exif\0\0)+", b"", exif)
+        order = {b"II": "<", b"MM": ">"}.get(exif[:2], "<")
+        try:
+            (start,) = struct.unpack_from(f"{order}L", exif, 4)
+            (number,) = struct.unpack_from(f"{order}H", exif, start)
+            for place in range(start + 2, start + 2 + 12 * number, 12):
+                tag, kind, count = struct.unpack_from(f"{order}HHL", exif, place)
+                if tag == 0x0112 and kind in (3, 4) and count == 1:
+                    return struct.unpack_from(f"{order}{'H' if kind == 3 else 'L'}", exif, place + 8)[0]
+        except struct.error:  # the block ends here
+            pass
+    return found
 
 
 def images_in(images: Any) -> Iterator[Any]:
@@ -216,7 +250,7 @@ def _decode(data: bytes, name: str, limits: Limits) -> Image.Image:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
+    image = upright(image)
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_gray_to_bytes(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:

@@ -22,13 +22,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ordinalclip.images.decoding import open_rgb
+from ordinalclip.images.decoding import open_rgb, orientation
 
 ENLARGE = 8 / 7  # random crops are cut from an image that is larger than the input by this factor: 256 for 224
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _STORED_FORMAT = 1  # part of `Geometry.key`: increase it if decoding changes the stored pixels
-_EXIF_ORIENTATION = 0x0112
 _ORIENTATIONS_SWAPPING_SIDES = (5, 6, 7, 8)
 
 
@@ -153,7 +152,7 @@ class Geometry:
         try:
             with Image.open(path) as image:
                 width, height = image.size
-                swapped = image.getexif().get(_EXIF_ORIENTATION) in _ORIENTATIONS_SWAPPING_SIDES
+                swapped = orientation(image) in _ORIENTATIONS_SWAPPING_SIDES
         except Exception:  # decoding raises an error that names the file
             return self.size, self.size
         return self.preprocessing.scaled_size(*((height, width) if swapped else (width, height)), self.size)

@@ -1,9 +1,9 @@
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
+from PIL import Image
 
 from ordinalclip.config.checks import READOUTS
 from ordinalclip.exporting.pages import _READOUTS, _resize
@@ -17,8 +17,8 @@ from ordinalclip.metrics.readout import read_out
 def test_the_example_prepares_images_as_the_model_does(resize: Any, margin: float, size: tuple[int, int]) -> None:
     way = Preprocessing(32, (0.0,) * 3, (1.0,) * 3, "bicubic", resize, margin)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    image = PIL.Image.fromarray(pixels)
-    variables: dict[str, Any] = {"image": image, "PIL": PIL}
+    image = Image.fromarray(pixels)
+    variables: dict[str, Any] = {"image": image, "Image": Image}
     exec(f"if True:\n    image = image{_resize(way)}", variables)
     expected = np.asarray(way.center_crop(way.scale(image, way.scaled)))
     assert np.array_equal(np.asarray(variables["image"]), expected)

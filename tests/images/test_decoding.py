@@ -14,6 +14,7 @@ from ordinalclip.errors import DataError
 from ordinalclip.images import decoding
 from ordinalclip.images.decoding import Limits, images_in, inspect_images, open_rgb, read_rgb
 from tests.datasets.made import write_image
+from tests.made_images import ODD_TAGS, odd_exif
 
 RED = (200, 10, 20)
 
@@ -99,6 +100,28 @@ def test_exif_orientation_is_applied(tmp_path, mode):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by a quarter
     assert open_rgb(saved(tmp_path, image, "turned.png", exif=exif)).size == (2, 4)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about the tags
+@pytest.mark.parametrize("tag", ODD_TAGS.values(), ids=ODD_TAGS)
+@pytest.mark.parametrize("name", ["odd.jpg", "odd.png", "odd.webp"])
+def test_odd_exif_tags_beside_the_orientation_do_not_matter(tmp_path, name, tag):
+    image = Image.new("RGB", (16, 8), RED)
+    image.paste((255, 255, 255), (8, 0, 16, 8))  # the right half is white; turned clockwise, the lower half
+    path = saved(tmp_path, image, name, exif=odd_exif(tag))
+    assert inspect_images([path], tmp_path / "cache")["error"].isna().all()
+    for read in (open_rgb, read_rgb, lambda file: read_rgb(file.read_bytes()), lambda file: read_rgb(Image.open(file))):
+        upright = read(path)
+        assert upright.size == (8, 16)
+        np.testing.assert_allclose(upright.getpixel((4, 2)), RED, atol=30)
+        np.testing.assert_allclose(upright.getpixel((4, 14)), (255, 255, 255), atol=30)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("exif", [b"", b"II", b"II*\0\xff\xff\xff\xff", b"no EXIF" * 9])
+def test_exif_that_is_none_leaves_the_image_as_it_is(tmp_path, exif):
+    path = saved(tmp_path, Image.new("RGB", (16, 8), RED), "odd.jpg", exif=b"Exif\0\0" + exif)
+    assert open_rgb(path).size == (16, 8)
 
 
 def test_one_pixel_and_odd_names(tmp_path):
