@@ -7,17 +7,22 @@ A loader calls `find_root`, which returns a `Source` and checks that the lists i
 difference is noted, not refused, since a copy may have other line ends.
 """
 
+import difflib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ordinalclip.datasets.bad_rows import listed
+from ordinalclip.datasets.bad_rows import NUM_LISTED, listed
 from ordinalclip.errors import ConfigError, DataError
 
 OnError = Literal["raise", "skip"]
+
+_NUM_COMPARED = 5_000  # names of a folder that are compared with a missing one
 
 
 @dataclass(frozen=True)
@@ -115,18 +120,96 @@ def require_files(root: Path, paths: Sequence[str], *, what: str, obtain: str = 
     Raises:
         DataError: with the number of missing files, the first of them, and what is in their folder.
     """
-    missing = [path for path in paths if not (root / path).is_file()]
+    found = found_paths(root, paths)
+    missing = [path for path, name in zip(paths, found, strict=True) if not (root / name).is_file()]
     if not missing:
         return
     place = (root / missing[0]).parent
-    found = f"{place} holds {contents(place)}" if place.is_dir() else f"there is no folder {place}"
+    beside = f"{place} holds {contents(place)}" if place.is_dir() else f"there is no folder {place}"
     remedy = "the set seems half copied: copy or unpack the rest"
     if len(missing) == len(paths):
         remedy = "see whether dataset.root is the right folder, and the images are unpacked"
+    nearest = nearest_names(root, missing)
+    if any(nearest):
+        remedy = f"write the names as the files have them; or {remedy}"
+    lines = [f"{path}{near}" for path, near in zip(missing, nearest, strict=False)]
     raise DataError(
-        f"{root}: {len(missing):,} of {len(paths):,} {what} are not there:\n{listed(missing)}\n  {found}\n"
+        f"{root}: {len(missing):,} of {len(paths):,} {what} are not there:\n{listed(lines, len(missing))}\n  {beside}\n"
         f"  what to do: {remedy}" + (f"; {obtain}" if obtain else "")
     )
+
+
+def found_paths(root: Path, paths: Sequence[str]) -> list[str]:
+    """Returns the paths of existing files, also of those that are written in another way.
+
+    A path without a file is looked for with `/` for backslashes, and with each name in another Unicode form (as macOS writes
+    `é` in two characters). It is replaced if exactly one name fits; other paths are returned as they are.
+
+    Args:
+        root: that they start from.
+        paths: relative to it.
+    """
+    listings: dict[str, list[str]] = {}
+
+    def same(name: str, names: list[str]) -> str | None:
+        form = unicodedata.normalize("NFC", name)
+        fitting = [other for other in names if unicodedata.normalize("NFC", other) == form]
+        return fitting[0] if len(fitting) == 1 else None
+
+    found = []
+    for path in paths:
+        if "\\" in path or not path.isascii():
+            spellings = [path] if "\\" not in path else [path, os.path.normpath(path.replace("\\", "/"))]
+            if not os.path.lexists(os.path.join(root, path)):
+                path = next(filter(None, (_walk(root, name, same, listings) for name in spellings)), path)
+        found.append(path)
+    return found
+
+
+def nearest_names(root: Path, paths: Sequence[str]) -> list[str]:
+    """Returns, for each of the first `NUM_LISTED` paths, ` (there is …)` with the most similar file, or "".
+
+    Names that differ in case, in blanks or in the suffix are preferred to those that are only similar.
+    """
+    listings: dict[str, list[str]] = {}
+
+    def similar(name: str, names: list[str]) -> str | None:
+        for key in (_plain, lambda other: os.path.splitext(_plain(other))[0]):
+            fitting = [other for other in names if key(other) == key(name)]
+            if fitting:
+                return fitting[0]
+        names = [other for other in names if _integers(other) == _integers(name)]  # 2.png is not a misspelt 1.png
+        close = difflib.get_close_matches(name, names[:_NUM_COMPARED], n=1, cutoff=0.8)
+        return close[0] if close else None
+
+    near = [_walk(root, path.replace("\\", "/"), similar, listings) for path in paths[:NUM_LISTED]]
+    return [f" (there is {name})" if name else "" for name in near]
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def _integers(name: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", name)]
+
+
+def _walk(
+    root: Path, path: str, choose: Callable[[str, list[str]], str | None], listings: dict[str, list[str]]
+) -> str | None:
+    """Returns a path whose missing parts are replaced by names that `choose` takes from their folders, or None."""
+    walked = ""
+    for part in path.split("/"):
+        place = os.path.join(root, walked)
+        if part not in ("", ".", "..") and not os.path.lexists(os.path.join(place, part)):
+            if place not in listings:
+                listings[place] = sorted(os.listdir(place)) if os.path.isdir(place) else []
+            chosen = choose(part, listings[place])
+            if chosen is None:
+                return None
+            part = chosen
+        walked = os.path.join(walked, part) if part else walked or "/"
+    return walked
 
 
 def check_inside(root: Path, paths: Sequence[str], *, allow_outside: bool = False) -> None:

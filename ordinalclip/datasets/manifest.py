@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ordinalclip.datasets.bad_rows import listed, refuse
-from ordinalclip.datasets.layout import check_inside
+from ordinalclip.datasets.bad_rows import NUM_LISTED, listed, refuse
+from ordinalclip.datasets.layout import check_inside, found_paths, nearest_names
 from ordinalclip.errors import DataError
 from ordinalclip.images.decoding import inspect_images
 
@@ -146,18 +146,23 @@ def build_manifest(
         raise DataError(f"{name}: the table has no rows; it needs at least one image in each split")
     table = table.reset_index(drop=True)
     _check_ranks(table, num_ranks, name)
+    table["path"] = pd.Series(found_paths(root, table["path"].tolist()), dtype=table["path"].dtype)
     _check_duplicates(table, name)
     check_inside(root, table["path"].tolist(), allow_outside=allow_outside)
     inspected = inspect_images([os.path.join(root, path) for path in table["path"]], cache_dir)
     table["sha256"] = inspected["sha256"]
     broken = inspected["error"].notna()
     if broken.any():
-        errors = zip(table["path"][broken], inspected["error"][broken], strict=True)
-        examples = listed([f"{path}: {error}" for path, error in errors])
+        errors = dict(zip(table["path"][broken], inspected["error"][broken], strict=True))
+        missing = [path for path in list(errors)[:NUM_LISTED] if not os.path.lexists(os.path.join(root, path))]
+        nearest = dict(zip(missing, nearest_names(root, missing), strict=True))
+        examples = listed([f"{path}: {error}{nearest.get(path, '')}" for path, error in errors.items()])
         if on_error == "raise" or broken.all():
             remedy = "repair these files or remove their rows, or leave them out: dataset.on_error=skip"
             if broken.all():  # nothing would be left
                 remedy = "check that dataset.root is the right folder and the images are unpacked"
+            if any(nearest.values()):
+                remedy = f"write the names as the files have them; or {remedy}"
             raise DataError(
                 f"{name}: {broken.sum()} of {len(table)} images under {root} cannot be used:\n{examples}\n"
                 f"  what to do: {remedy}"

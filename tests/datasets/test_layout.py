@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from ordinalclip.datasets.bad_rows import refuse
-from ordinalclip.datasets.layout import Source, check_inside, check_list, find_root, require_files, unlike_published
+from ordinalclip.datasets.layout import (
+    Source,
+    check_inside,
+    check_list,
+    find_root,
+    found_paths,
+    nearest_names,
+    require_files,
+    unlike_published,
+)
 from ordinalclip.datasets.layouts.adience import load_adience
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.table import load_table
@@ -144,3 +153,30 @@ def test_adience_tells_it_and_is_read(tmp_path: Path) -> None:
     manifest = load_adience(root=str(tmp_path / "adience"), md5=md5, data_dir=tmp_path, cache_dir=tmp_path)
     assert manifest.notes[0].startswith("5 of 5 lists are not what was published, by their MD5: fold_0_data.txt, ")
     assert len(manifest.table) == 120
+
+
+COMPOSED, DECOMPOSED = "Zo\u00e9", "Zoe\u0301"
+
+
+@pytest.mark.parametrize(("written", "there"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_names_in_another_unicode_form_and_backslashes_are_found(tmp_path: Path, written: str, there: str) -> None:
+    make_set(tmp_path / there, f"{there}_1.png")
+    for path in (f"{written}/{written}_1.png", f"{written}\\{there}_1.png", f".\\{there}\\{written}_1.png"):
+        assert found_paths(tmp_path, [path, "absent.png"]) == [f"{there}/{there}_1.png", "absent.png"]
+    require_files(tmp_path, [f"{written}\\{written}_1.png"], what="images")
+
+
+def test_a_file_that_has_the_name_as_written_is_taken(tmp_path: Path) -> None:
+    make_set(tmp_path, f"{COMPOSED}.png", f"{DECOMPOSED}.png", "a\\b.png")
+    make_set(tmp_path / "a", "b.png")
+    paths = [f"{COMPOSED}.png", f"{DECOMPOSED}.png", "a\\b.png", "a/b.png"]
+    assert found_paths(tmp_path, paths) == paths
+
+
+def test_the_nearest_names_are_shown(tmp_path: Path) -> None:
+    make_set(tmp_path / "img", "P01.PNG", "P02.PNG", "portrait.jpg")
+    paths = ["img/p01.png", "img/P02", "img/P01.PNG  ", "IMG/P02.jpg", "img/potrait.jpg", "img/P03.PNG", "else/x.png"]
+    nearest = ["img/P01.PNG", "img/P02.PNG", "img/P01.PNG", "img/P02.PNG", "img/portrait.jpg", None, None]
+    assert nearest_names(tmp_path, paths) == [f" (there is {name})" if name else "" for name in nearest]
+    with pytest.raises(DataError, match=r"img/p01\.png \(there is img/P01\.PNG\)\n(.|\n)*as the files have them"):
+        require_files(tmp_path, ["img/p01.png"], what="images")

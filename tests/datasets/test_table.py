@@ -331,3 +331,16 @@ def test_a_table_without_a_header(tmp_path):
     (tmp_path / "my.csv").write_text("a.png,0\nb.png,1\n")
     with pytest.raises(DataError, match=r"its first line names an image: put a line .* above it, such as path,rank"):
         load(tmp_path)
+
+
+def test_paths_written_in_another_way_are_the_files_they_mean(tmp_path):
+    for index, name in enumerate(["Zoe\u0301.png", "b.PNG"]):
+        write_image(tmp_path / "img" / name, index)
+    (tmp_path / "my.csv").write_text("path,rank\nimg/Zo\u00e9.png,0\nimg\\b.PNG,1\n")
+    assert load(tmp_path).table["path"].tolist() == ["img/Zoe\u0301.png", "img/b.PNG"]
+    (tmp_path / "my.csv").write_text("path,rank\nimg/Zo\u00e9.png,0\nimg\\b.PNG,1\nimg/b.PNG,1\n")
+    with pytest.raises(DataError, match=r"img/b\.PNG: 2 rows"):
+        load(tmp_path)
+    (tmp_path / "my.csv").write_text("path,rank\nimg/Zo\u00e9.png,0\nimg/B.png,1\n")
+    with pytest.raises(DataError, match=r"img/B\.png: file not found \(there is img/b\.PNG\)"):
+        load(tmp_path)
