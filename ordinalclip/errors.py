@@ -2,6 +2,7 @@
 
 `ConfigError` and `DataError` are mistakes of the user, raised before any expensive work; commands end with status 2.
 `Busy`, `Superseded` and `SweepFailed` end a run or a sweep; commands end with status 1.
+All of them can be pickled, since launchers send them to other processes.
 """
 
 from collections.abc import Iterable

@@ -28,7 +28,8 @@ def first_line(package: Path) -> str:
     """What a room or a module says that it holds."""
     file = package / "__init__.py" if package.is_dir() else package.with_suffix(".py")
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0]
+    line = docstring.partition("\n")[0].removeprefix(f"{package.name.capitalize()}: ")
+    return line[:1].upper() + line[1:]
 
 
 def draw() -> str:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def fitted_images(run: Run) -> pd.DataFrame | None:
-    """Hash, rank, subject and split of the images that a run was fitted on; None for imported runs, which have no record."""
+    """Hash, rank, subject and split of the images that a run was fitted on; None for imported runs."""
     file = run.directory / "manifest.parquet"
     if not file.is_file():
         return None
@@ -48,7 +48,7 @@ def overlap(
         same_set: whether the run was fitted on the same data set, so that equal subject ids mean the same subject.
 
     Returns:
-        `num_trained_on`: images whose bytes are in the run's train split; `num_chosen_on`: those in its val or calibration
+        `num_trained_on`: images whose bytes are in the run's train split; `num_chosen_on`: in its val or calibration
         split; `num_of_trained_subjects`: other images of subjects in its train split, if subjects are comparable.
     """
     evaluated = manifest.table[manifest.table["sha256"].isin(set(images))]

@@ -112,7 +112,7 @@ def _attempt(job: Job, mirror: Mirror) -> bool:
         return True
     finally:
         run.release(run.status().get("status", "failed"))
-        gc.collect()  # Lightning's trainer and module refer to each other, and so keep the model and its optimizer alive
+        gc.collect()  # Lightning's trainer and module refer to each other and keep the model and optimizer alive
 
 
 def _fit_and_record(job: Job, mirror: Mirror) -> None:

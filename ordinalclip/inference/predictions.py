@@ -91,7 +91,7 @@ class Predictions:
         return values[self.lower_rank], values[self.upper_rank]
 
     def to_frame(self, *, top: int = 0, probs: bool = True) -> pd.DataFrame:
-        """A table with one row per image: rank, name, value, expectation, lower, upper (values of the interval), coverage.
+        """A table with one row per image: rank, name, value, expectation, lower, upper (of the interval), coverage.
 
         Args:
             top: number of most probable ranks to add, as `top1`, `top1_prob`, …

@@ -23,6 +23,11 @@ class ImageMean(Metric):
 
     Exact under data parallelism as long as no image is counted twice. nan where there was no image.
 
+    Example:
+        class BrierScore(ImageMean):
+            def scores(self, probs: Tensor, target: Tensor) -> Tensor:
+                return brier_scores(probs, target)
+
     Args:
         num_ranks: R.
     """

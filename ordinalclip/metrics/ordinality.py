@@ -46,7 +46,7 @@ def row_softmax(similarity_RR: Matrix) -> Matrix:
 def steps_away(similarity_RR: Matrix) -> Matrix:
     """How much the similarity to a rank i changes on the last step of the way from i to k, as [R, R] over (i, k).
 
-    For k > i it is S[i, k] - S[i, k-1], for k < i it is S[i, k] - S[i, k+1]: negative for ordered ranks. The diagonal and
+    For k > i it is S[i, k] - S[i, k-1], for k < i it is S[i, k] - S[i, k+1]: negative if ordered. The diagonal and
     the first step away from i, which is negative for any features, are nan.
     """
     steps_RR = np.full(similarity_RR.shape, np.nan)

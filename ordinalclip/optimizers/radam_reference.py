@@ -17,7 +17,7 @@ class RAdamReference(Optimizer):
     - Where the length of the approximated moving average is below 5, that is in the first five steps with
       `betas[1]` = 0.999, nothing is updated at all; torch takes a step of momentum there. Moments are gathered from the
       first step on.
-    - Weight decay is decoupled (weights shrink by `lr` · `weight_decay`), and also skipped in those steps; torch adds it
+    - Weight decay is decoupled (weights shrink by `lr` · `weight_decay`) and skipped in those steps, too; torch adds it
       to the gradient.
 
     Args:

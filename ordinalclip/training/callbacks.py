@@ -49,7 +49,7 @@ class EpochRecord(pl.Callback):
         return min(scores.values(), default=float("inf"))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stores the largest learning rate of each part; at the end of the epoch the optimizer has those of the next."""
+        """Stores the largest learning rate of each part; at its end the optimizer has those of the next epoch."""
         self.rates = {}
         for group in trainer.optimizers[0].param_groups:
             name = f"lr/{group['name'].partition('/')[0]}"

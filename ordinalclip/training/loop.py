@@ -1,6 +1,6 @@
 """The training loop of one process: builds the LightningModule, the data loaders and the trainer, and fits.
 
-Lightning's logging, checkpoints and progress bar are disabled; see `callbacks`. `speed_up` makes training an image tower
+Lightning's logging, checkpoints and progress bar are disabled; see `callbacks`. `speed_up` makes training a tower
 faster and changes results by rounding only (docs/benchmarks.md): convolutions gain from channels-last, more in
 bfloat16 than in float32; `torch.compile` takes a minute and gains little in float32, so it is an option.
 """

@@ -1,6 +1,6 @@
 """The data of each split for training and evaluation: features or images, from caches where possible.
 
-Test labels are sealed: while a run is fitted they are removed from the manifest, and reading them raises `TestLabelsRead`.
+Test labels are sealed: while a run is fitted they are removed from the manifest, reading them raises `TestLabelsRead`.
 `LabelDraw` chooses the training labels of images with several annotators: their median, a random one, or all of them.
 """
 

@@ -301,7 +301,7 @@ class ClassTokenText(OpenClipText):
         return self.project(x_RW)
 
     def _with_class_token(self, embeddings: Tensor, eot: Tensor) -> tuple[Tensor, Tensor]:
-        """Sentences with one padding token, the class token and positions; and which token [R, L, L] attends to which."""
+        """Sentences with one padding token, class token and positions; and which token [R, L, L] attends to which."""
         length = min(embeddings.shape[1] + 1, self.context_length)
         position_L = torch.tensor([*range(length), self.context_length], device=eot.device)
         x_RLW = self.pad(embeddings, eot, length)
