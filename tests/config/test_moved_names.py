@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from ordinalclip import load
+from ordinalclip.config.compose import compose_config
 from ordinalclip.config.moved_names import _MOVED, current_name, current_names, first_name
 from ordinalclip.preparation.prepare import Job, prepare
 from ordinalclip.preparation.reopen import load_run, open_record, recorded_cfg
@@ -107,3 +108,11 @@ def test_the_export_predicts_what_it_predicted(job: Job) -> None:
     assert [one.name for one in predictions] == [str(name) for name in expected["name"]]
     probs = np.stack([one.probs for one in predictions])
     np.testing.assert_allclose(probs, expected.filter(like="p_").to_numpy(), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_readmes_run_keeps_its_id(tmp_path: Path, shared_data: Path) -> None:
+    """All defaults, on the real photos and the real small weights; images are opened once, which takes seconds."""
+    words = [f"paths.runs={tmp_path}", f"paths.data={shared_data / 'data'}", f"paths.cache={shared_data / 'cache'}"]
+    assert prepare(compose_config(words)).run.run_id == "426889981b"
+    assert "426889981b" in (ROOT / "README.md").read_text(encoding="utf-8")
