@@ -18,6 +18,7 @@ from ordinalclip.errors import ConfigError, DataError
 
 MAX_RANKS = 1000
 _NUM_EXAMPLES = 20
+_THOUSANDS = 10_000  # from here on, names of bins have commas if a number would have an exponent without
 _NOT_NUMBERS = {  # pattern of the cells, what to do
     "dates": (
         r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ].*)?$",
@@ -133,7 +134,7 @@ def bin_values(table: pd.DataFrame, file: Path, bins: Sequence[float] | int) -> 
         bins: increasing edges, one more than ranks, or the number of quantiles.
 
     Raises:
-        ConfigError: edges do not increase, quantiles coincide, or values are outside the edges.
+        ConfigError: edges are not numbers or do not increase, quantiles coincide, or values are outside the edges.
         DataError: a cell is not a number.
     """
     numbers = _numbers(table["value"], "value", file)
@@ -146,8 +147,8 @@ def bin_values(table: pd.DataFrame, file: Path, bins: Sequence[float] | int) -> 
                 "dataset.bins", bins, "many values are equal, so that quantiles coincide", allowed="fewer, or edges"
             )
     else:
-        edges = np.array([float(edge) for edge in bins])
-        if len(edges) < 3 or (np.diff(edges) <= 0).any():
+        edges = _edges(bins)
+        if len(edges) < 3 or not (np.diff(edges) > 0).all():
             raise ConfigError(
                 "dataset.bins", list(bins), "not three or more edges that increase", allowed="[0,2.5,5,10]"
             )
@@ -156,15 +157,21 @@ def bin_values(table: pd.DataFrame, file: Path, bins: Sequence[float] | int) -> 
         raise ConfigError(
             "dataset.bins",
             edges.tolist(),
-            f"{outside.sum()} values of {file.name} lie outside, such as {numbers[outside][0]:g}",
-            allowed=f"edges from {numbers.min():g} or less to {numbers.max():g} or more (-.inf and .inf are allowed)",
+            f"{outside.sum()} values of {file.name} lie outside, such as {_exact(numbers[outside][0])}",
+            allowed=f"edges from {_exact(numbers.min())} or less to {_exact(numbers.max())} or more, such as -inf and inf",
         )
     rank = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
-    finite = np.clip(edges, numbers.min(), numbers.max())
-    closed = np.where(np.isfinite(edges), edges, finite)
+    closed = edges.copy()  # open bins end at the least and the greatest value
+    closed[0] = edges[0] if np.isfinite(edges[0]) else min(numbers.min(), edges[1])
+    closed[-1] = edges[-1] if np.isfinite(edges[-1]) else max(numbers.max(), edges[-2])
     middles = (closed[:-1] + closed[1:]) / 2
-    names = [_edge_name(low, high) for low, high in itertools.pairwise(edges)]
-    note = f"values were cut into {len(names)} ranks at {', '.join(f'{edge:.6g}' for edge in edges)}"
+    words = _edge_words(edges)
+    names = [f"{low} to {high}" for low, high in itertools.pairwise(words)]
+    if edges[0] == -np.inf:
+        names[0] = f"below {words[1]}"
+    if edges[-1] == np.inf:
+        names[-1] = f"{words[-2]} or more"
+    note = f"values were cut into {len(names)} ranks at {', '.join(words)}"
     return Grading(rank, numbers, names, middles.tolist(), (note,))
 
 
@@ -283,12 +290,33 @@ def _remedy(cells: pd.Series) -> str:
     return "correct them, or remove their rows"
 
 
-def _edge_name(low: float, high: float) -> str:
-    if low == -np.inf:
-        return f"below {high:g}"
-    if high == np.inf:
-        return f"{low:g} or more"
-    return f"{low:g} to {high:g}"
+def _edges(bins: Sequence[float]) -> np.ndarray:
+    """Returns the edges as floats. Yaml's `.inf` is text on the command line, where `inf` is the number."""
+    try:
+        return np.array([float(str(edge).replace(".inf", "inf")) for edge in bins])
+    except ValueError:
+        problem = "not all edges are numbers"
+        raise ConfigError("dataset.bins", list(bins), problem, allowed="such as [0,2.5,5,10] or [-inf,0,inf]") from None
+
+
+def _exact(number: float) -> str:
+    """Returns the shortest decimal of a number, without an exponent."""
+    return np.format_float_positional(number, trim="-")
+
+
+def _edge_words(edges: np.ndarray) -> list[str]:
+    """Returns the edges with six digits, with more if two would be equal, and never with an exponent."""
+    words = [f"{edge:g}" for edge in edges]
+    if any("e" in word for word in words):
+        words = [
+            f"{edge:,.0f}" if abs(edge) >= _THOUSANDS else _exact(float(word))
+            for edge, word in zip(edges, words, strict=True)
+        ]
+    digits = 6
+    while len(set(words)) < len(words) and digits < 17:
+        digits += 1
+        words = [_exact(float(f"{edge:.{digits}g}")) for edge in edges]
+    return words
 
 
 def _per_rank(grading: Grading, column: pd.Series) -> dict[int, str]:

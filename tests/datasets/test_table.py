@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -71,6 +72,41 @@ def test_open_bins(tmp_path):
     assert manifest.rank_values == (-2.0, 1.0, 5.25)
 
 
+@pytest.mark.parametrize(
+    ("bins", "names"),
+    [
+        ([1930, 1940, 1950], ["1930 to 1940", "1940 to 1950"]),
+        ([0, 1500, 250000], ["0 to 1500", "1500 to 250000"]),
+        ([0, 500_000, 1_000_000, np.inf], ["0 to 500,000", "500,000 to 1,000,000", "1,000,000 or more"]),
+        ([0, 1234567, 1234568, 9e6], ["0 to 1,234,567", "1,234,567 to 1,234,568", "1,234,568 to 9,000,000"]),
+        ([0, 1e-5, 2e-5], ["0 to 0.00001", "0.00001 to 0.00002"]),
+        ([1.0000001, 1.0000002, 3], ["1.0000001 to 1.0000002", "1.0000002 to 3"]),
+        ([1e6, 1e6 + 0.5, 1e6 + 1], ["1000000 to 1000000.5", "1000000.5 to 1000001"]),
+        (["-.inf", 0, ".inf"], ["below 0", "0 or more"]),
+        (["-inf", 0, "inf"], ["below 0", "0 or more"]),
+    ],
+)
+def test_names_of_bins_are_readable_and_distinct(tmp_path, bins, names):
+    numbers = [float(str(edge).replace(".inf", "inf")) for edge in bins]
+    values = [0.5 * (low + high) for low, high in itertools.pairwise(np.clip(numbers, -1e7, 1e7))]
+    manifest = load(tmp_path, {"path": PATHS[: len(values)], "value": values}, bins=bins)
+    assert list(manifest.rank_names) == names
+    assert manifest.table["rank"].tolist() == list(range(len(names)))
+
+
+def test_edges_that_the_message_names_hold_the_values(tmp_path):
+    columns = {"value": [-1234567.125, 0, 5, 1234567.125]}
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, columns, bins=[-1, 2, 3])
+    assert "edges from -1234567.125 or less to 1234567.125 or more, such as -inf and inf" in str(caught.value)
+    assert load(tmp_path, columns, bins=[-1234567.125, 2, 1234567.125]).num_ranks == 2
+
+
+def test_an_open_bin_without_values_is_not_above_the_next(tmp_path):
+    manifest = load(tmp_path, {"value": [1, 1, 3, 3]}, bins=[-np.inf, 0, 2, np.inf], allow_empty=True)
+    assert manifest.rank_values == (0.0, 1.0, 2.5)
+
+
 def test_bins_by_quantiles_are_of_equal_size(tmp_path):
     values = np.random.default_rng(0).permutation(np.linspace(0, 1, 30) ** 2)
     paths = [f"{index}.png" for index in range(30)]
@@ -83,6 +119,8 @@ def test_bins_by_quantiles_are_of_equal_size(tmp_path):
     ("bins", "problem"),
     [
         ([0, 1], "not three or more edges"),
+        ([0, "x", 10], "not all edges are numbers"),
+        ([0, float("nan"), 10], "edges that increase"),
         ([0, 5, 5, 10], "edges that increase"),
         ([1, 2, 3], "2 values of my.csv lie outside"),
         (1, "fewer than two"),
