@@ -4,6 +4,7 @@ Folders named train, val or test (also valid, validation, dev, training) are spl
 folders or in them. Below both, images may be in further folders.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Literal
 
 import pandas as pd
 
-from ordinalclip.datasets.bad_rows import listed
+from ordinalclip.datasets.bad_rows import listed, refuse
 from ordinalclip.datasets.image_files import subjects_of, walk_images
 from ordinalclip.datasets.layout import contents
 from ordinalclip.datasets.manifest import Manifest, build_manifest
 from ordinalclip.datasets.table import SPLIT_WORDS
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.images.decoding import ENDINGS
 
 _LAYOUT = "a folder with a folder for each rank; train, val and test folders may be above these or in them"
 
@@ -30,6 +32,7 @@ def load_folder(
     unit: str = "",
     subject: str | None = None,
     on_error: Literal["raise", "skip"] = "raise",
+    allow_empty: bool = False,
     allow_outside: bool = False,
     data_dir: Path,
     cache_dir: Path,
@@ -45,6 +48,7 @@ def load_folder(
         unit: of the values.
         subject: regular expression whose first group is the subject's id in an image's path; null if unknown.
         on_error: "raise" about broken images, or "skip" them with a note.
+        allow_empty: whether a folder without images is a rank without images.
         allow_outside: whether paths may lead out of the folder of the images, for example by symbolic links.
         data_dir: not used.
         cache_dir: caches the inspection of the images.
@@ -54,7 +58,7 @@ def load_folder(
 
     Raises:
         ConfigError: there is no such folder, or `order` does not fit it.
-        DataError: some images are in a split's folder and others are not.
+        DataError: a rank's folder has no image that is read, or some images are in a split's folder and others are not.
     """
     top = _top(root)
     images, others, links = walk_images(top)
@@ -66,7 +70,15 @@ def load_folder(
         dtype="str",
     )
     notes = _skipped_notes([path for path, (_, rank) in zip(images, placed, strict=True) if rank is None], others)
-    folders = _order(sorted(set(table["folder"]), key=natural), order, top)
+    ranks = set(table["folder"])
+    if ranks:
+        empty = _empty_folders(top, images, others)
+        if order is not None:
+            empty = {place: rank for place, rank in empty.items() if rank in map(str, order)}
+        if not allow_empty:
+            _refuse_empty(top, empty, ranks, others)
+        ranks |= set(empty.values())
+    folders = _order(sorted(ranks, key=natural), order, top)
     _check_splits(table, top)
     if order is None:
         notes.append(f"ranks in the natural order of their folders: {' < '.join(folders)}")
@@ -131,9 +143,47 @@ def _skipped_notes(beside: list[str], others: list[str]) -> list[str]:
     return notes
 
 
+def _empty_folders(top: Path, images: list[str], others: list[str]) -> dict[str, str]:
+    """Returns the folders of ranks that hold no image: their path below `top`, and the rank's name."""
+    places: dict[str, str] = {}
+    for first in _subfolders(top):
+        if first.lower() in SPLIT_WORDS:
+            places |= {f"{first}/{rank}": rank for rank in _subfolders(top / first)}
+        else:
+            places[first] = first
+    filled = {"/".join(path.split("/")[:depth]) for path in images for depth in (1, 2)}
+    return {place: rank for place, rank in places.items() if place not in filled}
+
+
+def _subfolders(folder: Path) -> list[str]:
+    """Returns names; hidden folders, links and what macOS adds to archives are left out."""
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return sorted(name for name in found if not name.startswith((".", "__MACOSX")))
+
+
+def _refuse_empty(top: Path, empty: dict[str, str], ranks: set[str], others: list[str]) -> None:
+    """Raises DataError about ranks without images, and folders of files none of which is read."""
+    lines = []
+    for place, rank in empty.items():
+        files = [path for path in others if path.startswith(f"{place}/")]
+        if files:
+            endings = sorted({Path(file).suffix.lower() or "no ending" for file in files})
+            lines.append(f"{place}: {len(files):,} files, none of which is read: {', '.join(endings)}")
+        elif rank not in ranks:  # an empty folder of a split, of a rank that has images elsewhere, is no loss
+            lines.append(f"{place}: empty")
+    refuse(
+        top,
+        lines,
+        "folders of ranks have no image",
+        remedy=f"save their images in a format that is read ({', '.join(ENDINGS)}); remove the folders, or name the "
+        "ranks without them by dataset.order=[…]; or dataset.allow_empty=true keeps them as ranks without images",
+    )
+
+
 def _order(folders: list[str], order: Sequence[str | int | float] | None, top: Path) -> list[str]:
     if not folders:
-        problem = f"no folder with images in {top}, which holds {contents(top)}"
+        problem = f"no folder with images in {top}, which holds {contents(top)}; images end in {', '.join(ENDINGS)}"
         raise ConfigError("dataset.root", top, problem, allowed=_LAYOUT)
     if order is None:
         if len(folders) < 2:

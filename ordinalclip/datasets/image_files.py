@@ -11,8 +11,7 @@ import pandas as pd
 from ordinalclip.datasets.bad_rows import NUM_LISTED, listed, usable
 from ordinalclip.datasets.layout import Source
 from ordinalclip.errors import ConfigError, DataError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+from ordinalclip.images.decoding import ENDINGS
 
 NUM_EXAMPLES = 5  # missing images that a note names
 
@@ -21,7 +20,7 @@ def walk_images(folder: Path) -> tuple[list[str], list[str], list[str]]:
     """List the files below a folder. Links to folders are not followed; hidden files and folders are skipped.
 
     Returns:
-        Images (by the suffix in any case), other files, and links to folders: paths relative to `folder` with forward
+        Images (by one of `ENDINGS` in any case), other files, and links to folders: paths relative to `folder` with forward
         slashes, in order.
     """
     images: list[str] = []
@@ -33,7 +32,7 @@ def walk_images(folder: Path) -> tuple[list[str], list[str], list[str]]:
         links += [(below / name).as_posix() for name in folders if (Path(place) / name).is_symlink()]
         for name in sorted(files):
             if not name.startswith("."):
-                (images if name.lower().endswith(SUFFIXES) else others).append((below / name).as_posix())
+                (images if name.lower().endswith(ENDINGS) else others).append((below / name).as_posix())
     return images, others, links
 
 
@@ -53,7 +52,7 @@ def list_images(source: Source, folder: str = ".") -> list[str]:
     images, _, links = walk_images(source.root / folder)
     if not images:
         raise DataError(
-            f"{source.root / folder}: holds no image ({', '.join(SUFFIXES)}), nor does a folder in it\n"
+            f"{source.root / folder}: holds no image ({', '.join(ENDINGS)}), nor does a folder in it\n"
             "  what to do: unpack the images there, or see whether dataset.root is the right folder"
         )
     if links:
@@ -109,10 +108,10 @@ def named_images(root: Path, folder: str, names: Sequence[str], suffix: str) -> 
         N paths relative to root, with the published suffix if there is no such image; and [N], whether there is one.
     """
     stems: dict[str, str] = {}
-    for name in sorted(os.listdir(root / folder), reverse=True):  # of two under one name, the first in order
-        stem, dot, end = name.rpartition(".")
-        if dot and f".{end.lower()}" in SUFFIXES:
-            stems[stem] = name
+    listed_names = [name for name in os.listdir(root / folder) if name.lower().endswith(ENDINGS)]
+    # Of two under one name: a usual format (the first seven endings), then the first in order.
+    for name in sorted(listed_names, key=lambda name: (not name.lower().endswith(ENDINGS[:7]), name), reverse=True):
+        stems[name.rpartition(".")[0]] = name
     found = [stems.get(name) for name in names]
     prefix = "" if folder in ("", ".") else f"{folder.rstrip('/')}/"
     paths = [prefix + (file or f"{name}{suffix}") for name, file in zip(names, found, strict=True)]

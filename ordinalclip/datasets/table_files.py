@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from ordinalclip.datasets.bad_rows import NUM_LISTED, refuse
-from ordinalclip.datasets.image_files import SUFFIXES as IMAGE_SUFFIXES
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.images.decoding import ENDINGS
 
 _BYTE_ORDER_MARKS = {  # the mark of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
@@ -206,7 +206,7 @@ def require_columns(table: pd.DataFrame, file: Path, columns: Sequence[str]) -> 
 def describe_columns(table: pd.DataFrame) -> str:
     """Returns the part of an error message that lists a table's columns and what to do."""
     remedy = "check that it is the right file, and that its first line holds the columns' names"
-    if any(str(name).lower().endswith(IMAGE_SUFFIXES) for name in table):
+    if any(str(name).lower().endswith(ENDINGS) for name in table):
         remedy = "its first line names an image: put a line with the columns' names above it, such as path,rank"
     elif len(table.columns) == 1:
         separators = ", ".join(SEPARATORS.values())

@@ -36,6 +36,11 @@ from ordinalclip.system.terminal import progress
 # Pillow's names of the formats that browsers send and cameras write. Pillow knows their size before it decodes them. It
 # does not for others (an icon holds whole PNGs of any size), and it would start Ghostscript for PostScript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+# Endings of these formats' files. Folders are searched for them, by data sets and by prediction alike.
+ENDINGS = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jfif", ".jpe", ".gif", ".apng", ".avif"),
+    *(".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
 FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 
 _IMAGES_PER_SAVE = 10_000  # an interrupted inspection of a large data set resumes from its last save

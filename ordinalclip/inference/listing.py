@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from glob import glob, has_magic
 from pathlib import Path
 
-from PIL import Image
-
 from ordinalclip.errors import ConfigError
+from ordinalclip.images.decoding import ENDINGS
 
 log = logging.getLogger("ordinalclip")
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
-# Formats that Pillow identifies but cannot read, or not without another program.
-_NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PALM", "PDF", "WMF"}
 
 
 def list_images(images: str) -> Iterator[str]:
@@ -57,12 +54,17 @@ def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Yields files with the extension of an image; holds the names of one folder at a time."""
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind not in _NOT_READ}
+    """Yields files with one of `ENDINGS`; holds the names of one folder at a time. At the end, others are logged."""
+    number, example = 0, ""
     for place, folders, names in os.walk(folder, onerror=_closed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        seen = (name for name in sorted(names) if not name.startswith("."))
-        yield from (os.path.join(place, name) for name in seen if Path(name).suffix.lower() in suffixes)
+        for name in sorted(names):
+            if name.lower().endswith(ENDINGS) and not name.startswith("."):
+                yield os.path.join(place, name)
+            elif not name.startswith("."):
+                number, example = number + 1, os.path.join(place, name)
+    if number:
+        log.warning("%s: %d files without an image's ending are left out, such as %s", folder, number, example)
 
 
 def _closed(error: OSError) -> None:

@@ -3,10 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from ordinalclip.datasets.folder import load_folder, natural
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
+from ordinalclip.images.decoding import ENDINGS, read_rgb
+from ordinalclip.inference.listing import list_images
 from tests.datasets.made import write_image
 from tests.datasets.made_sets import make_folder
 
@@ -137,3 +140,46 @@ def test_links_out_of_it_need_a_word(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1 of 3 paths lead out of this folder:\n  1/9.png"):
         load(root)
     assert len(load(root, allow_outside=True).table) == 3
+
+
+def test_a_rank_without_images_is_an_error_or_kept(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    make_folder(root, lambda rank, index: f"{rank}/{index}.png", ("1", "2", "4"), 2)
+    (root / "3").mkdir()
+    (root / "5").mkdir()
+    (root / "5" / "a.heic").write_bytes(b"x")
+    with pytest.raises(
+        DataError, match=r"2 folders of ranks have no image:\n  3: empty\n  5: 1 files(.|\n)*\.heic"
+    ) as caught:
+        load(root)
+    assert all(word in str(caught.value) for word in (".gif", ".jfif", "dataset.allow_empty=true"))
+    made = load(root, allow_empty=True)
+    assert (made.rank_values, sorted(set(made.table["rank"]))) == ((1, 2, 3, 4, 5), [0, 1, 3])
+    assert load(root, order=["1", "2", "4"]).rank_values == (1, 2, 4)
+    with pytest.raises(DataError, match="3: empty"):
+        load(root, order=["1", "2", "3", "4"])
+    assert load(root, order=["1", "2", "3", "4"], allow_empty=True).num_ranks == 4
+
+
+def test_an_empty_folder_of_a_split_is_no_loss_but_one_that_is_not_read_is(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    make_folder(root, lambda rank, index: f"train/{rank}/{index}.png", ("1", "2"), 2)
+    for place in ("test/2", "__MACOSX/1", ".cache"):
+        (root / place).mkdir(parents=True)
+    assert load(root).num_ranks == 2
+    (root / "test" / "2" / "a.raw").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"test/2: 1 files, none of which is read: \.raw"):
+        load(root)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_format_that_prediction_reads_is_found_in_folders(tmp_path: Path, ending: str) -> None:
+    root = tmp_path / "set"
+    kind = Image.registered_extensions()[ending]
+    for rank in (1, 2):
+        (root / str(rank)).mkdir(parents=True)
+        image = Image.new("1" if ending == ".pbm" else "RGB", (8, 8), rank % 2)
+        image.save(root / str(rank) / f"a{ending.upper()}", format=kind)
+    paths = sorted(str(root / path) for path in load(root).table["path"])
+    assert paths == list(list_images(str(root)))
+    assert [read_rgb(path).size for path in paths] == [(8, 8)] * 2
