@@ -159,7 +159,7 @@ def groups_of(frame: pd.DataFrame, by: Sequence[str], metric: str) -> tuple[list
         raise ConfigError("metric", metric, f"none of these {len(frame)} runs is finished and has it")
     groups, notes = [], []
     for _, planned in frame.groupby(list(by), dropna=False, sort=False) if by else [((), frame)]:
-        label = tuple(format_setting(planned[key].iloc[0]) for key in by)
+        label = tuple(_format_label(key, planned[key].iloc[0]) for key in by)
         name = group_name(by, label)
         runs = planned[done[planned.index]].reset_index(drop=True)
         if runs.empty:
@@ -174,11 +174,17 @@ def groups_of(frame: pd.DataFrame, by: Sequence[str], metric: str) -> tuple[list
     return groups, notes
 
 
+def _format_label(key: str, value: object) -> str:
+    """Formats a setting; of a `_target_` the name of its class, as in `CrossEntropy`."""
+    text = format_setting(value)
+    return text.rpartition(".")[2] if key.endswith("._target_") else text
+
+
 def group_name(keys: Sequence[str], label: Sequence[str]) -> str:
-    """Returns the name of a group: names of options, and other settings with their key unless null."""
+    """Returns the name of a group: names of options and classes, and other settings with their key unless null."""
     words = []
     for key, value in zip(keys, label, strict=True):
-        if key.endswith(".name"):
+        if key.endswith((".name", "._target_")):
             words.append(value)
         elif value != "null":
             words.append(f"{key.rpartition('.')[2]}={value}")

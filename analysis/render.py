@@ -49,7 +49,10 @@ def render(words: Sequence[str]) -> list[Path]:
     Raises:
         ConfigError: if `runs` is missing.
     """
-    typed = dict(word.partition("=")[::2] for word in words)
+    typed = {
+        key.removeprefix("paths.") if key == "paths.runs" else key: value
+        for key, _, value in (word.partition("=") for word in words)
+    }
     if "runs" not in typed:
         raise ConfigError("runs", "", "where?", remedy="runs=.cache/notebooks, a folder of its own")
     runs = Path(typed.pop("runs")).absolute()

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ordinalclip.config.compose import compose_config
+import yaml
+
+from ordinalclip.config.compose import compose_config, conf_dir, config_dirs, unquoted
 from ordinalclip.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 RUN_WORDS = ("runs", "store", "sweep")
 RUN_USAGE = """\
-  runs      a folder of runs (as paths.runs), or some runs' directories separated by commas
+  runs      a folder of runs (or paths.runs=FOLDER), or some runs' directories separated by commas
   store     an MLflow store instead, such as sqlite:///runs/mlflow.db or http://host:5000
   sweep     only the runs of this sweep
   KEY=VALUE only runs with this setting, such as dataset=elpv prompt.num_base_ranks=3,5 or subset.shots=null"""
@@ -28,7 +30,7 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
     """Parses words of the form key=value.
 
     Raises:
-        ConfigError: if a word has another form, or a key is repeated.
+        ConfigError: if a word has another form, or a key is repeated, such as `runs` and `paths.runs`.
     """
     typed: dict[str, str] = {}
     for word in words:
@@ -38,6 +40,10 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
         if key in typed:
             raise ConfigError(key, value, f"is given twice, as {typed[key]} before")
         typed[key] = value
+    if "runs" in typed and "paths.runs" in typed:
+        raise ConfigError("runs", typed["runs"], "and paths.runs= both name runs", allowed="one of the two")
+    if "paths.runs" in typed:
+        typed["runs"] = typed.pop("paths.runs")
     return typed
 
 
@@ -66,7 +72,7 @@ def select_runs(typed: Mapping[str, str], root: Path, own_words: Sequence[str] =
         frame, where = frame_of_store(typed["store"]), typed["store"]
     else:
         where = typed.get("runs", str(root))
-        frame = frame_of_directories(find_runs_named(where.split(","), root))
+        frame = frame_of_directories(find_runs_named(_places(where), root))
     if frame.empty:
         raise ConfigError("runs", where, "there are no runs here", remedy="runs=FOLDER or store=… says where they are")
     if "sweep" in typed:
@@ -84,6 +90,12 @@ def select_runs(typed: Mapping[str, str], root: Path, own_words: Sequence[str] =
         if key not in (*RUN_WORDS, *own_words):
             frame = filter_runs(frame, key, values.split(","))
     return frame.reset_index(drop=True)
+
+
+def _places(typed: str) -> list[str]:
+    """Splits `runs` at commas, unless the whole text is a folder."""
+    text = unquoted(typed)
+    return [text] if Path(text).expanduser().is_dir() else typed.split(",")
 
 
 def find_runs_named(words: Sequence[str], root: Path) -> list[Path]:
@@ -108,7 +120,7 @@ def find_runs_named(words: Sequence[str], root: Path) -> list[Path]:
 
 
 def find_setting(frame: "pd.DataFrame", key: str, word: str, value: str) -> str:
-    """Returns the column of a setting, given in full (`prompt.name`) or by its group (`prompt`).
+    """Returns the column of a setting, given in full (`prompt.name`) or by its group (`prompt`, `loss`).
 
     Args:
         frame: table of runs.
@@ -122,7 +134,7 @@ def find_setting(frame: "pd.DataFrame", key: str, word: str, value: str) -> str:
     from analysis.frame import setting_columns
 
     names = setting_columns(frame)
-    for name in (key, f"{key}.name"):
+    for name in (key, f"{key}.name", f"{key}._target_"):
         if name in names:
             return name
     groups = [name.removesuffix(".name") for name in names if name.endswith(".name")]
@@ -140,10 +152,23 @@ def filter_runs(frame: "pd.DataFrame", key: str, values: Sequence[str]) -> "pd.D
 
     name = find_setting(frame, key, key, ",".join(values))
     cells = [format_setting(cell) for cell in frame[name]]
+    if name == f"{key}._target_":
+        values = [_target_of(key, value, cells) for value in values]
     kept = frame[[any(_is_equal(cell, value) for value in values) for cell in cells]]
     if kept.empty:
         raise ConfigError(key, ",".join(values), "no run has it", allowed=", ".join(dict.fromkeys(cells)))
     return kept
+
+
+def _target_of(group: str, value: str, targets: Sequence[str]) -> str:
+    """The `_target_` that a class name, or an option of the group that alone has it, stands for."""
+    for target in targets:
+        if target.rpartition(".")[2] == value:
+            return target
+    files = [path for folder in (conf_dir(), *config_dirs()) for path in (folder / group).glob("*.yaml")]
+    options = {path.stem: (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("_target_") for path in files}
+    chosen = options.get(value)
+    return str(chosen) if chosen is not None and [*options.values()].count(chosen) == 1 else value
 
 
 def _is_equal(cell: str, value: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ordinalclip.cli.command import run_command
-from ordinalclip.config.compose import compose_config
+from ordinalclip.config.compose import compose_config, rename_runs
 from ordinalclip.errors import Busy, ConfigError
 from ordinalclip.runs.run import Run
 from ordinalclip.system.files import LockTimeout, file_lock
@@ -70,7 +70,7 @@ def sync(words: Sequence[str]) -> int:
 
 
 def _read_words(words: Sequence[str]) -> tuple[Path, Store]:
-    typed = [f"paths.{word}" if word.startswith("runs=") else word for word in words]
+    typed = rename_runs(words)
     for word in typed:
         if not word.startswith(("paths.runs=", "tracking=", "tracking.")):
             key, _, value = word.partition("=")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.queue_claims import Claims
-from ordinalclip.config.compose import compose_config
+from ordinalclip.config.compose import compose_config, name_runs
 from ordinalclip.errors import ConfigError, did_you_mean
 from ordinalclip.runs.find import find_run, noted_runs, runs_of_sweep
 from ordinalclip.runs.run import Run, find_runs
@@ -40,6 +40,7 @@ def select_runs(words: Sequence[str], *, all_by_default: bool = False, more: Seq
     Raises:
         ConfigError: if a key is not allowed, the sweep or run does not exist, or neither is given.
     """
+    words = name_runs(words)
     _check(words, more)
     typed = dict(word.partition("=")[::2] for word in words)
     where = [word for word in words if word.startswith(("paths=", "paths."))]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ordinalclip.cli.command import read_flag, read_words, run_command
-from ordinalclip.config.compose import compose_config
+from ordinalclip.config.compose import compose_defaults
 from ordinalclip.errors import ConfigError
 from ordinalclip.inference.naming import RUN_SYNTAX
 from ordinalclip.runs.run import Run
@@ -104,7 +104,7 @@ def _directory(typed: dict[str, str], name: str, ranks: Sequence[str]) -> Path |
 
     Also None if an export has other ranks than its run, since the training images then have none of its ranks.
     """
-    runs = typed["paths.runs"] if "paths.runs" in typed else compose_config([])["paths"]["runs"]
+    runs = compose_defaults(typed)["paths"]["runs"]
     for place in (Path(typed["run"]).expanduser(), Path(runs).expanduser() / name):
         if place.resolve().name == name and (Run(place).read_json("ranks.json") or {}).get("names") == list(ranks):
             return place

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ordinalclip.cli.command import run_command
-from ordinalclip.config.compose import compose_config, compose_defaults, plain_config
+from ordinalclip.config.compose import compose_config, compose_defaults, plain_config, rename_runs
 from ordinalclip.datasets.corruption import KINDS, SEVERITIES, corrupt_manifest
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import SPLITS, Manifest, match_ranks
@@ -75,6 +75,7 @@ def evaluate(words: Sequence[str]) -> dict[str, float]:
         ConfigError: a word cannot be used. Raised before torch is imported.
         DataError: the data cannot be used, or differ from the run's.
     """
+    words = rename_runs(words)
     typed = dict(word.partition("=")[::2] for word in words)
     if "run" not in typed:
         raise ConfigError("run", "", "which run?", allowed=RUN_SYNTAX)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ordinalclip.backbones.weights.find import find_weights
 from ordinalclip.cli.command import read_flag, read_words, run_command
-from ordinalclip.config.compose import compose_config
+from ordinalclip.config.compose import compose_config, rename_runs
 from ordinalclip.config.identity import selection_labels
 from ordinalclip.datasets.load import load_manifest
 from ordinalclip.datasets.manifest import Manifest
@@ -65,6 +65,7 @@ def import_reference(words: Sequence[str]) -> Record:
         ConfigError: for files and settings that cannot be used or expressed here.
         DataError: for a data set with other ranks.
     """
+    words = rename_runs(words)
     group_of = {word: word.partition("=")[0].lstrip("+~").partition(".")[0] for word in words}
     passed_on = [word for word in words if group_of[word] in _PASSED_ON]
     typed = read_words([word for word in words if word not in passed_on], (*_OWN, *_PASSED_ON), {})

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 
 from ordinalclip.backbones.weights.find import WeightFile, find_weights, gather
 from ordinalclip.cli.command import explain_hydra_error
 from ordinalclip.cli.help import Arguments, read_arguments
 from ordinalclip.config.checks import DESCRIPTIVE, RUNTIME
-from ordinalclip.config.compose import conf_dir, plain_config
+from ordinalclip.config.compose import compose_api, plain_config
 from ordinalclip.config.signatures import check_target
 from ordinalclip.errors import ConfigError
 
@@ -69,9 +69,8 @@ def report(cfg: Mapping[str, Any], found: Mapping[str, WeightFile], cache_dir: P
 
 def _compose(typed: Arguments) -> tuple[dict[str, Any], Path]:
     """Returns the backbone's checked yaml and the cache."""
-    places = [f"hydra.searchpath=[{','.join(f'file://{folder.absolute()}' for folder in typed.config_dirs)}]"]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", [*typed.overrides, *(places if typed.config_dirs else [])])
+    with compose_api(typed.config_dirs):
+        cfg = compose("train", typed.overrides)
     backbone = plain_config(cfg.backbone)
     arguments = {key: value for key, value in backbone.items() if key not in DESCRIPTIVE["backbone"]}
     check_target(arguments, "backbone", runtime=RUNTIME["backbone"])

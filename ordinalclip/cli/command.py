@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ordinalclip.config.compose import conf_dir
+from ordinalclip.config.compose import compose_api, conf_dir, rename_runs, using_config_dirs
 from ordinalclip.errors import Busy, ConfigError, DataError, Superseded, SweepFailed, did_you_mean
 
 _QUOTING = "write key=value, and put quotes round what the shell or Hydra would take apart: 'key=\"a value, a comma\"'"
@@ -40,8 +39,11 @@ def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words:
         print(usage)
         return
     log_to_terminal()
+    folders: list[Path] = []
     try:
-        work(words)
+        words, folders = take_config_dirs(words)
+        with using_config_dirs(folders):
+            work(words)
         sys.stdout.flush()
     except BrokenPipeError:  # as in `… | head`; without this, Python reports it again when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,7 +52,27 @@ def run_command(work: Callable[[list[str]], object], usage: str, *, needs_words:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(report_error(error, words))
+        sys.exit(report_error(error, words, folders))
+
+
+def take_config_dirs(words: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Returns the words without `--config-dir FOLDER`, and its folder.
+
+    Raises:
+        ConfigError: the folder is missing.
+    """
+    rest, folders = [], []
+    remaining = iter(words)
+    for word in remaining:
+        flag, equals, folder = word.partition("=")
+        if flag not in ("--config-dir", "-cd"):
+            rest.append(word)
+            continue
+        folder = folder if equals else next(remaining, "")
+        if not folder:
+            raise ConfigError("--config-dir", "", "needs a folder", allowed="--config-dir FOLDER")
+        folders.append(Path(folder))
+    return rest, folders
 
 
 def read_words(words: Sequence[str], allowed: Sequence[str], needed: Mapping[str, str]) -> dict[str, str]:
@@ -58,13 +80,13 @@ def read_words(words: Sequence[str], allowed: Sequence[str], needed: Mapping[str
 
     Args:
         words: words of the form key=value.
-        allowed: known keys.
+        allowed: known keys; with `paths.runs`, `runs` is read as well.
         needed: required keys, each with a description of its values for the message.
 
     Raises:
         ConfigError: a key is unknown or a required one is missing.
     """
-    typed = dict(word.partition("=")[::2] for word in words)
+    typed = dict(word.partition("=")[::2] for word in (rename_runs(words) if "paths.runs" in allowed else words))
     for key, value in typed.items():
         if key not in allowed:
             hint = did_you_mean(key, allowed)
@@ -219,13 +241,11 @@ def _refused(error: BaseException, overrides: Sequence[str], config_dirs: Sequen
 
 def _composed(overrides: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:
     """Returns the configuration with the typed options, or without them if one of them is wrong."""
-    folders = ",".join("'file://" + str(folder.absolute()).replace("'", r"\'") + "'" for folder in config_dirs)
     options = [override for override in overrides if re.fullmatch(r"\w+=[\w-]+", override)]
     for chosen in (options, []):
-        GlobalHydra.instance().clear()
         try:
-            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                return compose("train", [f"hydra.searchpath=[{folders}]", *chosen])
+            with compose_api(config_dirs):
+                return compose("train", chosen)
         except HydraException:
             continue
     return DictConfig({})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from ordinalclip.config.compose import conf_dir
+from ordinalclip.config.compose import conf_dir, config_dirs, name_runs
 from ordinalclip.errors import did_you_mean
 
 _FOR_HYDRA_ALONE = (
@@ -103,12 +103,12 @@ def read_arguments(words: Sequence[str], program: str) -> Arguments:
     flags = list(words)
     for override in typed.overrides:
         flags.remove(override)
-    folders = [Path(typed.config_dir)] if typed.config_dir is not None else []
+    folders = [*config_dirs(), *([Path(typed.config_dir)] if typed.config_dir is not None else [])]
     names = [override.partition("=")[2] for override in typed.overrides if override.startswith("sweep=")]
     if len(names) > 1 or any("," in name for name in names):
         parser.error(f"sweep={','.join(names)}: one sweep at a time")
     sweeps = sorted({path.stem for folder in (conf_dir(), *folders) for path in (folder / "sweep").glob("*.yaml")})
-    overrides, note = typed.overrides, ""
+    overrides, note = name_runs(typed.overrides), ""
     if names and names[0] in sweeps:
         runs_nothing = typed.cfg is not None or typed.info is not None or typed.help
         if not (typed.multirun or runs_nothing):

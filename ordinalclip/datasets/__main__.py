@@ -3,8 +3,10 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from ordinalclip.cli.command import log_to_terminal, report_error
+from ordinalclip.cli.command import log_to_terminal, report_error, take_config_dirs
+from ordinalclip.config.compose import using_config_dirs
 from ordinalclip.datasets.inspection import check_dataset, list_datasets, show_dataset
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -18,6 +20,8 @@ OrdinalCLIP reads a data set without training on it.
   python -m ordinalclip.datasets list
   python -m ordinalclip.datasets check dataset=NAME [dataset.KEY=VALUE …] [protocol=…] [subset.KEY=…] [paths.KEY=…]
   python -m ordinalclip.datasets show  dataset=NAME [the same] [out=FILE.png] [per_rank=8] [size=96]
+
+Each takes --config-dir FOLDER with data sets of your own.
 
   list    all data sets with a line about each
   check   counts per rank and split, unreadable images, duplicates, leakage, notes, licence, citation
@@ -38,12 +42,16 @@ def main() -> None:
     if not words or {"-h", "--help"} & set(words):
         print(_USAGE)
         return
-    if words[0] not in _COMMANDS:
-        print(f"error: {words[0]}: unknown command\n  allowed: {', '.join(_COMMANDS)}", file=sys.stderr)
-        sys.exit(2)
     log_to_terminal()
+    folders: list[Path] = []
     try:
-        status = _COMMANDS[words[0]](words[1:])
+        words, folders = take_config_dirs(words)
+        name = words[0] if words else ""
+        if name not in _COMMANDS:
+            print(f"error: {name}: unknown command\n  allowed: {', '.join(_COMMANDS)}", file=sys.stderr)
+            sys.exit(2)
+        with using_config_dirs(folders):
+            status = _COMMANDS[name](words[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # `… | head`; without a stdout, Python prints no second error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,7 +61,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(report_error(error, words[1:]))
+        sys.exit(report_error(error, words[1:], folders))
     sys.exit(status)
 
 

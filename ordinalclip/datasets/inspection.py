@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ordinalclip.cli.help import read_options
 from ordinalclip.config.checks import check_groups
-from ordinalclip.config.compose import conf_dir, plain_config
+from ordinalclip.config.compose import compose_api, conf_dir, config_dirs, name_runs, plain_config
 from ordinalclip.datasets.bad_rows import ON_ERROR
 from ordinalclip.datasets.leakage import measure_leakage
 from ordinalclip.datasets.load import finish_manifest, split_manifest, summary
@@ -34,11 +34,11 @@ _SHEET_GAP, _SHEET_FONT_SIZE = 4, 14  # pixels
 
 
 def list_datasets(words: Sequence[str]) -> int:
-    """Prints the data sets of conf/dataset, one per line."""
+    """Prints the data sets of conf/dataset and of --config-dir, one per line."""
     if words:
         key, _, value = words[0].partition("=")
         raise ConfigError(key, value, "list takes no arguments", allowed="none")
-    options = read_options([conf_dir()])["dataset"]
+    options = read_options([conf_dir(), *config_dirs()])["dataset"]
     width = max(map(len, options))
     print("\n".join(f"{name:{width}}  {description}" for name, description in options.items()))
     return 0
@@ -106,8 +106,8 @@ def _compose(words: Sequence[str]) -> dict[str, Any]:
         if not equals or group not in _GROUPS:
             problem = "does not concern the data" if equals else "needs a value"
             raise ConfigError(key, value, problem, allowed=", ".join(f"{name}=…" for name in _GROUPS))
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = plain_config(compose("train", list(words)))
+    with compose_api():
+        cfg = plain_config(compose("train", name_runs(words)))
     check_groups(cfg)
     return cfg
 

@@ -6,8 +6,8 @@ import pytest
 
 from analysis.compare import compare_command, less_is_better
 from analysis.frame import frame_of_folder
-from analysis.groups import differing_settings, minimal_keys
-from analysis.run_selection import find_runs_named, select_runs
+from analysis.groups import differing_settings, group_name, minimal_keys
+from analysis.run_selection import filter_runs, find_runs_named, find_setting, read_words, select_runs
 from ordinalclip.errors import ConfigError
 from tests.analysis.made_runs import made_run, with_predictions, write
 
@@ -166,3 +166,24 @@ def test_what_follows_from_another_difference_is_left_out(tmp_path: Path) -> Non
 def test_directions(metric: str, less: bool) -> None:
     assert less_is_better(metric) == less
     assert less_is_better("my/own", "less")
+
+
+def test_a_group_without_names_is_found_by_its_class() -> None:
+    targets = ["ordinalclip.losses.ce.CrossEntropy", "ordinalclip.losses.ce_kl.CrossEntropyKL", "mylab.emd.EMD"]
+    frame = pd.DataFrame({"loss._target_": targets})
+    assert find_setting(frame, "loss", "by", "loss") == "loss._target_"
+    for typed, kept in (("ce", [0]), ("CrossEntropyKL", [1]), ("EMD", [2]), (targets[2], [2])):
+        assert list(filter_runs(frame, "loss", [typed]).index) == kept
+    assert group_name(["loss._target_"], ["EMD"]) == "EMD"
+
+
+def test_paths_runs_means_runs() -> None:
+    assert read_words(["paths.runs=a"]) == read_words(["runs=a"]) == {"runs": "a"}
+    with pytest.raises(ConfigError, match="one of the two"):
+        read_words(["paths.runs=a", "runs=b"])
+
+
+def test_a_folder_of_runs_may_have_a_comma(runs: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "a, b [1] = 2"
+    odd.symlink_to(runs)
+    assert len(select_runs({"runs": str(odd)}, tmp_path)) == len(select_runs({"runs": str(runs)}, tmp_path))
