@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from ordinalclip.datasets.bad_rows import NUM_LISTED
 from ordinalclip.datasets.leakage import forbid_leakage, leakage_notes, measure_leakage
 from ordinalclip.datasets.manifest import ALL_SPLITS, SPLITS, Manifest
-from ordinalclip.datasets.splits import carve_calibration
+from ordinalclip.datasets.splits import carve_calibration, linked_units
 from ordinalclip.datasets.subset import take_subset
 from ordinalclip.errors import ConfigError, DataError
 
@@ -105,7 +105,16 @@ def check_split(
     empty = [split for split in needed if split not in sizes and not (split == "val" and select_on == "test")]
     if empty:
         remedy = "  what to do: more images, or other shares in protocol.split"
-        if empty == ["val"]:
+        columns = [column for column in ("subject", "group") if table[column].notna().any()]
+        units = int(linked_units(table).max()) + 1
+        if columns and len(sizes) == 1 and units < len(SPLITS):
+            column = " and ".join(columns)
+            remedy = (
+                f"  why: images that share a {' or '.join(columns)} stay together, and the column {column} makes "
+                f"{units} parts, too few for {len(SPLITS)} splits\n"
+                f"  what to do: protocol=random, which shares out single images, or drop the column {column}"
+            )
+        elif empty == ["val"]:
             remedy = "  what to do: protocol=carve_val takes one from the training images (val_from_train)"
         raise DataError(
             f"{manifest.name}: no image in the split {' and '.join(empty)} (of {len(table)} images: "

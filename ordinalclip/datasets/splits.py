@@ -56,7 +56,7 @@ def holdout(
         return replace(manifest, notes=(*manifest.notes, note))
     fractions = _fractions(train, val, test)
     unit = linked_units(manifest.table) if whole else np.arange(len(manifest.table))
-    return with_split(manifest, draw_splits(manifest.table, unit, manifest.num_ranks, fractions, seed))
+    return with_split(manifest, _draw_three(manifest, unit, fractions, seed))
 
 
 def blocks(
@@ -93,7 +93,7 @@ def blocks(
             f"{len(block)} images make {block[-1] + 1} block(s), and three splits need three",
             allowed=f"1…{max(1, len(block) // 3)}",
         )
-    return with_split(manifest, draw_splits(manifest.table, block, manifest.num_ranks, fractions, seed))
+    return with_split(manifest, _draw_three(manifest, block, fractions, seed))
 
 
 def given(
@@ -179,6 +179,27 @@ def _fractions(train: float, val: float, test: float) -> np.ndarray:
             allowed="three shares above 0 that add up to 1, such as 0.6, 0.15, 0.25",
         )
     return fractions
+
+
+def _draw_three(manifest: Manifest, unit: np.ndarray, fractions: np.ndarray, seed: int) -> np.ndarray:
+    """Returns the index of the split of each row [N]; each split gets a unit if there are three or more.
+
+    If shares alone would put all units into train, as with three large units, the largest units go to the largest
+    shares, one to each split, and each other unit goes to the split that lacks most of its share.
+    """
+    split = draw_splits(manifest.table, unit, manifest.num_ranks, fractions, seed)
+    if split.any() or unit.max() + 1 < len(fractions):
+        return split
+    sizes = np.bincount(unit)
+    order = np.argsort(-sizes, kind="stable")
+    split_of = np.empty(len(sizes), dtype=np.int64)
+    split_of[order[: len(fractions)]] = np.argsort(-fractions, kind="stable")
+    lacking = fractions * sizes.sum()
+    for place, index in enumerate(order):
+        if place >= len(fractions):
+            split_of[index] = (lacking / fractions).argmax()
+        lacking[split_of[index]] -= sizes[index]
+    return split_of[unit]
 
 
 def with_split(manifest: Manifest, split: np.ndarray) -> Manifest:

@@ -1,10 +1,12 @@
 import itertools
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ordinalclip.datasets.leakage import measure_leakage
+from ordinalclip.datasets.load import check_split
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.splits import MIN_CALIBRATION, assign_units, blocks, carve_calibration, given, holdout
 from ordinalclip.errors import ConfigError, DataError
@@ -206,3 +208,29 @@ def test_calibration_images_that_the_manifest_has_stay() -> None:
     assert carve_calibration(before, 0) is before
     own = carve_calibration(before, 0.25)
     assert carve_calibration(own, 0.5) is own
+
+
+@pytest.mark.parametrize("column", ["subject", "group"])
+@pytest.mark.parametrize("number", [3, 4, 5, 6])
+def test_few_large_groups_fill_every_split(column: str, number: int) -> None:
+    manifest = make_manifest(
+        [row // number % 5 for row in range(30 * number)], **{column: [str(row % number) for row in range(30 * number)]}
+    )
+    table = holdout(manifest).table
+    assert table.groupby(column)["split"].nunique().eq(1).all()
+    sizes = table["split"].value_counts()
+    assert (sizes["val"], sizes["test"]) in ((30, 30), (30, 60))
+    assert sizes["train"] >= 30 * (number - 3) + (30 if number == 3 else 0)
+
+
+@pytest.mark.parametrize("column", ["subject", "group"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_too_few_groups_are_named_as_the_reason(column: str, number: int) -> None:
+    manifest = make_manifest([row // 2 % 5 for row in range(60)], **{column: [str(row % number) for row in range(60)]})
+    with pytest.raises(
+        DataError, match=rf"column {column} (.|\n)*protocol=random(.|\n)*drop the column {column}"
+    ) as caught:
+        check_split(holdout(manifest))
+    assert "more images" not in str(caught.value)
+    check_split(holdout(manifest, keep_given=False, whole=False))  # protocol=random
+    check_split(holdout(replace(manifest, table=manifest.table.assign(**{column: None}))))
