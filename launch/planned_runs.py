@@ -9,7 +9,7 @@ from launch.composition import SweepRequest
 from launch.run_states import RunState, read_run_states
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.preparation.checks import check
-from ordinalclip.preparation.prepare import Job, composed_jobs, manifest_of, prepare
+from ordinalclip.preparation.prepare import Job, add_job_note, composed_jobs, manifest_of, prepare
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,11 @@ def plan_runs(typed: SweepRequest) -> list[PlannedRun]:
     known: dict[str, tuple[str, ...]] = {}
     planned: dict[str, PlannedRun] = {}
     for cfg, overrides in zip(cfgs, typed.product, strict=True):
-        job, lacks = _try_prepare(cfg, tuple(overrides), known)
+        try:
+            job, lacks = _try_prepare(cfg, tuple(overrides), known)
+        except ConfigError as error:
+            add_job_note(error, overrides, typed.product)
+            raise
         key = job.run.run_id if job else repr(sorted(cfg.items()))
         planned.setdefault(key, PlannedRun(tuple(overrides), cfg, job, lacks))
     return _with_states(list(planned.values()))

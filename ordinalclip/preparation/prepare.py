@@ -25,9 +25,10 @@ from ordinalclip.datasets.load import finish_manifest, split_manifest
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.datasets.subset import changed_rows
 from ordinalclip.datasets.table import save_table
+from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.preparation.checks import check, check_compiler, check_label_draw
 from ordinalclip.preparation.initial_values import InitialFile, find_initial
-from ordinalclip.prompts.checks import resolve_rank_names
+from ordinalclip.prompts.checks import cap_base_ranks, resolve_rank_names
 from ordinalclip.runs.find import check_sweep_name
 from ordinalclip.runs.provenance import code_diff, provenance
 from ordinalclip.runs.run import Run
@@ -79,6 +80,10 @@ def prepare(cfg: dict[str, Any], overrides: tuple[str, ...] = ()) -> Job:
     weights, initial = check_settings(cfg)
     cfg = resolve_rank_names(cfg)
     manifest = manifest_of(cfg)
+    prompt, note = cap_base_ranks(cfg["prompt"], manifest.num_ranks, overrides)
+    if note:
+        log_notes([note])
+        cfg = cfg | {"prompt": prompt}
     check(cfg, known={"num_ranks": manifest.num_ranks})
     check_label_draw(cfg, manifest)
     what = identity(
@@ -110,7 +115,9 @@ def check_settings(cfg: Mapping[str, Any]) -> tuple[dict[str, WeightFile], Initi
         check_compiler()
     stated = cfg["dataset"].get("num_ranks")  # a key of some data sets
     if stated is not None:
-        check(cfg, known={"num_ranks": stated})
+        # What the user typed is not known here: `prepare` checks a typed prompt.num_base_ranks.
+        prompt, _ = cap_base_ranks(cfg["prompt"], stated)
+        check({**cfg, "prompt": prompt}, known={"num_ranks": stated})
     return find_weights(cfg["backbone"], Path(cfg["paths"]["cache"])), find_initial(cfg)
 
 
@@ -225,10 +232,16 @@ def plan(
 
     Raises:
         ConfigError: a job cannot start; its overrides are a note of the error.
-        DataError: a data set cannot be used.
+        DataError: a data set cannot be used; the overrides of the job are a note of the error.
     """
     cfgs = composed_jobs(compose, product, check_settings, config_dirs)
-    jobs = [prepare(cfg, tuple(overrides)) for cfg, overrides in zip(cfgs, product, strict=True)]
+    jobs = []
+    for cfg, overrides in zip(cfgs, product, strict=True):
+        try:
+            jobs.append(prepare(cfg, tuple(overrides)))
+        except (ConfigError, DataError) as error:
+            add_job_note(error, overrides, product)
+            raise
     distinct = {job.run.run_id: job for job in reversed(jobs)}
     if len(distinct) < len(jobs):
         log.info("%d of %d jobs have the run id of another one, and are left out", len(jobs) - len(distinct), len(jobs))
@@ -252,15 +265,21 @@ def composed_jobs(
     Raises:
         ConfigError: a configuration is invalid; the overrides that distinguish it are a note of the error.
     """
-    cfgs, common = [], set.intersection(*map(set, product))
+    cfgs = []
     for overrides in product:
         try:
             cfgs.append(plain_config(compose(overrides)))
             check(cfgs[-1])
         except (HydraException, ValueError) as error:
             mistake = explain_hydra_error(error, overrides, config_dirs) or error
-            if len(product) > 1:
-                varied = " ".join(override for override in overrides if override not in common)
-                mistake.add_note(f"one of {len(product)} runs: {varied}; nothing was started")
+            add_job_note(mistake, overrides, product)
             raise mistake from None
     return cfgs
+
+
+def add_job_note(error: Exception, overrides: Sequence[str], product: Sequence[Sequence[str]]) -> None:
+    """Adds a note with the overrides that distinguish a job from the others of its sweep, if there are others."""
+    if len(product) > 1:
+        common = set.intersection(*map(set, product))
+        varied = " ".join(override for override in overrides if override not in common)
+        error.add_note(f"one of {len(product)} runs: {varied}; nothing was started")

@@ -14,6 +14,7 @@ _ALLOWED = "a list of names, the lowest rank's first; a text file with one name 
 
 DEFAULT_NUM_CONTEXT_TOKENS = 10
 _OURS = "ordinalclip.prompts."
+_DEFAULT_NUM_BASE_RANKS = 3
 
 
 def rank_names_of(prompt: Mapping[str, Any], num_ranks: int | None = None) -> list[str] | None:
@@ -45,6 +46,28 @@ def resolve_rank_names(cfg: dict[str, Any]) -> dict[str, Any]:
     """A configuration with the rank names in place of the path of their file, so that the run id hashes the names."""
     names = rank_names_of(cfg["prompt"])
     return cfg if names is None else cfg | {"prompt": cfg["prompt"] | {"rank_names": names}}
+
+
+def cap_base_ranks(
+    prompt: Mapping[str, Any], num_ranks: int, overrides: Sequence[str] = ()
+) -> tuple[Mapping[str, Any], str]:
+    """Lowers the default of `num_base_ranks` to the number of ranks, so that two ranks can be trained on.
+
+    Args:
+        prompt: the `prompt` group.
+        num_ranks: R.
+        overrides: the overrides that the user typed; a typed number is kept.
+
+    Returns:
+        The group, and a note if the number was lowered, else "".
+    """
+    typed = {word.lstrip("+~").partition("=")[0] for word in overrides}
+    is_default = prompt.get("num_base_ranks") == _DEFAULT_NUM_BASE_RANKS and prompt.get("base_rank_names") is None
+    is_free = is_default and not typed & {"prompt.num_base_ranks"}
+    if not is_free or not prompt["_target_"].startswith(_OURS) or not 1 <= num_ranks < _DEFAULT_NUM_BASE_RANKS:
+        return prompt, ""
+    note = f"prompt.num_base_ranks is {num_ranks} here, the number of ranks; its default is {_DEFAULT_NUM_BASE_RANKS}"
+    return {**prompt, "num_base_ranks": num_ranks}, note
 
 
 def _lines(path: str) -> list[str]:

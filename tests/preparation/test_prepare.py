@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import DictConfig, OmegaConf
 
 from ordinalclip.datasets import leakage as near_duplicates
+from ordinalclip.errors import ConfigError
 from ordinalclip.execution.job import run_job
 from ordinalclip.preparation import prepare as first_record
 from ordinalclip.preparation.checks import check
-from ordinalclip.preparation.prepare import begin_record, prepare
+from ordinalclip.preparation.prepare import begin_record, plan, prepare
 from tests.conftest import Compose
 
 FOUND = {"known": 15, "shared": 3, "test_rate": 0.2, "threshold": 4, "examples": [["a.png", "b.png", 1]]}
@@ -111,3 +113,19 @@ def test_records_of_before_the_newer_options_are_still_good(compose_cfg: Compose
     cfg["protocol"] = {key: cfg["protocol"][key] for key in ("split", "readout", "select_on")}
     check(cfg, known={"num_ranks": 5})
     assert prepare(cfg).run.run_id == prepare(compose_cfg()).run.run_id
+
+
+@pytest.mark.parametrize(("num_ranks", "num_base_ranks"), [(2, 2), (3, 3), (5, 3)])
+def test_default_base_ranks_follow_few_ranks(compose_cfg: Compose, num_ranks: int, num_base_ranks: int) -> None:
+    cfg = compose_cfg("dataset=gauge", f"dataset.num_ranks={num_ranks}", small=False)
+    assert prepare(cfg).cfg["prompt"]["num_base_ranks"] == num_base_ranks
+
+
+def test_a_typed_number_of_base_ranks_is_refused_and_a_sweep_names_the_job(compose_cfg: Compose) -> None:
+    def compose(words: list[str]) -> DictConfig:
+        return OmegaConf.create(compose_cfg(*words, small=False))
+
+    data = ["dataset=gauge", "dataset.num_ranks=2"]
+    with pytest.raises(ConfigError, match="num_base_ranks=3") as caught:
+        plan(compose, [[*data, f"prompt.num_base_ranks={number}"] for number in (2, 3)])
+    assert caught.value.__notes__ == ["one of 2 runs: prompt.num_base_ranks=3; nothing was started"]
