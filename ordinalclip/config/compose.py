@@ -91,7 +91,7 @@ def compose_api(folders: Sequence[Path] = ()) -> Iterator[None]:
 
 
 def name_runs(words: Sequence[str]) -> list[str]:
-    """Writes `runs=FOLDER` and `paths.runs=FOLDER` as `paths.runs=…` in Hydra's grammar, with the folder taken literally.
+    """Writes `runs=FOLDER` and `paths.runs=FOLDER` as `paths.runs=…` in Hydra's grammar, the folder taken literally.
 
     Text in quotes, with backslashes or with `${…}` is left to Hydra, as other values are.
 

@@ -158,7 +158,8 @@ def bin_values(table: pd.DataFrame, file: Path, bins: Sequence[float] | int) -> 
             "dataset.bins",
             edges.tolist(),
             f"{outside.sum()} values of {file.name} lie outside, such as {_exact(numbers[outside][0])}",
-            allowed=f"edges from {_exact(numbers.min())} or less to {_exact(numbers.max())} or more, such as -inf and inf",
+            allowed=f"edges from {_exact(numbers.min())} or less to {_exact(numbers.max())} or more, such as -inf and "
+            "inf",
         )
     rank = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     closed = edges.copy()  # open bins end at the least and the greatest value

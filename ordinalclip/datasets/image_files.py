@@ -20,8 +20,8 @@ def walk_images(folder: Path) -> tuple[list[str], list[str], list[str]]:
     """List the files below a folder. Links to folders are not followed; hidden files and folders are skipped.
 
     Returns:
-        Images (by one of `ENDINGS` in any case), other files, and links to folders: paths relative to `folder` with forward
-        slashes, in order.
+        Images (by one of `ENDINGS` in any case), other files, and links to folders: paths relative to `folder` with
+        forward slashes, in order.
     """
     images: list[str] = []
     others: list[str] = []
