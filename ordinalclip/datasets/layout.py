@@ -142,8 +142,8 @@ def require_files(root: Path, paths: Sequence[str], *, what: str, obtain: str = 
 def found_paths(root: Path, paths: Sequence[str]) -> list[str]:
     """Returns the paths of existing files, also of those that are written in another way.
 
-    A path without a file is looked for with `/` for backslashes, and with each name in another Unicode form (macOS writes
-    `é` as two characters). It is replaced if exactly one name fits; other paths are returned as they are.
+    A path without a file is looked for with `/` for backslashes, and with each name in another Unicode form (macOS
+    writes `é` as two characters). It is replaced if exactly one name fits; other paths are returned as they are.
 
     Args:
         root: that they start from.
