@@ -179,8 +179,9 @@ def nearest_names(root: Path, paths: Sequence[str]) -> list[str]:
             if fitting:
                 return fitting[0]
         names = [other for other in names if _integers(other) == _integers(name)]  # 2.png is not a misspelt 1.png
-        close = difflib.get_close_matches(name, names[:_NUM_COMPARED], n=1, cutoff=0.8)
-        return close[0] if close else None
+        stems = {os.path.splitext(_plain(other))[0]: other for other in names[:_NUM_COMPARED]}  # e.jpg is not a.jpg
+        close = difflib.get_close_matches(os.path.splitext(_plain(name))[0], stems, n=1, cutoff=0.8)
+        return stems[close[0]] if close else None
 
     near = [_walk(root, path.replace("\\", "/"), similar, listings) for path in paths[:NUM_LISTED]]
     return [f" (there is {name})" if name else "" for name in near]

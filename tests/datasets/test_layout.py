@@ -174,9 +174,18 @@ def test_a_file_that_has_the_name_as_written_is_taken(tmp_path: Path) -> None:
 
 
 def test_the_nearest_names_are_shown(tmp_path: Path) -> None:
-    make_set(tmp_path / "img", "P01.PNG", "P02.PNG", "portrait.jpg")
-    paths = ["img/p01.png", "img/P02", "img/P01.PNG  ", "IMG/P02.jpg", "img/potrait.jpg", "img/P03.PNG", "else/x.png"]
-    nearest = ["img/P01.PNG", "img/P02.PNG", "img/P01.PNG", "img/P02.PNG", "img/portrait.jpg", None, None]
+    make_set(tmp_path / "img", "P01.PNG", "P02.PNG", "portrait.jpg", "u.jpg")
+    paths = [
+        "img/p01.png",
+        "img/P02",
+        "img/P01.PNG  ",
+        "IMG/P02.jpg",
+        "img/potrait.jpg",
+        "img/P03.PNG",
+        "else/x.png",
+        "img/o.jpg",
+    ]
+    nearest = ["img/P01.PNG", "img/P02.PNG", "img/P01.PNG", "img/P02.PNG", "img/portrait.jpg", None, None, None]
     assert nearest_names(tmp_path, paths) == [f" (there is {name})" if name else "" for name in nearest]
     with pytest.raises(DataError, match=r"img/p01\.png \(there is img/P01\.PNG\)\n(.|\n)*as the files have them"):
         require_files(tmp_path, ["img/p01.png"], what="images")
