@@ -4,11 +4,13 @@ Folders named train, val or test (also valid, validation, dev, training) are spl
 folders or in them. Below both, images may be in further folders.
 """
 
+import itertools
+import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -41,8 +43,8 @@ def load_folder(
 
     Args:
         root: the folder.
-        order: names of the ranks' folders from the lowest to the highest; by default their natural order, in which 2 is
-            before 10. A note says which.
+        order: names of the ranks' folders from the lowest to the highest; by default that of `sort_names`, in which 2
+            is before 10 and `<5` before `5-10`. A note says which.
         rank_names: a word per rank for prompts; by default the folders' names, with blanks for underscores.
         rank_values: a number per rank; by default the folders' names if all are numbers, else 0…R-1.
         unit: of the values.
@@ -78,15 +80,11 @@ def load_folder(
         if not allow_empty:
             _refuse_empty(top, empty, ranks, others)
         ranks |= set(empty.values())
-    folders = _order(sorted(ranks, key=natural), order, top)
+    sorted_names, order_note = sort_names(ranks)
+    folders = _order(sorted_names, order, top)
     _check_splits(table, top)
     if order is None:
-        notes.append(f"ranks in the natural order of their folders: {' < '.join(folders)}")
-        if not all(re.search(r"\d", name) for name in folders):
-            notes[-1] = (
-                f"warning: {notes[-1]}; names without numbers are in alphabetical order, so check that it is intended"
-            )
-        notes[-1] += "; dataset.order=[…] sets another"
+        notes.append(f"{order_note}; dataset.order=[…] sets another")
     table["rank"] = table["folder"].map({name: rank for rank, name in enumerate(folders)})
     if subject is not None:
         table["subject"] = subjects_of(table["path"], subject)
@@ -114,6 +112,93 @@ def natural(name: str) -> list[tuple[int, float, str]]:
     """Returns a sort key that orders the numbers in names by size: 9 before 10, -1 before 0 and 1.5 before 2."""
     parts = re.findall(r"^-?\d+(?:\.\d+)?|\d+(?:\.\d+)?|\D+", name)
     return [(0, float(part), "") if re.search(r"\d", part) else (1, 0.0, part.casefold()) for part in parts]
+
+
+def sort_names(names: Collection[str]) -> tuple[list[str], str]:
+    """Returns the names of ranks from the lowest to the highest, and a note on their order.
+
+    Ranges such as `<5`, `5-10` and `20+`, or roman numerals, are sorted by their numbers if all names are such; others
+    are in natural order. The note begins with "warning: " if that may be wrong: names have no number, begin with
+    different words, or have the same first number.
+    """
+    folders = sorted(names, key=natural)
+    kind = "natural order of their folders"
+    bare = _without_common_word(folders)
+    numerals = [_ROMAN.fullmatch(name) for name in bare]
+    ranges = [_range(name) for name in bare]
+    doubt = ""
+    if all(numerals) and len(bare) == len(set(bare)):
+        kind = "order of their folders' roman numerals"
+        folders = _sort_by(folders, [_roman_number(name) for name in bare])
+    elif _ascend(found := [span for span in ranges if span is not None]) and len(found) == len(folders):
+        by_range = _sort_by(folders, found)
+        if by_range != folders:
+            folders, kind = by_range, "order of their folders' ranges"
+    elif not all(re.search(r"\d", name) for name in folders):
+        doubt = "names without numbers are in alphabetical order"
+    elif _beginnings_differ(folders):
+        doubt = "names that do not differ by their first number alone are in alphabetical order"
+    note = f"ranks in the {kind}: {' < '.join(folders)}"
+    return folders, f"warning: {note}; {doubt}, so check that it is intended" if doubt else note
+
+
+_ROMAN = re.compile(r"(?=[ivx])x{0,3}(?:ix|iv|v?i{0,3})")
+_NUMBER = r"(-?(?:\d+(?:\.\d+)?|\.\d+))"
+_UNIT = r"(?:\s*[^\W\d]+)?"
+_BELOW = re.compile(rf"(?:<=?|≤|under|below|less than|up to|younger than|at most)\s*{_NUMBER}{_UNIT}")
+_BELOW_AFTER = re.compile(rf"{_NUMBER}{_UNIT}\s*(?:(?:and|or) (?:under|below|less|fewer|younger))")
+_ABOVE = re.compile(rf"(?:>=?|≥|over|above|more than|older than|at least)\s*{_NUMBER}{_UNIT}")
+_ABOVE_AFTER = re.compile(rf"{_NUMBER}{_UNIT}\s*(?:\+|plus|(?:and|or) (?:over|above|more|older|up)){_UNIT}")
+_BETWEEN = re.compile(rf"{_NUMBER}{_UNIT}\s*(?:-|–|to)\s*{_NUMBER}{_UNIT}")
+_SINGLE = re.compile(rf"{_NUMBER}{_UNIT}")
+
+
+def _without_common_word(names: Sequence[str]) -> list[str]:
+    """Returns the names in lower case, with blanks for underscores, and without the words that all begin with."""
+    words = [name.casefold().replace("_", " ").split() or [""] for name in names]
+    while words and all(len(each) > 1 and each[0].isalpha() and each[0] == words[0][0] for each in words):
+        words = [each[1:] for each in words]
+    return [re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", " ".join(each)) for each in words]
+
+
+def _range(name: str) -> tuple[float, float] | None:
+    """Returns the ends of a range such as `under 5`, `5-10`, `20+` or `7`, or None."""
+    for pattern in (_BELOW, _BELOW_AFTER):
+        if found := pattern.fullmatch(name):
+            return -math.inf, float(found[1])
+    for pattern in (_ABOVE, _ABOVE_AFTER):
+        if found := pattern.fullmatch(name):
+            return float(found[1]), math.inf
+    if found := _BETWEEN.fullmatch(name):
+        return float(found[1]), float(found[2])
+    return (float(found[1]), float(found[1])) if (found := _SINGLE.fullmatch(name)) else None
+
+
+def _ascend(ranges: Iterable[tuple[float, float]]) -> bool:
+    """Returns whether the ranges are distinct, and both of their ends increase or stay equal from one to the next."""
+    ordered = sorted(ranges)
+    return all(low <= high for low, high in ordered) and all(
+        one != other and one[1] <= other[1] for one, other in itertools.pairwise(ordered)
+    )
+
+
+def _roman_number(numeral: str) -> int:
+    digits = [{"i": 1, "v": 5, "x": 10}[letter] for letter in numeral]
+    return sum(-one if one < other else one for one, other in zip(digits, [*digits[1:], 0], strict=True))
+
+
+def _sort_by(names: Sequence[str], keys: Sequence[Any]) -> list[str]:
+    return [names[place] for place in sorted(range(len(names)), key=lambda place: keys[place])]
+
+
+def _beginnings_differ(names: Sequence[str]) -> bool:
+    """Returns whether the words before the first number differ, or two first numbers are equal."""
+    keys = [natural(name) for name in names]
+    places = [next(index for index, part in enumerate(key) if part[0] == 0) for key in keys]
+    before = {tuple(key[:place]) for key, place in zip(keys, places, strict=True)}
+    first = {key[place] for key, place in zip(keys, places, strict=True)}
+    shapes = {tuple(part[2] for part in key) for key in keys}
+    return len(before) > 1 or (len(first) < len(names) and len(shapes) > 1)
 
 
 def _top(root: str | None) -> Path:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ordinalclip.datasets.folder import load_folder, natural
+from ordinalclip.datasets.folder import load_folder, natural, sort_names
 from ordinalclip.datasets.manifest import Manifest
 from ordinalclip.errors import ConfigError, DataError
 from ordinalclip.images.decoding import ENDINGS, read_rgb
@@ -183,3 +183,49 @@ def test_every_format_that_prediction_reads_is_found_in_folders(tmp_path: Path, 
     paths = sorted(str(root / path) for path in load(root).table["path"])
     assert paths == list(list_images(str(root)))
     assert [read_rgb(path).size for path in paths] == [(8, 8)] * 2
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["<5", "5-10", "10-20", "20+"],
+        ["under_5", "5-17", "18-64", "65-84", "85 and over"],
+        ["age <5", "age 5-10", "age >10"],
+        ["500-1,000", "1,000-5,000", "over 5,000"],
+        ["less than 2 mm", "2 to 4 mm", "4 mm or more"],
+        ["5 or less", "6-10", "11 or more"],
+        [".5", "1", "1.5"],
+        ["-10 to -5", "-5 to 0", "0 to 5"],
+        ["<5", "<10", "10+"],
+        ["I", "II", "III", "IV", "V", "VIII", "IX", "X"],
+        ["Stage IV", "Stage V", "Stage IX"],
+        ["-2", "-1", "0", "1.5", "2", "10"],
+        ["1930s", "1940s"],
+        ["age 4-6", "age 10-12"],
+        ["0-2", "4-6", "8-13", "60-"],
+    ],
+)
+def test_ranges_and_numerals_are_sorted_without_a_warning(ordered: list[str]) -> None:
+    for shuffled in itertools.islice(itertools.permutations(ordered), 50):
+        names, note = sort_names(shuffled)
+        assert names == ordered
+        assert note.startswith("ranks in the ")
+        assert note.endswith(f": {' < '.join(ordered)}")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["mild", "moderate", "severe"],
+        ["A", "A+", "A-"],
+        ["low", "medium", "high"],
+        ["baby 0-1", "adult 18-64", "child 2-17"],
+        ["jan 2020", "feb 2020"],
+        ["T1", "T1a", "T1-x"],
+    ],
+)
+def test_an_order_that_may_be_wrong_is_natural_and_warned_about(names: list[str]) -> None:
+    ordered, note = sort_names(names)
+    assert ordered == sorted(names, key=natural)
+    assert note.startswith(f"warning: ranks in the natural order of their folders: {' < '.join(ordered)}; ")
+    assert note.endswith("so check that it is intended")
