@@ -148,13 +148,14 @@ def _server(imports: tuple[str, ...]) -> _Server:
     command = [sys.executable, "-m", "tests.warm", str(theirs.fileno()), *imports]
     with theirs:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
-    atexit.register(_end, process, ours)
+    atexit.register(_end, process, ours, home)
     return _Server(ours, process, home)
 
 
-def _end(process: subprocess.Popen[bytes], control: socket.socket) -> None:
+def _end(process: subprocess.Popen[bytes], control: socket.socket, home: tempfile.TemporaryDirectory[str]) -> None:
     control.close()
     process.wait()
+    home.cleanup()
 
 
 def _serve(control: socket.socket) -> list[str]:
