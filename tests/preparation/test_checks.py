@@ -197,14 +197,14 @@ def test_checking_imports_no_torch() -> None:
     code = """
 import sys
 from hydra import compose, initialize_config_dir
-from ordinalclip.config.compose import conf_dir, plain
+from ordinalclip.config.compose import conf_dir, plain_config
 from ordinalclip.preparation.checks import check
 from ordinalclip import tracking, train
 from ordinalclip.execution import job
 from ordinalclip.preparation import prepare
 from ordinalclip.report import tables
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-    cfg = plain(compose("train", ["optimizer=adam"]))
+    cfg = plain_config(compose("train", ["optimizer=adam"]))
 del cfg["optimizer"]["_target_"]
 cfg["optimizer"] = {"_target_": "ordinalclip.config.schema.Cache", "images": True, "limit_gb": 1}
 check(cfg)
