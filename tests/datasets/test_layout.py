@@ -180,7 +180,7 @@ def test_the_nearest_names_are_shown(tmp_path: Path) -> None:
         "img/P02",
         "img/P01.PNG  ",
         "IMG/P02.jpg",
-        "img/potrait.jpg",
+        "img/portrit.jpg",
         "img/P03.PNG",
         "else/x.png",
         "img/o.jpg",
