@@ -76,14 +76,14 @@ def test_code_edited_while_jobs_wait_does_not_change_them(cluster: Cluster, tmp_
     git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *words], check=True)
-    module = checkout / "ordinalclip" / "stop.py"
+    module = checkout / "ordinalclip" / "system" / "interruption.py"
     module.write_text(module.read_text() + "# changed\n")
     path = {"PYTHONPATH": f"{checkout}{os.pathsep}{checkout / 'launch'}"}
     cluster.call("scontrol", "update", "partitionname=trial", "state=DOWN")
     try:
         (array,) = submit(cluster, "epochs=1", "sweep=edited", runs="edited", **path)
         assert states(cluster, "edited", "edited") == ["queued"]
-        (checkout / "ordinalclip" / "job.py").write_text("raise SystemExit('edited')\n")
+        (checkout / "ordinalclip" / "execution" / "job.py").write_text("raise SystemExit('edited')\n")
         (checkout / "conf" / "train.yaml").write_text("nonsense: true\n")
     finally:
         cluster.call("scontrol", "update", "partitionname=trial", "state=UP")
@@ -91,7 +91,7 @@ def test_code_edited_while_jobs_wait_does_not_change_them(cluster: Cluster, tmp_
     (run,) = find_runs(cluster.folder / "edited")
     code = run.read_json("provenance.json")["code"]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    assert (code["git"], code["dirty"], code["changed"]) == (commit, True, [" M ordinalclip/stop.py"])
+    assert (code["git"], code["dirty"], code["changed"]) == (commit, True, [" M ordinalclip/system/interruption.py"])
     assert "+# changed" in (run.directory / "code.diff").read_text()
     assert run.read_json("provenance.json")["slurm"]["SLURM_JOB_ID"] == array
 
