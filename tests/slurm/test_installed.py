@@ -39,7 +39,7 @@ def test_a_wheel_sweeps_on_the_cluster_and_an_edit_does_not_change_what_waits(cl
     pipe: Any = subprocess.PIPE
     driver = subprocess.Popen(command, cwd=work, env=env, stdout=pipe, stderr=pipe, text=True)
     wait_for(lambda: list((work / "runs" / "slurm").glob("*_1_submitted.pkl")), "the jobs wait in the queue")
-    with (site / "ordinalclip" / "fit.py").open("a") as file:  # which only jobs import
+    with (site / "ordinalclip" / "execution" / "fit.py").open("a") as file:  # which only jobs import
         file.write("\nraise RuntimeError('edited')\n")
     done = finish(driver)
     assert done.returncode == 0, done.stderr
