@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.fft import dctn
 
 from ordinalclip.datasets.manifest import ALL_SPLITS, CALIBRATION, SPLITS, Manifest
 from ordinalclip.errors import DataError
@@ -173,6 +172,8 @@ def perceptual_hash(image: Image.Image) -> tuple[int, int]:
 
 
 def _hash_bits(gray: np.ndarray) -> int:
+    from scipy.fft import dctn  # takes a tenth of a second, for which a refused setting does not wait
+
     low = dctn(gray, norm="ortho")[:HASH_FREQUENCIES, :HASH_FREQUENCIES].ravel()
     bits = low > np.median(low[1:])  # the first coefficient is the image's brightness
     return int.from_bytes(np.packbits(bits).tobytes(), "big")

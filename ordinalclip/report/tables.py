@@ -5,16 +5,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from ordinalclip.config.identity import REPEAT_KEYS, selection_labels
 from ordinalclip.preparation.prepare import Job
 from ordinalclip.runs.run import Run
+
+if TYPE_CHECKING:  # every command of training imports this module, few of them print a table
+    from rich.console import Console
+    from rich.table import Table
 
 _FILE_WIDTH = 160  # columns of tables that are written to a file or a pipe
 ON_TEST = "selected on test: the run's epoch was chosen by its test scores, as in some published protocols"
@@ -48,7 +47,7 @@ _ROWS = (
 )
 
 
-def print_run(job: Job, console: Console | None = None) -> None:
+def print_run(job: Job, console: "Console | None" = None) -> None:
     """Prints a finished run's test scores, with those of the constant predictor, and its directory."""
     stats = job.run.read_json("test_stats.json") or {}
     ordinality = job.run.read_json("ordinality.json") or {}
@@ -63,7 +62,7 @@ def print_scores(
     stats: Mapping[str, Any],
     ordinality: Mapping[str, Any],
     rank_names: Sequence[str],
-    console: Console | None = None,
+    console: "Console | None" = None,
     *,
     on_test: bool = False,
 ) -> None:
@@ -78,6 +77,10 @@ def print_scores(
         console: Output console; None for the terminal.
         on_test: Whether the run's epoch was selected on test, which is noted below the table.
     """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("", "this run", "constant predictor", box=box.SIMPLE_HEAD, pad_edge=False)
     table.columns[1].justify = "right"
     for row in _ROWS:
@@ -100,7 +103,7 @@ def print_scores(
         _print(ON_TEST, console)
 
 
-def print_store(cfg: Mapping[str, Any], console: Console | None = None) -> None:
+def print_store(cfg: Mapping[str, Any], console: "Console | None" = None) -> None:
     """Prints the command that opens MLflow on these runs."""
     uri = cfg["tracking"].get("uri")
     if str(uri).startswith("http"):
@@ -156,8 +159,12 @@ def _has_folds(job: Job) -> bool:
     return any(node.get("fold") is not None for node in (job.cfg["dataset"], job.cfg["protocol"]["split"]))
 
 
-def print_sweep(jobs: Sequence[Job], console: Console | None = None) -> None:
+def print_sweep(jobs: Sequence[Job], console: "Console | None" = None) -> None:
     """Prints one row per setting: mean ± standard deviation over its finished runs."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     rows = sweep_rows(jobs)
     on_test = {job.run.directory for job in jobs if selection_labels(job.cfg)}
@@ -190,7 +197,10 @@ def _columns(labels: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     return ["setting"], [[label] for label in labels]
 
 
-def _print(what: str | Table, console: Console | None) -> None:
+def _print(what: "str | Table", console: "Console | None") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     if console is None:
         console = Console()
         if not console.is_terminal and "COLUMNS" not in os.environ:
